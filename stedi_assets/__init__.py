@@ -1,0 +1,1 @@
+"""The STEDI lakehouse: a privacy-first Dagster project. Importing it does nothing."""

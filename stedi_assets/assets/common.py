@@ -1,0 +1,61 @@
+"""What every asset has in common, taken from its contract."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from stedi_assets.contracts import Table, Zone
+from stedi_assets.derivation import INPUTS, Scope
+from stedi_assets.io_manager import static_metadata
+from stedi_assets.partitions import landing_days
+
+OWNERS = ["team:data-engineering"]
+
+_OTHER_DAYS = "Reads other landing days too: "
+
+
+def asset_arguments(contract: Table, first_day: date) -> dict[str, Any]:
+    """The arguments of ``@dg.asset`` that follow from a table's contract.
+
+    Args:
+        contract: of the table that the asset makes.
+        first_day: the first landing day there can be.
+    """
+    days = landing_days(first_day)
+    return {
+        "key": contract.name,
+        "group_name": contract.zone.value,
+        "description": contract.description,
+        "partitions_def": days,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "owners": OWNERS,
+        "kinds": {"deltalake", "duckdb", "json"} if contract.zone is Zone.LANDING else {"deltalake", "duckdb"},
+        "tags": {"zone": contract.zone.value, "identifiers": "no" if contract.anonymous else "yes"},
+        "metadata": static_metadata(contract),
+        "freshness_policy": freshness(contract),
+        "ins": {
+            upstream: dg.AssetIn(upstream, partition_mapping=_mapping(scope))
+            for upstream, scope in INPUTS.get(contract.name, {}).items()
+        },
+    }
+
+
+def freshness(contract: Table) -> dg.FreshnessPolicy:
+    """How old the newest materialization may be: a warning at half of what fails."""
+    return dg.FreshnessPolicy.time_window(fail_window=contract.max_age, warn_window=contract.max_age / 2)
+
+
+def _mapping(scope: Scope) -> dg.PartitionMapping:
+    if scope is Scope.SAME_DAYS:
+        return dg.TimeWindowPartitionMapping()
+    if scope is Scope.AROUND:
+        # Which other days a partition needs depends on the readings' times. Dagster draws the day before and
+        # after; reconciliation looks at all of them.
+        return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True)
+    return dg.AllPartitionMapping()
+
+
+ONE_DAY = timedelta(days=1)

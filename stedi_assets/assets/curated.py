@@ -1,0 +1,49 @@
+"""The curated zone: what data scientists use."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from stedi_assets import transforms
+from stedi_assets.assets.common import asset_arguments
+from stedi_assets.contracts import table
+from stedi_assets.io_manager import days_between
+from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.settings import Policies
+
+
+def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
+    """The curated tables, as assets."""
+
+    @dg.asset(**asset_arguments(table("customers_curated"), first_day))
+    def customers_curated(
+        customer_trusted: Any,
+        accelerometer_trusted: Any,
+        customer_landing: Any,
+        pseudonyms: dg.ResourceParam[Pseudonyms],
+    ) -> Any:
+        subject_ids = pseudonyms.subject_ids(customer_trusted)
+        return transforms.customers_curated(customer_trusted, accelerometer_trusted, customer_landing, subject_ids)
+
+    @dg.asset(**asset_arguments(table("machine_learning_curated"), first_day))
+    def machine_learning_curated(
+        context: dg.AssetExecutionContext,
+        step_trainer_trusted: Any,
+        accelerometer_trusted: Any,
+        customers_curated: Any,
+        customer_landing: Any,
+        policies: dg.ResourceParam[Policies],
+    ) -> Any:
+        keys = context.partition_key_range
+        return transforms.machine_learning_curated(
+            step_trainer_trusted,
+            accelerometer_trusted,
+            customers_curated,
+            customer_landing,
+            days_between(keys.start, keys.end),
+            policies.pairing,
+            policies.readings_before_consent,
+        )
+
+    return [customers_curated, machine_learning_curated]

@@ -1,0 +1,99 @@
+"""The landing tables: raw files of a day become rows, rejected lines become quarantine."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from stedi_assets.assets.common import OWNERS, asset_arguments
+from stedi_assets.contracts import LANDING_TABLES, Table
+from stedi_assets.contracts import table as contract_of
+from stedi_assets.io_manager import days_between, static_metadata, table_metadata
+from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
+from stedi_assets.partitions import landing_days
+from stedi_assets.platform import Platform
+
+
+class LandingConfig(dg.Config):
+    """How to run a landing day."""
+
+    missing_files: MissingFiles = Field(
+        default=MissingFiles.FAIL,
+        description=(
+            "What to do with the rows of raw files that were ingested and are gone: fail (the table stays as it "
+            "is), keep their rows, or drop them."
+        ),
+    )
+
+
+def landing_assets(first_day: date) -> list[dg.AssetsDefinition]:
+    """The three landing tables, as assets."""
+    return [_landing_asset(contract, first_day) for contract in LANDING_TABLES]
+
+
+def side_tables(first_day: date) -> list[dg.AssetSpec]:
+    """The tables that landing runs write besides: shown and tracked, but not run by themselves."""
+    specs = []
+    for name in ("landing_quarantine", "landing_files"):
+        contract = contract_of(name)
+        specs.append(
+            dg.AssetSpec(
+                name,
+                deps=[table.name for table in LANDING_TABLES],
+                description=contract.description,
+                group_name=contract.zone.value,
+                partitions_def=landing_days(first_day),
+                owners=OWNERS,
+                kinds={"deltalake"},
+                metadata=static_metadata(contract),
+            )
+        )
+    return specs
+
+
+def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
+    @dg.asset(**asset_arguments(contract, first_day))
+    def landing(
+        context: dg.AssetExecutionContext, config: LandingConfig, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult:
+        keys = context.partition_key_range
+        days = days_between(keys.start, keys.end)
+        files = platform.listing(frozenset(days)).by_day(contract.name)
+        ingestion = Ingestion(
+            platform.engine, platform.lakehouse, platform.landing, contract, missing=config.missing_files
+        )
+        reports = ingestion.run(days, files)
+        for day, report in reports.items():
+            _report(context, day, report)
+        for name in ("landing_quarantine", "landing_files"):
+            snapshot = platform.lakehouse.snapshot(contract_of(name))
+            metadata = table_metadata(snapshot, days)
+            for day in days:
+                context.log_event(dg.AssetMaterialization(name, partition=day.isoformat(), metadata=metadata))
+        return dg.MaterializeResult(
+            metadata={
+                **table_metadata(platform.lakehouse.snapshot(contract), days),
+                **_totals(list(reports.values())),
+            }
+        )
+
+    return landing
+
+
+def _report(context: dg.AssetExecutionContext, day: date, report: DayReport) -> None:
+    if report.rejected:
+        reasons = ", ".join(f"{reason}: {number}" for reason, number in report.reasons.items())
+        context.log.warning(f"{day}: {report.rejected} of {report.lines} lines went to landing_quarantine ({reasons}).")
+    if report.duplicates:
+        context.log.warning(f"{day}: skipped {report.duplicates} file(s) whose bytes had landed already.")
+    if report.kept:
+        context.log.warning(f"{day}: kept the rows of {report.kept} file(s) that are gone.")
+
+
+def _totals(reports: list[DayReport]) -> dict[str, int]:
+    return {
+        "landing/files": sum(report.files for report in reports),
+        "landing/duplicate_files": sum(report.duplicates for report in reports),
+        "landing/lines": sum(report.lines for report in reports),
+        "landing/quarantined_lines": sum(report.rejected for report in reports),
+    }

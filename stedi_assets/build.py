@@ -1,0 +1,48 @@
+"""Puts the definitions together. Pure: reads no environment, opens no file, so tests build their own."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+from stedi_assets.assets.curated import curated_assets
+from stedi_assets.assets.landing import landing_assets, side_tables
+from stedi_assets.assets.trusted import trusted_assets
+from stedi_assets.io_manager import LakehouseIOManager
+from stedi_assets.platform import Platform
+from stedi_assets.settings import Settings
+
+
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets that are materialized, in an order in which they can be."""
+    first_day = settings.first_day
+    with warnings.catch_warnings():
+        # Single-run backfills and mappings over several days are beta in Dagster 1.13, and used on purpose.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [*landing_assets(first_day), *trusted_assets(first_day), *curated_assets(first_day)]
+
+
+def build_resources(platform: Platform) -> dict[str, object]:
+    """What the assets and checks ask for by name."""
+    return {
+        "platform": platform,
+        "policies": platform.settings.policies,
+        "pseudonyms": platform.pseudonyms,
+        "io_manager": LakehouseIOManager(platform),
+    }
+
+
+def build_definitions(settings: Settings, platform: Platform | None = None) -> dg.Definitions:
+    """The whole code location.
+
+    Args:
+        settings: which lake, and how.
+        platform: the parts to use; by default those that the settings ask for.
+    """
+    return dg.Definitions(
+        assets=[*build_assets(settings), *side_tables(settings.first_day)],
+        resources=build_resources(platform or Platform.of(settings)),
+        executor=dg.in_process_executor,
+    )

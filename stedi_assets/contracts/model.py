@@ -1,0 +1,164 @@
+"""The types that a contract is made of.
+
+A contract is data: what belongs here says what may be said about a table. How it is rendered
+(``render``), checked (``stedi_assets.checks``) or stored (``stedi_assets.lakehouse``) does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+
+
+class Zone(str, Enum):
+    """The three zones of the lake, in the order data flows through them."""
+
+    LANDING = "landing"
+    TRUSTED = "trusted"
+    CURATED = "curated"
+
+
+class DataType(str, Enum):
+    """The types that the tables use; times are 64-bit epoch milliseconds, birthdays text."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+
+
+class Privacy(str, Enum):
+    """How close a column comes to a person."""
+
+    DIRECT_IDENTIFIER = "direct identifier"
+    QUASI_IDENTIFIER = "quasi-identifier"
+    SENSOR = "sensor"
+    OPERATIONAL = "operational"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        name: as stored; source fields keep the devices' spelling.
+        type: one of :class:`DataType`.
+        privacy: how close the column comes to a person; there is no default on purpose.
+        description: one sentence for the people who query it.
+        unit: of the values, where they have one.
+        required: null (and, for text, blank) is not allowed.
+        minimum: the smallest value allowed, in the column's unit.
+        statistics: whether the Delta log may hold the column's smallest and largest value;
+            false for whatever could identify a person.
+    """
+
+    name: str
+    type: DataType
+    privacy: Privacy
+    description: str
+    unit: str | None = None
+    required: bool = True
+    minimum: int | None = None
+    statistics: bool = False
+
+    def __post_init__(self) -> None:
+        personal = {Privacy.DIRECT_IDENTIFIER, Privacy.QUASI_IDENTIFIER}
+        if self.statistics and self.privacy in personal:
+            msg = (
+                f"Column {self.name}: statistics would put its values into the table's log, "
+                f"which a {self.privacy.value} must never enter. Set statistics=False."
+            )
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class LandingSource:
+    """Where a landing table's raw lines come from and what a line may say.
+
+    Args:
+        fields: the fields taken from a JSON object, in the table's column order.
+        event_time: the field that says when a reading was taken; a line whose value lies before
+            2015 or more than a day after its landing day is quarantined.
+    """
+
+    fields: tuple[Column, ...]
+    event_time: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    Args:
+        name: also the asset key and the folder below the zone.
+        zone: also the asset group.
+        description: what one row is, and the rule that makes it so.
+        columns: in stored order; ``landing_date`` is last and is the partition column.
+        key: columns that together are unique within the whole table; empty if there is no key.
+        lineage: for each column, the ``(table, column)`` pairs it comes from.
+        max_age: how old the newest landing day, and the newest materialization, may be.
+        source: for landing tables, the raw files' contract.
+        consenting: whether every row must belong to a person who shares with research.
+        anonymous: whether no direct identifier may be declared or stored.
+        partition_by: stored partition columns.
+    """
+
+    name: str
+    zone: Zone
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    max_age: timedelta = timedelta(days=2)
+    source: LandingSource | None = None
+    consenting: bool = False
+    anonymous: bool = False
+    partition_by: tuple[str, ...] = ("landing_date",)
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            msg = f"Table {self.name} declares {sorted(repeated)} more than once."
+            raise ValueError(msg)
+        unknown = sorted({*self.key, *self.lineage, *self.partition_by} - set(names))
+        if unknown:
+            msg = f"Table {self.name}: {unknown} are named by its key, lineage or partitions but are not its columns."
+            raise ValueError(msg)
+        identifiers = [c.name for c in self.columns if c.privacy is Privacy.DIRECT_IDENTIFIER]
+        if self.anonymous and identifiers:
+            msg = (
+                f"Table {self.name} is anonymous, so it cannot declare the direct identifiers "
+                f"{identifiers}. Leave them out, or carry a pseudonym such as subject_id instead."
+            )
+            raise ValueError(msg)
+
+    @property
+    def path(self) -> str:
+        """Where the table lies below the lake's root: ``<zone>/<table>``."""
+        return f"{self.zone.value}/{self.name}"
+
+    @property
+    def data_columns(self) -> tuple[Column, ...]:
+        """The columns that the data files hold: all but the partition columns."""
+        return tuple(c for c in self.columns if c.name not in self.partition_by)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All column names, in stored order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column called ``name``.
+
+        Raises:
+            KeyError: there is none; the message lists those there are.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        msg = f"Table {self.name} has no column {name!r}; it has {', '.join(self.column_names)}."
+        raise KeyError(msg)

@@ -1,0 +1,214 @@
+"""The tables: one contract each. Data only; see ``model`` for what the parts mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from stedi_assets.contracts import columns as c
+from stedi_assets.contracts.model import LandingSource, Table, Zone
+
+_CUSTOMER_FIELDS = (
+    c.CUSTOMER_NAME,
+    c.EMAIL,
+    c.PHONE,
+    c.BIRTHDAY,
+    c.SERIAL_NUMBER,
+    c.REGISTRATION_DATE,
+    c.LAST_UPDATE_DATE,
+    c.SHARE_WITH_RESEARCH,
+    c.SHARE_WITH_PUBLIC,
+    c.SHARE_WITH_FRIENDS,
+)
+_ACCELEROMETER_FIELDS = (c.USER, c.TIMESTAMP, c.X, c.Y, c.Z)
+_STEP_TRAINER_FIELDS = (c.SENSOR_READING_TIME, c.SERIAL_NUMBER, c.DISTANCE_FROM_OBJECT)
+
+_Lineage = dict[str, tuple[tuple[str, str], ...]]
+
+
+def _same(upstream: str, *names: str) -> _Lineage:
+    """Lineage of columns that come from the column of the same name in ``upstream``."""
+    return {name: ((upstream, name),) for name in names}
+
+
+_CUSTOMER_NAMES = tuple(column.name for column in _CUSTOMER_FIELDS)
+
+CUSTOMER_LANDING = Table(
+    name="customer_landing",
+    zone=Zone.LANDING,
+    description="One customer record as landed: typed, values as delivered, every record of every customer.",
+    columns=(*_CUSTOMER_FIELDS, c.SOURCE_FILE, c.SOURCE_LINE, c.LANDING_DATE),
+    key=("source_file", "source_line"),
+    source=LandingSource(fields=_CUSTOMER_FIELDS),
+    max_age=timedelta(days=7),
+)
+ACCELEROMETER_LANDING = Table(
+    name="accelerometer_landing",
+    zone=Zone.LANDING,
+    description="One accelerometer reading of the phone app as landed: typed, values as delivered.",
+    columns=(*_ACCELEROMETER_FIELDS, c.SOURCE_FILE, c.LANDING_DATE),
+    source=LandingSource(fields=_ACCELEROMETER_FIELDS, event_time="timestamp"),
+)
+STEP_TRAINER_LANDING = Table(
+    name="step_trainer_landing",
+    zone=Zone.LANDING,
+    description="One distance reading of a Step Trainer as landed: typed, values as delivered.",
+    columns=(*_STEP_TRAINER_FIELDS, c.SOURCE_FILE, c.LANDING_DATE),
+    source=LandingSource(fields=_STEP_TRAINER_FIELDS, event_time="sensorReadingTime"),
+)
+LANDING_QUARANTINE = Table(
+    name="landing_quarantine",
+    zone=Zone.LANDING,
+    description="One rejected line, with where it came from and why: nothing that landed is dropped or coerced.",
+    columns=(c.SOURCE_FILE, c.SOURCE_LINE, c.REASON, c.LINE, c.LANDING_TABLE, c.LANDING_DATE),
+    key=("source_file", "source_line"),
+    partition_by=("landing_table", "landing_date"),
+)
+LANDING_FILES = Table(
+    name="landing_files",
+    zone=Zone.LANDING,
+    description="One raw file and what became of its lines; what the landing sensor compares the folders with.",
+    columns=(
+        c.SOURCE_FILE,
+        c.SIZE,
+        c.STAMP,
+        c.DIGEST,
+        c.LINES,
+        c.ROWS,
+        c.REJECTED,
+        c.DUPLICATE_OF,
+        c.LANDING_TABLE,
+        c.LANDING_DATE,
+    ),
+    key=("source_file", "landing_date"),
+    partition_by=("landing_table", "landing_date"),
+)
+CUSTOMER_TRUSTED = Table(
+    name="customer_trusted",
+    zone=Zone.TRUSTED,
+    description=(
+        "One customer who shares with research now, in the partition of their latest record. "
+        "The latest record per e-mail over all landing days decides."
+    ),
+    columns=(
+        *(replace(f, required=True) if f is c.SHARE_WITH_RESEARCH else f for f in _CUSTOMER_FIELDS),
+        c.LANDING_DATE,
+    ),
+    key=("email",),
+    lineage=_same("customer_landing", *_CUSTOMER_NAMES, "landing_date"),
+    consenting=True,
+    max_age=timedelta(days=7),
+)
+ACCELEROMETER_TRUSTED = Table(
+    name="accelerometer_trusted",
+    zone=Zone.TRUSTED,
+    description=(
+        "One accelerometer reading of a customer who shares with research; exact duplicates of a landing day once."
+    ),
+    columns=(*_ACCELEROMETER_FIELDS, c.LANDING_DATE),
+    key=("user", "timestamp", "x", "y", "z", "landing_date"),
+    lineage=_same("accelerometer_landing", "user", "timestamp", "x", "y", "z", "landing_date")
+    | {"user": (("accelerometer_landing", "user"), ("customer_trusted", "email"))},
+    consenting=True,
+)
+CUSTOMERS_CURATED = Table(
+    name="customers_curated",
+    zone=Zone.CURATED,
+    description="One customer who shares with research and has accelerometer readings, with their pseudonym.",
+    columns=(*CUSTOMER_TRUSTED.columns[:-1], c.SUBJECT_ID, c.LANDING_DATE),
+    key=("email",),
+    lineage=_same("customer_trusted", *_CUSTOMER_NAMES, "landing_date")
+    | {
+        "email": (("customer_trusted", "email"), ("accelerometer_trusted", "user")),
+        "subject_id": (("customer_trusted", "email"),),
+    },
+    consenting=True,
+    max_age=timedelta(days=7),
+)
+STEP_TRAINER_TRUSTED = Table(
+    name="step_trainer_trusted",
+    zone=Zone.TRUSTED,
+    description=(
+        "One distance reading of a Step Trainer of a curated customer; exact duplicates of a landing day once. "
+        "Of a device that someone who does not share claims as well, only readings that can be told apart."
+    ),
+    columns=(*_STEP_TRAINER_FIELDS, c.LANDING_DATE),
+    key=("sensorReadingTime", "serialNumber", "distanceFromObject", "landing_date"),
+    lineage=_same("step_trainer_landing", "sensorReadingTime", "distanceFromObject", "landing_date")
+    | {
+        "serialNumber": (
+            ("step_trainer_landing", "serialNumber"),
+            ("customers_curated", "serialNumber"),
+            ("customer_landing", "serialNumber"),
+        )
+    },
+    consenting=True,
+)
+MACHINE_LEARNING_CURATED = Table(
+    name="machine_learning_curated",
+    zone=Zone.CURATED,
+    description=(
+        "One distance reading with one accelerometer reading of the same millisecond, without identifiers: "
+        "the training set of the step detector. In the partition of the half that landed later."
+    ),
+    columns=(
+        c.SUBJECT_ID,
+        c.DEVICE_SUBJECT_ID,
+        c.SENSOR_READING_TIME,
+        c.DISTANCE_FROM_OBJECT,
+        c.X,
+        c.Y,
+        c.Z,
+        c.SAME_CUSTOMER,
+        c.LANDING_DATE,
+    ),
+    lineage={
+        "subject_id": (("customers_curated", "subject_id"), ("accelerometer_trusted", "user")),
+        "device_subject_id": (("customers_curated", "subject_id"), ("step_trainer_trusted", "serialNumber")),
+        "sensorReadingTime": (
+            ("step_trainer_trusted", "sensorReadingTime"),
+            ("accelerometer_trusted", "timestamp"),
+        ),
+        "distanceFromObject": (("step_trainer_trusted", "distanceFromObject"),),
+        "x": (("accelerometer_trusted", "x"),),
+        "y": (("accelerometer_trusted", "y"),),
+        "z": (("accelerometer_trusted", "z"),),
+        "same_customer": (
+            ("accelerometer_trusted", "user"),
+            ("step_trainer_trusted", "serialNumber"),
+            ("customer_trusted", "email"),
+        ),
+        "landing_date": (("step_trainer_trusted", "landing_date"), ("accelerometer_trusted", "landing_date")),
+    },
+    consenting=True,
+    anonymous=True,
+)
+
+LANDING_TABLES: tuple[Table, ...] = (CUSTOMER_LANDING, ACCELEROMETER_LANDING, STEP_TRAINER_LANDING)
+"""The tables that raw files land in."""
+
+ASSET_TABLES: tuple[Table, ...] = (
+    *LANDING_TABLES,
+    CUSTOMER_TRUSTED,
+    ACCELEROMETER_TRUSTED,
+    CUSTOMERS_CURATED,
+    STEP_TRAINER_TRUSTED,
+    MACHINE_LEARNING_CURATED,
+)
+"""The tables that are materialized as assets, in an order in which they can be."""
+
+TABLES: dict[str, Table] = {t.name: t for t in (*ASSET_TABLES, LANDING_QUARANTINE, LANDING_FILES)}
+"""Every table of the lake, by name."""
+
+
+def table(name: str) -> Table:
+    """The contract of the table called ``name``.
+
+    Raises:
+        KeyError: there is none; the message lists those there are.
+    """
+    try:
+        return TABLES[name]
+    except KeyError:
+        msg = f"There is no table {name!r}; there are {', '.join(TABLES)}."
+        raise KeyError(msg) from None

@@ -1,0 +1,180 @@
+"""DuckDB, the embedded engine: it streams, spills to disk and is small."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import narwhals.stable.v2 as nw
+import pyarrow as pa
+
+from stedi_assets.contracts import Table
+from stedi_assets.contracts.render import arrow_schema, sql_type
+from stedi_assets.engines.base import Frame
+from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile
+
+
+def quoted(text: str) -> str:
+    """``text`` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def named(name: str) -> str:
+    """``name`` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class DuckDBEngine:
+    """An engine on an in-memory DuckDB database.
+
+    Args:
+        memory_limit: what DuckDB may hold before it spills, as in ``'1GB'``.
+        threads: how many it uses; all the machine's by default.
+    """
+
+    def __init__(self, memory_limit: str = "1GB", threads: int | None = None) -> None:
+        self._memory_limit = memory_limit
+        self._threads = threads
+
+    @cached_property
+    def _spill(self) -> Path:
+        # Rows of people may be spilled: a folder that only its owner can enter, gone with the engine.
+        return Path(tempfile.mkdtemp(prefix="stedi-spill-"))
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection that every frame of this engine belongs to."""
+        config: dict[str, Any] = {
+            "memory_limit": self._memory_limit,
+            "temp_directory": str(self._spill),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        if self._threads:
+            config["threads"] = self._threads
+        connection = duckdb.connect(":memory:", config=config)
+        connection.execute("SET enable_progress_bar = false")
+        return connection
+
+    def scan(self, table: Table, files: Sequence[DataFile]) -> Frame:
+        """See :meth:`Engine.scan`."""
+        return nw.from_native(self.relation(table, files)).lazy()
+
+    def relation(self, table: Table, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
+        """The rows of ``files`` as a relation, for what is written in SQL."""
+        if not files:
+            return self.connection.from_arrow(arrow_schema(table).empty_table())
+        paths = ", ".join(quoted(file.uri) for file in files)
+        types = ", ".join(f"{named(name)}: {sql_type(table.column(name))}" for name in table.partition_by)
+        columns = ", ".join(named(name) for name in table.column_names)
+        return self.connection.sql(
+            f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}})"
+        )
+
+    def frame(self, rows: pa.Table) -> Frame:
+        """See :meth:`Engine.frame`."""
+        return nw.from_native(self.connection.from_arrow(rows)).lazy()
+
+    def collect(self, frame: Frame) -> pa.Table:
+        """See :meth:`Engine.collect`."""
+        relation: duckdb.DuckDBPyRelation = frame.to_native()
+        return relation.to_arrow_table()
+
+    def write(
+        self,
+        frame: Frame,
+        lakehouse: Lakehouse,
+        table: Table,
+        fingerprints: Mapping[date, str],
+        within: Mapping[str, str] | None = None,
+    ) -> list[NewFile]:
+        """See :meth:`Engine.write`."""
+        relation: duckdb.DuckDBPyRelation = frame.to_native()
+        if len(fingerprints) == 1:
+            return [
+                self._copy(relation, lakehouse, table, day, fingerprint, within)
+                for day, fingerprint in fingerprints.items()
+            ]
+        # Computed once, then cut by day.
+        self.connection.execute("DROP TABLE IF EXISTS days_to_write")
+        relation.create("days_to_write")
+        try:
+            return [
+                self._copy(self.connection.table("days_to_write"), lakehouse, table, day, fingerprint, within)
+                for day, fingerprint in fingerprints.items()
+            ]
+        finally:
+            self.connection.execute("DROP TABLE IF EXISTS days_to_write")
+
+    def _copy(
+        self,
+        relation: duckdb.DuckDBPyRelation,
+        lakehouse: Lakehouse,
+        table: Table,
+        day: date,
+        fingerprint: str,
+        within: Mapping[str, str] | None,
+    ) -> NewFile:
+        columns = ", ".join(f"CAST({named(c.name)} AS {sql_type(c)}) AS {named(c.name)}" for c in table.data_columns)
+        relation.create_view("rows_to_write", replace=True)
+        query = f"SELECT {columns} FROM rows_to_write WHERE landing_date = DATE {quoted(day.isoformat())}"
+        return self.copy(query, lakehouse, table, {**(within or {}), "landing_date": day.isoformat()}, fingerprint)
+
+    def copy(
+        self, query: str, lakehouse: Lakehouse, table: Table, partition: Mapping[str, str], fingerprint: str
+    ) -> NewFile:
+        """Write the rows of an SQL query, in the order of the table's data columns, to one new file."""
+        path = lakehouse.new_path(partition, fingerprint)
+        target = f"{lakehouse.root(table)}/{path}"
+        if "://" not in target:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+        written = self.connection.execute(f"COPY ({query}) TO {quoted(target)} (FORMAT parquet, RETURN_STATS)")
+        row = written.fetchone()
+        if row is None:
+            msg = f"DuckDB did not say what it wrote to {table.name}."
+            raise RuntimeError(msg)
+        _, rows, size, _, statistics, *_ = row
+        told = {c.name: statistics.get(named(c.name), {}) for c in table.data_columns if c.statistics}
+        return NewFile(
+            path=path,
+            partition=dict(partition),
+            rows=rows,
+            size=size,
+            minimum={name: int(said["min"]) for name, said in told.items() if "min" in said},
+            maximum={name: int(said["max"]) for name, said in told.items() if "max" in said},
+            nulls={name: int(said["null_count"]) for name, said in told.items() if "null_count" in said},
+        )
+
+    def rows(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> list[tuple[Any, ...]]:
+        """The result of an SQL query over named frames; for results that are small."""
+        for name, relation in frames.items():
+            if isinstance(relation, pa.Table):
+                self.connection.register(name, relation)
+            else:
+                relation.create_view(name, replace=True)
+        return self.connection.execute(query).fetchall()
+
+    def close(self) -> None:
+        """See :meth:`Engine.close`."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+            del self.__dict__["connection"]
+            shutil.rmtree(self.__dict__.pop("_spill"), ignore_errors=True)
+
+    def __enter__(self) -> DuckDBEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def list_of(values: Iterable[str]) -> str:
+    """``values`` as an SQL list literal."""
+    return "[" + ", ".join(quoted(value) for value in values) + "]"

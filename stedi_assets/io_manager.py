@@ -1,0 +1,85 @@
+"""Between Dagster's assets and the lake: inputs come as frames, outputs become partitions.
+
+All inputs of a step, and the fingerprint that its output is stored under, come from one
+:class:`~stedi_assets.derivation.LakeView`, so a run that goes on meanwhile cannot slip between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from stedi_assets.contracts import Table, table
+from stedi_assets.contracts.render import dagster_lineage, dagster_schema
+from stedi_assets.derivation import LakeView
+from stedi_assets.engines.base import Frame
+from stedi_assets.lakehouse import Snapshot
+from stedi_assets.platform import Platform
+from stedi_assets.transforms.common import lazy
+
+
+class LakehouseIOManager(dg.IOManager):
+    """Loads inputs from the lake and replaces partitions of it.
+
+    Args:
+        platform: the lake and what reads it.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._views: dict[tuple[str, str], LakeView] = {}
+
+    def _view(self, run_id: str, step_key: str) -> LakeView:
+        return self._views.setdefault((run_id, step_key), self._platform.view())
+
+    def load_input(self, context: dg.InputContext) -> Frame:
+        """The rows of the upstream table that the partitions of this run need."""
+        step = context.step_context
+        days = days_between(step.partition_key_range.start, step.partition_key_range.end)
+        consumer = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
+        name = next(iter(sorted(key.to_user_string() for key in consumer if isinstance(key, dg.AssetKey))))
+        view = self._view(step.run_id, step.step.key)
+        return view.input(name, context.asset_key.to_user_string(), days)
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Compute the frame and replace the partitions of this run by it."""
+        contract = table(context.asset_key.to_user_string())
+        days = days_between(context.asset_partition_key_range.start, context.asset_partition_key_range.end)
+        view = self._view(context.run_id, context.step_key)
+        platform = self._platform
+        fingerprints = view.fingerprints(contract.name, days)
+        files = platform.engine.write(lazy(obj), platform.lakehouse, contract, fingerprints)
+        platform.lakehouse.replace(contract, days, files)
+        del self._views[context.run_id, context.step_key]
+        context.add_output_metadata(table_metadata(platform.lakehouse.snapshot(contract), days))
+
+
+def days_between(first: str, last: str) -> list[date]:
+    """The landing days from one partition key to another, inclusive."""
+    start, end = date.fromisoformat(first).toordinal(), date.fromisoformat(last).toordinal()
+    return [date.fromordinal(day) for day in range(start, end + 1)]
+
+
+def static_metadata(contract: Table) -> dict[str, Any]:
+    """What Dagster may know of a table from its contract alone."""
+    return {
+        "dagster/column_schema": dagster_schema(contract),
+        "dagster/table_name": contract.path.replace("/", "."),
+        "dagster/storage_kind": "deltalake",
+        **({"dagster/column_lineage": dagster_lineage(contract)} if contract.lineage else {}),
+    }
+
+
+def table_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[str, Any]:
+    """What Dagster may know of a table that was just written: numbers and places, no values of rows."""
+    return {
+        "dagster/row_count": snapshot.rows(),
+        "dagster/partition_row_count": snapshot.rows(set(days)),
+        "dagster/uri": snapshot.root,
+        "delta/version": snapshot.version,
+        "delta/files": len(snapshot.select(set(days))),
+        "delta/bytes": sum(file.size for file in snapshot.select(set(days))),
+    }

@@ -1,0 +1,12 @@
+"""The tables as they are stored: Delta tables below one URI, and the only importer of ``deltalake``."""
+
+from stedi_assets.lakehouse.delta import (
+    DataFile,
+    Lakehouse,
+    LakehouseError,
+    NewFile,
+    Snapshot,
+    WriteConflictError,
+)
+
+__all__ = ["DataFile", "Lakehouse", "LakehouseError", "NewFile", "Snapshot", "WriteConflictError"]

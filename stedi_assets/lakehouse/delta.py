@@ -1,0 +1,331 @@
+"""Delta tables: create, snapshot, replace partitions in one commit, vacuum.
+
+What the tables mean is in their contracts; what computes and writes their Parquet files is an
+engine. Here lies only the protocol between the two: which files a table consists of, and how a
+partition changes from one set of files to another without a reader seeing anything between.
+
+**Fingerprints.** Every data file's name starts with the fingerprint of the inputs that its
+partition was made from (``<fingerprint>-<uuid>.parquet``), and a partition that was made but has
+no rows holds one file without rows. So the Delta log itself says, atomically with the data, what
+each partition was made from; reconciliation compares that with what it should be made from. A
+file that some other tool wrote has no such name, which makes its partition differ.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import random
+import re
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from stedi_assets.contracts import Table
+from stedi_assets.contracts.render import arrow_schema
+
+_ATTEMPTS = 30
+_FINGERPRINT = re.compile(r"^([0-9a-f]{16})-[0-9a-f-]{36}\.parquet$")
+
+
+class LakehouseError(RuntimeError):
+    """A table is not what the lakehouse can work with; the message says what to do."""
+
+
+class WriteConflictError(LakehouseError):
+    """Other writers kept changing the same partitions; nothing was changed, and a rerun is safe."""
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A Parquet file that an engine wrote below a table's folder and that is not part of it yet.
+
+    Args:
+        path: below the table's folder.
+        partition: value of each partition column, as text.
+        rows: how many rows it has.
+        size: in bytes.
+        minimum, maximum, nulls: per column with statistics; never of a column that could
+            identify a person.
+    """
+
+    path: str
+    partition: Mapping[str, str]
+    rows: int
+    size: int
+    minimum: Mapping[str, int]
+    maximum: Mapping[str, int]
+    nulls: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file that a table consists of."""
+
+    path: str
+    uri: str
+    landing_date: date
+    partition: Mapping[str, str]
+    rows: int
+    size: int
+    fingerprint: str | None
+    minimum: Mapping[str, int]
+    maximum: Mapping[str, int]
+
+
+class Snapshot:
+    """One version of one table: its files, as they were when it was taken.
+
+    Whatever is read through it is of that version, however many writers go on meanwhile (until a
+    vacuum removes the files).
+    """
+
+    def __init__(self, table: Table, root: str, delta: DeltaTable | None) -> None:
+        self.table = table
+        self.root = root
+        self._delta = delta
+
+    @property
+    def version(self) -> int:
+        """The Delta version; -1 for a table that does not exist yet."""
+        return -1 if self._delta is None else int(self._delta.version())
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """The stored schema, or none where there is no table yet."""
+        return None if self._delta is None else pa.schema(self._delta.schema().to_arrow())
+
+    @cached_property
+    def files(self) -> tuple[DataFile, ...]:
+        """All the files, ordered by path."""
+        if self._delta is None:
+            return ()
+        actions = pa.table(self._delta.get_add_actions(flatten=True)).to_pylist()
+        return tuple(sorted((self._file(action) for action in actions), key=lambda file: file.path))
+
+    def _file(self, action: Mapping[str, object]) -> DataFile:
+        path = str(action["path"])
+        partition = {name: str(action[f"partition.{name}"]) for name in self.table.partition_by}
+        matched = _FINGERPRINT.match(posixpath.basename(path))
+        return DataFile(
+            path=path,
+            uri=f"{self.root}/{path}",
+            landing_date=date.fromisoformat(partition["landing_date"]),
+            partition=partition,
+            rows=int(str(action["num_records"] or 0)),
+            size=int(str(action["size_bytes"])),
+            fingerprint=matched[1] if matched else None,
+            minimum=_bounds(action, "min."),
+            maximum=_bounds(action, "max."),
+        )
+
+    def days(self) -> dict[date, list[DataFile]]:
+        """The files of each landing day that has any."""
+        by_day: dict[date, list[DataFile]] = {}
+        for file in self.files:
+            by_day.setdefault(file.landing_date, []).append(file)
+        return by_day
+
+    def fingerprints(self) -> dict[date, str | None]:
+        """What each landing day says that it was made from; none where its files do not agree or say nothing."""
+        result: dict[date, str | None] = {}
+        for day, files in self.days().items():
+            said = {file.fingerprint for file in files}
+            result[day] = said.pop() if len(said) == 1 else None
+        return result
+
+    def rows(self, days: Collection[date] | None = None) -> int:
+        """How many rows the table has, or those ``days`` of it, by its log."""
+        return sum(file.rows for file in self.select(days))
+
+    def select(self, days: Collection[date] | None = None) -> list[DataFile]:
+        """The files of ``days``; of all days where none are named."""
+        return [file for file in self.files if days is None or file.landing_date in days]
+
+    def overlapping(self, column: str, bounds: tuple[int, int]) -> list[DataFile]:
+        """The files that may hold values of ``column`` within ``bounds`` (inclusive)."""
+        low, high = bounds
+        return [
+            file
+            for file in self.files
+            if file.rows and file.minimum.get(column, low) <= high and file.maximum.get(column, high) >= low
+        ]
+
+    def bounds(self, column: str, days: Collection[date]) -> tuple[int, int] | None:
+        """The smallest and the greatest value of ``column`` in ``days``, by the log; none without rows."""
+        files = [file for file in self.select(days) if file.rows]
+        if not files:
+            return None
+        return min(f.minimum[column] for f in files), max(f.maximum[column] for f in files)
+
+
+class Lakehouse:
+    """The tables below one URI.
+
+    Args:
+        uri: a folder or an object store's URI.
+        storage_options: for the store, as delta-rs takes them.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.uri = uri.rstrip("/")
+        self.storage_options = dict(storage_options or {})
+
+    def root(self, table: Table) -> str:
+        """Where the table lies."""
+        return f"{self.uri}/{table.path}"
+
+    def snapshot(self, table: Table) -> Snapshot:
+        """The table as it is now; an empty one if it was never written."""
+        root = self.root(table)
+        try:
+            delta = DeltaTable(root, storage_options=self.storage_options)
+        except TableNotFoundError:
+            return Snapshot(table, root, None)
+        return Snapshot(table, root, delta)
+
+    def new_path(self, partition: Mapping[str, str], fingerprint: str) -> str:
+        """A path, below a table's folder, that no file ever had.
+
+        Args:
+            partition: value of each partition column.
+            fingerprint: 16 hexadecimal digits that name the inputs of the partition.
+        """
+        folders = [f"{name}={value}" for name, value in partition.items()]
+        return posixpath.join(*folders, f"{fingerprint}-{uuid.uuid4()}.parquet")
+
+    def replace(
+        self,
+        table: Table,
+        days: Collection[date],
+        files: Sequence[NewFile],
+        *,
+        within: Mapping[str, str] | None = None,
+    ) -> int:
+        """Replace the partitions of ``days`` by ``files``, in one commit.
+
+        A reader sees all the old files or all the new ones. Writers of other days do not disturb
+        each other; of two writers of the same day one waits for the other, and the later one wins.
+
+        Args:
+            table: the contract.
+            days: the landing days to replace; those without a file become empty.
+            files: written below the table's folder already.
+            within: values of the partition columns besides ``landing_date``.
+
+        Returns:
+            The version that the commit made.
+
+        Raises:
+            WriteConflictError: other writers kept coming first; the table is as they left it.
+            LakehouseError: the stored table's schema is not the contract's.
+        """
+        fixed = dict(within or {})
+        # Two writers that both find a partition empty remove nothing, so Delta lets both add. An
+        # application transaction per partition makes the second one fail, and so come again.
+        transactions = [
+            Transaction("/".join([*fixed.values(), day.isoformat()]), time.time_ns()) for day in sorted(days)
+        ]
+        for attempt in range(_ATTEMPTS):
+            delta = self._open(table)
+            try:
+                delta.create_write_transaction(
+                    [_add(file) for file in files],
+                    mode="overwrite",
+                    schema=delta.schema(),
+                    partition_by=list(table.partition_by),
+                    partition_filters=[
+                        *((name, "=", value) for name, value in fixed.items()),
+                        ("landing_date", "in", [day.isoformat() for day in sorted(days)]),
+                    ],
+                    commit_properties=CommitProperties(app_transactions=transactions),
+                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=True),
+                )
+            except CommitFailedError:
+                # Full jitter: writers that collided once should not collide again.
+                time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - not a secret
+                continue
+            return int(delta.version())
+        msg = (
+            f"Could not replace {len(days)} day(s) of {table.name}: other writers came first {_ATTEMPTS} times. "
+            "Nothing was changed; run it again when fewer runs write the same days."
+        )
+        raise WriteConflictError(msg)
+
+    def vacuum(self, table: Table) -> int:
+        """Delete every file below the table's folder that its current version does not use.
+
+        Readers of older versions lose them. Do not run it while something writes the table.
+
+        Returns:
+            How many files were deleted.
+        """
+        delta = DeltaTable(self.root(table), storage_options=self.storage_options)
+        return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
+
+    def _open(self, table: Table) -> DeltaTable:
+        root = self.root(table)
+        schema = Schema.from_arrow(arrow_schema(table))
+        try:
+            delta = DeltaTable(root, storage_options=self.storage_options)
+        except TableNotFoundError:
+            statistics = [column.name for column in table.data_columns if column.statistics]
+            delta = DeltaTable.create(
+                root,
+                schema=schema,
+                mode="ignore",
+                name=table.name,
+                description=table.description,
+                partition_by=list(table.partition_by),
+                # Names that exist are needed for "no statistics" too: an empty list means the default.
+                configuration={"delta.dataSkippingStatsColumns": ",".join(statistics or ["landing_date"])},
+                storage_options=self.storage_options,
+            )
+            # Of two processes that create it at once, one does; both go on from what is there.
+            delta = DeltaTable(root, storage_options=self.storage_options)
+        if delta.schema() != schema:
+            msg = (
+                f"Table {table.name} is stored with other columns than its contract has: expected "
+                f"{', '.join(table.column_names)}; found {', '.join(f.name for f in delta.schema().fields)}. "
+                "Use a new lake, or migrate this one (docs/operations.md)."
+            )
+            raise LakehouseError(msg)
+        return delta
+
+
+def _bounds(action: Mapping[str, object], prefix: str) -> dict[str, int]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in action.items()
+        if name.startswith(prefix) and isinstance(value, int)
+    }
+
+
+def _add(file: NewFile) -> AddAction:
+    statistics = {
+        "numRecords": file.rows,
+        "minValues": dict(file.minimum),
+        "maxValues": dict(file.maximum),
+        "nullCount": dict(file.nulls),
+    }
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values=dict(file.partition),
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(statistics),
+    )
+
+
+def uris(files: Iterable[DataFile]) -> list[str]:
+    """Where the files lie."""
+    return [file.uri for file in files]

@@ -1,0 +1,146 @@
+"""The rule for one line of a raw file: which values it gives, or why it is quarantined.
+
+This is the one definition of a good line. ``parse`` reads most lines faster, but only ever accepts
+what ``judge`` accepts, with the same values; a property test holds it to that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from stedi_assets.contracts import Column, DataType, LandingSource
+
+WHITE_SPACE = " \t\n\r\v\f"
+"""What is trimmed from e-mails and serial numbers, and what alone makes a text blank."""
+
+EXACT_INTEGER = 2**53
+"""Below it every integer has a double of its own (IEEE 754), so reading it as one loses nothing."""
+
+_INT64 = 2**63
+_EARLIEST = int(datetime(2015, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A line that is quarantined, and why. The reason names fields and rules, never a value."""
+
+    reason: str
+
+
+class _NotFiniteError(ValueError):
+    """NaN or Infinity: Python reads them, JSON does not have them."""
+
+
+@lru_cache(maxsize=4096)
+def event_bounds(landing_date: date) -> tuple[int, int]:
+    """The earliest and the latest time (inclusive, epoch ms) that a reading landed on a day may carry.
+
+    From the start of 2015 to one day after the end of the landing day.
+    """
+    after = datetime.combine(landing_date + timedelta(days=2), datetime.min.time(), timezone.utc)
+    return _EARLIEST, int(after.timestamp() * 1000) - 1
+
+
+def judge(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value, ...] | Rejected | None:
+    """Judge one line.
+
+    Args:
+        line: its bytes, without the line feed.
+        source: what the line may say.
+        landing_date: the day its file landed.
+
+    Returns:
+        The values of ``source.fields``, in order; or why the line is rejected; or none where the
+        line is blank. A number without a fraction is an integer however it is spelt (``1``,
+        ``1.0``, ``1e0``), as in JSON Schema.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return Rejected("not UTF-8")
+    if not text.strip(WHITE_SPACE):
+        return None
+    try:
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_finite)
+    except _NotFiniteError:
+        return Rejected("a number is not finite")
+    except (ValueError, RecursionError):
+        return Rejected("not one JSON object")
+    if not isinstance(found, _Object):
+        return Rejected("not one JSON object")
+    if found.repeats:
+        return Rejected("repeats a key")
+    values: list[Value] = []
+    for field in source.fields:
+        value = _value(found.get(field.name), field)
+        if isinstance(value, Rejected):
+            return value
+        values.append(value)
+    if source.event_time is not None:
+        names = [field.name for field in source.fields]
+        taken = values[names.index(source.event_time)]
+        earliest, latest = event_bounds(landing_date)
+        if not isinstance(taken, int) or not earliest <= taken <= latest:
+            return Rejected(f"{source.event_time} is before 2015 or more than a day after the landing day")
+    return tuple(values)
+
+
+def _value(value: Any, field: Column) -> Value | Rejected:
+    if value is None:
+        return Rejected(f"lacks {field.name}") if field.required else None
+    if field.type is DataType.TEXT:
+        if not isinstance(value, str):
+            return Rejected(f"{field.name} is not text")
+        if field.required and not value.strip(WHITE_SPACE):
+            return Rejected(f"lacks {field.name}")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return Rejected(f"{field.name} is not UTF-8")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return Rejected(f"{field.name} is not {'an integer' if field.type is DataType.INTEGER else 'a number'}")
+    if field.type is DataType.INTEGER:
+        return _integer(value, field)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    return number if math.isfinite(number) else Rejected(f"{field.name} is not finite")
+
+
+def _integer(value: float, field: Column) -> int | Rejected:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return Rejected(f"{field.name} is not finite")
+        if not value.is_integer() or abs(value) >= EXACT_INTEGER:
+            return Rejected(f"{field.name} is not an integer")
+        value = int(value)
+    if not -_INT64 <= value < _INT64:
+        return Rejected(f"{field.name} does not fit 64 bits")
+    if field.minimum is not None and value < field.minimum:
+        return Rejected(f"{field.name} is below {field.minimum}")
+    return value
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers whether it repeats a key."""
+
+    repeats = False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> _Object:
+    result = _Object(pairs)
+    result.repeats = len(result) != len(pairs)
+    return result
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise _NotFiniteError(constant)

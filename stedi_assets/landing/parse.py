@@ -1,0 +1,293 @@
+"""Raw lines to rows, at the speed of the engine's JSON reader.
+
+DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a number) and takes one of
+two equal keys, so by itself it cannot be trusted with what ``line.judge`` must reject. Two ways to
+have both its speed and the rule:
+
+``read_whole`` reads many files in one query and *proves* afterwards that nothing was coerced: each
+accepted row has every field, each text field was a JSON string, so each line has at least
+``2 x fields + 2 x text fields`` double quotes. If the files have exactly that many in all, no line
+has more, and so none has a second key, an unknown key, or a number in quotes. Together with one row
+per line, no fraction in an integer, no non-finite number, and no ``true`` or ``false`` in the bytes,
+every line is good as read.
+
+``read_lines`` reads a file in pieces and decides line by line: a line that the same signs do not
+prove good goes to ``line.judge``. It is slower (a third or so), and takes anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stedi_assets.contracts import DataType, LandingSource, Table
+from stedi_assets.contracts.render import arrow_schema, sql_type
+from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named, quoted
+from stedi_assets.landing.line import EXACT_INTEGER, Rejected, event_bounds, judge
+from stedi_assets.landing.survey import chunks
+
+PIECE = 16 << 20
+"""Bytes that ``read_lines`` holds at once."""
+
+LONG_LINE = 1 << 20
+"""Lines longer than this are not worth an engine's buffers."""
+
+_READER = {DataType.TEXT: "JSON", DataType.INTEGER: "DOUBLE", DataType.NUMBER: "DOUBLE"}
+_LARGE = 1e308
+"""Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
+
+_names = itertools.count()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a piece of a file gave.
+
+    Args:
+        rows: the good lines' values, in the table's data columns.
+        rejects: line number, reason and text of each bad line.
+        lines: how many lines were not blank.
+    """
+
+    rows: pa.Table
+    rejects: tuple[tuple[int, str, str], ...]
+    lines: int
+
+
+def quotes_per_row(source: LandingSource) -> int | None:
+    """How many double quotes a good line has at the least; none where that differs from line to line."""
+    if not all(field.required for field in source.fields):
+        return None
+    return sum(4 if field.type is DataType.TEXT else 2 for field in source.fields)
+
+
+def _reader(source: LandingSource, paths: Sequence[str]) -> str:
+    columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
+    # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
+    return (
+        f"read_json({list_of(paths)}, format = 'newline_delimited', compression = 'none', ignore_errors = true, "
+        f"maximum_object_size = {2 * LONG_LINE}, filename = true, columns = {{{columns}}})"
+    )
+
+
+def _values(source: LandingSource) -> str:
+    """The fields as their contract's types; text without its quotes."""
+    taken = []
+    for field in source.fields:
+        name = named(field.name)
+        if field.type is DataType.TEXT:
+            taken.append(f"({name}::VARCHAR)[2:-2] AS {name}")
+        elif field.type is DataType.INTEGER:
+            # A value that is not good may lie outside 64 bits; its row is judged or dropped, not read.
+            taken.append(f"TRY_CAST({name} AS BIGINT) AS {name}")
+        else:
+            taken.append(name)
+    return ", ".join(taken)
+
+
+def _good(source: LandingSource, landing_date: date) -> str:
+    """An SQL condition that holds for a row only if its line is good as read, but for what quotes tell.
+
+    Null (which ``WHERE`` takes for false) for what lacks a required field.
+    """
+    signs = []
+    for field in source.fields:
+        name = named(field.name)
+        if field.type is DataType.TEXT:
+            # Between '"#' and '#' lies what starts with a quote and then anything above '"': text, not
+            # empty, and not blank. Some good text starts lower (a space); it is judged.
+            text = f"{name}::VARCHAR"
+            sign = f"{text} >= '\"#' AND {text} < '#' AND NOT contains({text}, '\\')"
+        elif field.type is DataType.NUMBER:
+            sign = f"{name} BETWEEN {-_LARGE} AND {_LARGE}"
+        else:
+            low, high = -EXACT_INTEGER + 1, EXACT_INTEGER - 1
+            if field.name == source.event_time:
+                low, high = event_bounds(landing_date)
+            elif field.minimum is not None:
+                low = field.minimum
+            sign = f"{name} BETWEEN {low} AND {high} AND {name} = trunc({name})"
+        signs.append(sign if field.required else f"({name} IS NULL OR ({sign}))")
+    return " AND ".join(signs)
+
+
+def whole_query(table: Table, landing_date: date, paths: Sequence[str], root: str) -> str:
+    """The query behind ``read_whole``: the rows of the files that look good, in data column order.
+
+    Args:
+        table: a landing table whose lines all have the same fields.
+        landing_date: the day the files landed.
+        paths: readable by the engine.
+        root: the landing root, which ``source_file`` leaves out.
+    """
+    source = _source(table)
+    return (
+        f"SELECT {_values(source)}, substr(filename, {len(root) + 2}) AS source_file "
+        f"FROM {_reader(source, paths)} WHERE {_good(source, landing_date)}"
+    )
+
+
+def read_lines(
+    engine: DuckDBEngine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
+) -> Iterator[Parsed]:
+    """Read one raw file line by line, whatever it holds.
+
+    Args:
+        engine: parses the lines that look good.
+        fs, path: where the file lies.
+        table: the landing table that it is meant for.
+        source_file: what its rows say they come from.
+        landing_date: the day it landed.
+
+    Yields:
+        Pieces of at most about 16 MiB (or one line), in the order of the file.
+
+    Raises:
+        UnreadableFileError: the store does not give the bytes.
+    """
+    number = 1
+    for piece in chunks(fs, path, PIECE):
+        yield _read_piece(engine, piece, table, source_file, landing_date, number)
+        number += piece.count(b"\n")
+
+
+def _read_piece(
+    engine: DuckDBEngine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
+) -> Parsed:
+    source = _source(table)
+    text = np.frombuffer(piece, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    if not piece.endswith(b"\n"):
+        ends = np.append(ends, len(text))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    # Only lines that start like an object, and are of a reasonable length, are worth the reader.
+    likely = (ends > starts) & (text[np.minimum(starts, len(text) - 1)] == ord("{")) & (ends - starts < LONG_LINE)
+    for literal in (b"true", b"false"):
+        for at in _positions(piece, literal):
+            likely[np.searchsorted(ends, at)] = False
+
+    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist())]
+    read = _read_likely(engine, lines, source, landing_date)
+    numbers = np.arange(number, number + len(starts))
+    if read is None:
+        good = np.zeros(len(lines), bool)
+        values = None
+    else:
+        values, good = read
+    tables = []
+    if values is not None:
+        extra = _origin(table, source_file, numbers[likely][good])
+        tables.append(_as_table(table, {**{n: values.column(n) for n in values.column_names}, **extra}))
+
+    doubtful = np.ones(len(starts), bool)
+    doubtful[np.flatnonzero(likely)[good]] = False
+    judged: list[tuple[int, tuple[object, ...]]] = []
+    rejects: list[tuple[int, str, str]] = []
+    blank = 0
+    for index in np.flatnonzero(doubtful).tolist():
+        line = piece[starts[index] : ends[index]]
+        verdict = judge(line, source, landing_date)
+        if verdict is None:
+            blank += 1
+        elif isinstance(verdict, Rejected):
+            rejects.append((number + index, verdict.reason, line.decode("utf-8", "backslashreplace")))
+        else:
+            judged.append((number + index, verdict))
+    if judged:
+        columns = {
+            field.name: [values[position] for _, values in judged] for position, field in enumerate(source.fields)
+        }
+        extra = _origin(table, source_file, np.array([line_number for line_number, _ in judged]))
+        tables.append(_as_table(table, {**columns, **extra}))
+    rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
+    return Parsed(rows, tuple(rejects), len(starts) - blank)
+
+
+def _read_likely(
+    engine: DuckDBEngine, lines: list[bytes], source: LandingSource, landing_date: date
+) -> tuple[pa.Table, npt.NDArray[np.bool_]] | None:
+    """Read lines that look good; none where the reader does not give one row per line, in order.
+
+    Returns:
+        The values of the good lines, and which lines those are.
+    """
+    if not lines:
+        return None
+    # In memory only: a file of people's lines must not be left behind by a killed process.
+    memory = fsspec.filesystem("memory")
+    name = f"/stedi-lines-{next(_names)}.json"
+    if not engine.connection.filesystem_is_registered("memory"):
+        engine.connection.register_filesystem(memory)
+    memory.pipe_file(name, b"\n".join(lines) + b"\n")
+    expected = " + ".join(
+        f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
+        for f in source.fields
+    )
+    try:
+        engine.connection.execute("SET preserve_insertion_order = true")
+        found = engine.connection.sql(
+            f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, {expected} AS expected_quotes "
+            f"FROM {_reader(source, ['memory://' + name])}"
+        ).to_arrow_table()
+    except duckdb.Error:
+        return None
+    finally:
+        engine.connection.execute("SET preserve_insertion_order = false")
+        memory.rm_file(name)
+    if found.num_rows != len(lines):
+        return None
+    quotes = np.fromiter((line.count(b'"') for line in lines), np.int64, len(lines))
+    good = (found["expected_quotes"].to_numpy() == quotes) & found["good"].to_numpy(zero_copy_only=False)
+    return found.drop_columns(["good", "expected_quotes"]).filter(pa.array(good)), good
+
+
+def _positions(text: bytes, word: bytes) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _origin(table: Table, source_file: str, numbers: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
+    origin = {"source_file": pa.repeat(pa.scalar(source_file, pa.string()), len(numbers))}
+    if any(column.name == "source_line" for column in table.data_columns):
+        origin["source_line"] = pa.array(numbers, pa.int64())
+    return origin
+
+
+def _data_schema(table: Table) -> pa.Schema:
+    schema = arrow_schema(table)
+    return pa.schema([schema.field(column.name) for column in table.data_columns])
+
+
+def _as_table(table: Table, columns: dict[str, object]) -> pa.Table:
+    schema = _data_schema(table)
+    return pa.table(
+        {
+            field.name: columns[field.name].cast(field.type)  # type: ignore[attr-defined]
+            if isinstance(columns[field.name], (pa.Array, pa.ChunkedArray))
+            else pa.array(columns[field.name], field.type)
+            for field in schema
+        },
+        schema=schema,
+    )
+
+
+def _source(table: Table) -> LandingSource:
+    if table.source is None:
+        msg = f"{table.name} is not a landing table: its contract has no source."
+        raise ValueError(msg)
+    return table.source
+
+
+def sql_types(table: Table) -> str:
+    """The data columns with their SQL types, as in a ``CREATE TABLE``."""
+    return ", ".join(f"{named(column.name)} {sql_type(column)}" for column in table.data_columns)

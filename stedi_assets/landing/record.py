@@ -1,0 +1,136 @@
+"""What was ingested: the rows of ``landing_files``, and which days differ from what lies there now.
+
+``plan`` is pure: the listing and the record in, the days to run out. The landing sensor and
+``stedi materialize`` both are thin shells over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.render import arrow_schema
+from stedi_assets.landing.files import LandingFile, Listing
+
+
+@dataclass(frozen=True)
+class IngestedFile:
+    """A raw file as it was when it was ingested; a row of ``landing_files``."""
+
+    source_file: str
+    size: int
+    stamp: str
+    digest: str
+    lines: int
+    rows: int
+    rejected: int
+    duplicate_of: str | None
+    landing_table: str
+    landing_date: date
+
+
+def record(rows: pa.Table) -> list[IngestedFile]:
+    """The rows of ``landing_files`` as objects."""
+    return [IngestedFile(**row) for row in rows.select(list(contract("landing_files").column_names)).to_pylist()]
+
+
+def as_rows(files: Iterable[IngestedFile]) -> pa.Table:
+    """Objects as rows of ``landing_files``."""
+    return pa.Table.from_pylist([asdict(file) for file in files], schema=arrow_schema(contract("landing_files")))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why one day of one landing table should be run.
+
+    Args:
+        new, changed: how many raw files were not there before, or are not as they were.
+        missing: how many ingested files are gone; alone they are no reason to run.
+        other: what else differs, in words.
+    """
+
+    new: int = 0
+    changed: int = 0
+    missing: int = 0
+    other: str = ""
+
+    def __str__(self) -> str:
+        parts = [
+            f"{number} {word} file{'' if number == 1 else 's'}"
+            for number, word in ((self.new, "new"), (self.changed, "changed"), (self.missing, "missing"))
+            if number
+        ]
+        return ", ".join([*parts, *([self.other] if self.other else [])])
+
+
+def first_copies(files: Iterable[IngestedFile]) -> dict[str, tuple[date, str]]:
+    """Of each digest, the day and the path of the file that counts: the earliest landed, then the first by name."""
+    first: dict[str, tuple[date, str]] = {}
+    for file in files:
+        if file.lines:
+            at = (file.landing_date, file.source_file)
+            first[file.digest] = min(first.get(file.digest, at), at)
+    return first
+
+
+def plan(
+    table: str,
+    listing: Listing,
+    ingested: Collection[IngestedFile],
+    stored: Mapping[date, str | None],
+    recorded: Mapping[date, str | None],
+) -> dict[date, Difference]:
+    """Which days of a landing table differ from what lies in its folder.
+
+    Args:
+        table: its name.
+        listing: what lies there.
+        ingested: the table's rows of ``landing_files``.
+        stored, recorded: what the landing table's and the record's partitions say that they were
+            made from; they agree unless a run was killed between the two or a table was changed by hand.
+
+    Returns:
+        The days to run, in order, and why. A file that is gone is no reason, and a day of which
+        every file is gone is never named: it could not be made again.
+    """
+    by_day: dict[date, dict[str, IngestedFile]] = {}
+    for file in ingested:
+        by_day.setdefault(file.landing_date, {})[file.source_file] = file
+    first = first_copies(ingested)
+    differences: dict[date, Difference] = {}
+    for day, files in listing.by_day(table).items():
+        before = by_day.get(day, {})
+        difference = Difference(
+            new=sum(file.path not in before for file in files),
+            changed=sum(file.path in before and not _same(file, before[file.path]) for file in files),
+            missing=len(before.keys() - {file.path for file in files}),
+            other=_other(before.values(), first, stored.get(day), recorded.get(day)),
+        )
+        if difference.new or difference.changed or difference.other:
+            differences[day] = difference
+    return dict(sorted(differences.items()))
+
+
+def _same(listed: LandingFile, ingested: IngestedFile) -> bool:
+    return (listed.size, listed.stamp) == (ingested.size, ingested.stamp)
+
+
+def _other(
+    files: Iterable[IngestedFile],
+    first: Mapping[str, tuple[date, str]],
+    stored: str | None,
+    recorded: str | None,
+) -> str:
+    for file in files:
+        if not file.lines:
+            continue
+        counts = first[file.digest][1]
+        if file.duplicate_of != (None if counts == file.source_file else counts):
+            return "another file with the same bytes counts now"
+    if recorded is not None and stored != recorded:
+        return "the table is not as its run left it"
+    return ""

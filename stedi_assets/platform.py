@@ -1,0 +1,57 @@
+"""The parts that a run works with, put together from the settings.
+
+Making one opens nothing: files, tables and the engine are touched when they are first used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+
+from stedi_assets.derivation import LakeView
+from stedi_assets.engines import open_engine
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.files import LandingZone, Listing
+from stedi_assets.pseudonyms import Pseudonyms, pseudonyms
+from stedi_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One lake, its landing zone, and what reads and computes them."""
+
+    settings: Settings
+    engine: DuckDBEngine
+    lakehouse: Lakehouse
+    landing: LandingZone
+    pseudonyms: Pseudonyms
+
+    @classmethod
+    def of(cls, settings: Settings) -> Platform:
+        """The parts that ``settings`` ask for."""
+        engine = open_engine(settings)
+        return cls(
+            settings=settings,
+            engine=engine,
+            lakehouse=Lakehouse(settings.lake_uri),
+            landing=LandingZone(settings.landing_uri),
+            pseudonyms=pseudonyms(settings, engine.frame),
+        )
+
+    def view(self) -> LakeView:
+        """The lake as it is now."""
+        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms)
+
+    def listing(self, only: frozenset[date] | None = None) -> Listing:
+        """What lies in the landing folders, up to today."""
+        return self.landing.list(self.settings.first_day, today(), only=only)
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        self.engine.close()
+
+
+def today() -> date:
+    """The UTC day it is."""
+    return datetime.now(timezone.utc).date()

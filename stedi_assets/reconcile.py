@@ -1,0 +1,99 @@
+"""What differs from what it should be: the plan that the sensors and ``stedi materialize`` share.
+
+Level-triggered, as a Kubernetes controller is: it compares what the tables hold with what they should
+hold *now*, so an update that was lost, a run that failed or read an older state, and a table changed
+by hand are all found the next time. It keeps no state of its own and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
+from stedi_assets.derivation import INPUTS, LakeView
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to request: some tables of some consecutive landing days."""
+
+    tables: tuple[str, ...]
+    first_day: date
+    last_day: date
+
+    @property
+    def days(self) -> list[date]:
+        """The landing days, in order."""
+        return [self.first_day + timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1)]
+
+
+def differing(view: LakeView) -> dict[str, set[date]]:
+    """The partitions of the derived tables that are not made from what they should be made from.
+
+    Of a table whose inputs differ, what it should be made from is judged by what these should be; what
+    that does not tell (who has readings at all, which readings of other days pair) is found once they
+    are made, so the caller runs what differs until nothing does.
+
+    Returns:
+        Of each table with such partitions, their landing days.
+    """
+    should: dict[str, Mapping[date, str | None]] = {}
+    result: dict[str, set[date]] = {}
+    for table in ASSET_TABLES:
+        if table.name not in INPUTS:
+            continue
+        stored = view.snapshot(table.name).fingerprints()
+        expected = view.fingerprints(table.name, made=should)
+        days = {day for day, fingerprint in expected.items() if stored.get(day) != fingerprint}
+        # A partition that nothing speaks for any more must lose its rows.
+        stale = stored.keys() - expected.keys()
+        emptied = view.fingerprints(table.name, stale, made=should) if stale else {}
+        days |= {day for day, fingerprint in emptied.items() if stored[day] != fingerprint}
+        should[table.name] = {**expected, **emptied}
+        if days:
+            result[table.name] = days
+    return result
+
+
+def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None = None, limit: int = 0) -> list[Run]:
+    """Group what differs into runs: consecutive days on which the same tables differ.
+
+    Args:
+        tables: of each table, the landing days to run.
+        sizes: how much there is to do on each day, in the unit of ``limit``.
+        limit: no run of several days has more to do than this.
+
+    Returns:
+        The runs, in order of their days.
+    """
+    by_day: dict[date, tuple[str, ...]] = {}
+    for name in (table.name for table in ASSET_TABLES):
+        for day in tables.get(name, ()):
+            by_day[day] = (*by_day.get(day, ()), name)
+    result: list[Run] = []
+    size = 0
+    for day, names in sorted(by_day.items()):
+        last = result[-1] if result else None
+        more = (sizes or {}).get(day, 0)
+        consecutive = last is not None and last.tables == names and day - last.last_day == timedelta(days=1)
+        if last is not None and consecutive and (not limit or size + more <= limit):
+            result[-1] = Run(names, last.first_day, day)
+            size += more
+        else:
+            result.append(Run(names, day, day))
+            size = more
+    return result
+
+
+def downstream(tables: Iterable[str]) -> tuple[str, ...]:
+    """``tables`` and every table that is made from them, in an order in which they can be made."""
+    wanted = set(tables)
+    for table in ASSET_TABLES:
+        if wanted & INPUTS.get(table.name, {}).keys():
+            wanted.add(table.name)
+    return tuple(table.name for table in ASSET_TABLES if table.name in wanted)
+
+
+LANDING_NAMES = tuple(table.name for table in LANDING_TABLES)

@@ -1,0 +1,147 @@
+"""The settings: the only reader of the environment.
+
+What a user can set belongs here, typed, with its default and an error that names the variable.
+What follows from a setting (opening a lake, making a key) belongs to the part that does it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it does not take; the message names the variable and what it takes."""
+
+
+class EngineName(str, Enum):
+    """What computes the tables."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+class ReadingsBeforeConsent(str, Enum):
+    """Whether readings that were taken before the customer's consent date are used."""
+
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+
+
+class Pairing(str, Enum):
+    """What makes a pair of a step reading and an accelerometer reading.
+
+    ``timestamp`` pairs whatever carries the same millisecond, different customers included (the
+    published numbers); ``customer`` also asks that the wearer is a claimant of the device.
+    """
+
+    TIMESTAMP = "timestamp"
+    CUSTOMER = "customer"
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The two choices that change which rows the trusted and curated tables hold."""
+
+    readings_before_consent: ReadingsBeforeConsent = ReadingsBeforeConsent.INCLUDE
+    pairing: Pairing = Pairing.TIMESTAMP
+
+
+_Choice = TypeVar("_Choice", bound=Enum)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the environment decides.
+
+    Args:
+        landing_uri: where raw files land; below it one folder per landing table.
+        lake_uri: where the tables lie.
+        engine: what computes them.
+        policies: which readings and pairs count.
+        pseudonym_key: the secret for ``subject_id``; none lets a local lake make its own.
+        first_day: the first landing day there can be.
+        expected_counts: a JSON file ``{table: rows}``; none takes the sample generator's, where
+            its data lies.
+        memory_limit: how much memory the embedded engine may use before it spills to disk.
+        dagster_home: where Dagster keeps its state.
+    """
+
+    landing_uri: str = "data/landing"
+    lake_uri: str = "data/lake"
+    engine: EngineName = EngineName.DUCKDB
+    policies: Policies = field(default_factory=Policies)
+    pseudonym_key: str | None = field(default=None, repr=False)
+    first_day: date = date(2022, 1, 1)
+    expected_counts: str | None = None
+    memory_limit: str = "1GB"
+    dagster_home: Path = Path(".dagster")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings that ``environment`` (default: the process's) asks for.
+
+        A variable that is unset or empty takes its default.
+
+        Raises:
+            SettingsError: a variable has a value that it does not take.
+        """
+        env = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
+        default = cls()
+        return cls(
+            landing_uri=_uri(env.get("STEDI_LANDING_URI", default.landing_uri)),
+            lake_uri=_uri(env.get("STEDI_LAKE_URI", default.lake_uri)),
+            engine=_choice(env, "STEDI_ENGINE", default.engine),
+            policies=Policies(
+                _choice(env, "STEDI_READINGS_BEFORE_CONSENT", default.policies.readings_before_consent),
+                _choice(env, "STEDI_PAIRING", default.policies.pairing),
+            ),
+            pseudonym_key=env.get("STEDI_PSEUDONYM_KEY"),
+            first_day=_day(env, "STEDI_FIRST_DAY", default.first_day),
+            expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
+            memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
+            dagster_home=Path(env.get("DAGSTER_HOME", default.dagster_home)).absolute(),
+        )
+
+
+def _uri(value: str) -> str:
+    """Without a trailing slash; a relative folder becomes absolute, so that it survives a change of folder."""
+    value = value.removeprefix("file://").rstrip("/") or "/"
+    return value if "://" in value else str(Path(value).absolute())
+
+
+def _choice(env: Mapping[str, str], name: str, default: _Choice) -> _Choice:
+    value = env.get(name)
+    if value is None:
+        return default
+    try:
+        return type(default)(value.strip().lower())
+    except ValueError:
+        takes = " or ".join(repr(choice.value) for choice in type(default))
+        msg = f"{name} is {value!r}; it takes {takes}. Unset it for {default.value!r}."
+        raise SettingsError(msg) from None
+
+
+def _day(env: Mapping[str, str], name: str, default: date) -> date:
+    value = env.get(name)
+    if value is None:
+        return default
+    try:
+        return date.fromisoformat(value.strip())
+    except ValueError:
+        msg = f"{name} is {value!r}; it takes a day as YYYY-MM-DD. Unset it for {default.isoformat()}."
+        raise SettingsError(msg) from None
+
+
+def _memory(env: Mapping[str, str], name: str, default: str) -> str:
+    value = env.get(name, default).strip()
+    number = value.rstrip("KMGTiBkmgtb ")
+    if not number.replace(".", "", 1).isdigit() or number == value:
+        msg = f"{name} is {value!r}; it takes a size such as '512MB' or '4GB'. Unset it for {default!r}."
+        raise SettingsError(msg)
+    return value

@@ -1,0 +1,81 @@
+"""The rules about customers: whose record counts, who consents, and who is curated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+
+from stedi_assets.contracts import table
+from stedi_assets.transforms.common import Frame, columns_of, day_end, lazy, normalised
+
+
+def latest_records(customer_landing: Any) -> Frame:
+    """The record of each customer that counts: the greatest (last update, landing day, file, line).
+
+    Args:
+        customer_landing: records of **all** landing days.
+
+    Returns:
+        One row per e-mail, with e-mail and serial number as they are compared.
+    """
+    return (
+        lazy(customer_landing)
+        .with_columns(email=normalised("email"), serialNumber=normalised("serialNumber"))
+        .unique("email", keep="last", order_by=["lastUpdateDate", "landing_date", "source_file", "source_line"])
+    )
+
+
+def consents(customer_landing: Any) -> Frame:
+    """Who claims which device, and since when they consent.
+
+    Consent is a positive ``shareWithResearchAsOfDate`` no later than the end of the day on which its
+    record landed.
+
+    Args:
+        customer_landing: records of **all** landing days.
+
+    Returns:
+        One row per customer: ``email``, ``serialNumber`` and ``consented_at`` (epoch ms; null for
+        one who does not consent).
+    """
+    share = nw.col("shareWithResearchAsOfDate")
+    return latest_records(customer_landing).select(
+        "email",
+        "serialNumber",
+        consented_at=nw.when((share > 0) & (share < day_end("landing_date"))).then(share),
+    )
+
+
+def customer_trusted(customer_landing: Any) -> Frame:
+    """The customers who share with research now, in the partition of their latest record.
+
+    Args:
+        customer_landing: records of **all** landing days.
+    """
+    share = nw.col("shareWithResearchAsOfDate")
+    trusted = latest_records(customer_landing).filter((share > 0) & (share < day_end("landing_date")))
+    return columns_of(trusted, table("customer_trusted"))
+
+
+def customers_curated(
+    customer_trusted: Any, accelerometer_trusted: Any, customer_landing: Any, subject_ids: Any
+) -> Frame:
+    """The trusted customers who have accelerometer readings, with their pseudonyms.
+
+    Args:
+        customer_trusted: of the days wanted.
+        accelerometer_trusted: readings of **all** landing days.
+        customer_landing: records of **all** landing days, so that a stale row of
+            ``customer_trusted`` is left out at once.
+        subject_ids: ``email`` and ``subject_id`` of (at least) the customers.
+    """
+    readers = lazy(accelerometer_trusted).select(email=nw.col("user")).unique("email")
+    consenting = consents(customer_landing).filter(~nw.col("consented_at").is_null()).select("email")
+    curated = (
+        lazy(customer_trusted)
+        .join(consenting, on="email", how="semi")
+        .join(readers, on="email", how="semi")
+        .join(lazy(subject_ids), on="email", how="inner")
+    )
+    return columns_of(curated, table("customers_curated"))

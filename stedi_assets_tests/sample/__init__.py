@@ -1,0 +1,1 @@
+"""Tests of `stedi_assets.sample`."""
