@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import dagster as dg
 
 from stedi_assets.assets.curated import curated_assets
 from stedi_assets.assets.landing import landing_assets, side_tables
 from stedi_assets.assets.trusted import trusted_assets
+from stedi_assets.checks import build_checks
+from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.io_manager import LakehouseIOManager
 from stedi_assets.platform import Platform
+from stedi_assets.sensors import landing_sensor
 from stedi_assets.settings import Settings
+
+JOB = "lakehouse"
+"""The job that materializes every table."""
 
 
 def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The assets that are materialized, in an order in which they can be."""
+    """The assets that are materialized, with their checks."""
     first_day = settings.first_day
     with warnings.catch_warnings():
         # Single-run backfills and mappings over several days are beta in Dagster 1.13, and used on purpose.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [*landing_assets(first_day), *trusted_assets(first_day), *curated_assets(first_day)]
+        return [*landing_assets(first_day), *trusted_assets(first_day), *curated_assets(first_day), *build_checks(first_day)]
 
 
 def build_resources(platform: Platform) -> dict[str, object]:
@@ -34,15 +41,26 @@ def build_resources(platform: Platform) -> dict[str, object]:
     }
 
 
-def build_definitions(settings: Settings, platform: Platform | None = None) -> dg.Definitions:
+def build_definitions(
+    settings: Settings,
+    platform: Platform | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
     """The whole code location.
 
     Args:
         settings: which lake, and how.
         platform: the parts to use; by default those that the settings ask for.
+        loggers: where runs log to; by default Dagster's console.
     """
+    assets = build_assets(settings)
+    job = dg.define_asset_job(JOB, dg.AssetSelection.assets(*(table.name for table in ASSET_TABLES)),
+                              description="Every table of the days it is run for, in one process.")
     return dg.Definitions(
-        assets=[*build_assets(settings), *side_tables(settings.first_day)],
+        assets=[*assets, *side_tables(settings.first_day)],
+        jobs=[job],
+        sensors=[landing_sensor(job)],
         resources=build_resources(platform or Platform.of(settings)),
         executor=dg.in_process_executor,
+        loggers=loggers,
     )

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
+from stedi_assets.contracts import table as contract
 from stedi_assets.derivation import INPUTS, LakeView
+from stedi_assets.landing.files import Listing
+from stedi_assets.landing.ingest import ingested_files, recorded_fingerprints
+from stedi_assets.landing.record import Difference, plan
+from stedi_assets.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,27 @@ class Run:
     def days(self) -> list[date]:
         """The landing days, in order."""
         return [self.first_day + timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1)]
+
+
+def landing_differences(platform: Platform, listing: Listing) -> dict[str, dict[date, Difference]]:
+    """The partitions of the landing tables that differ from what lies in the landing folders.
+
+    Returns:
+        Of each landing table with such partitions, their landing days and why.
+    """
+    files = platform.lakehouse.snapshot(contract("landing_files"))
+    result = {}
+    for table in LANDING_TABLES:
+        found = plan(
+            table.name,
+            listing,
+            ingested_files(platform.engine, platform.lakehouse, table),
+            platform.lakehouse.snapshot(table).fingerprints(),
+            recorded_fingerprints(files, table),
+        )
+        if found:
+            result[table.name] = found
+    return result
 
 
 def differing(view: LakeView) -> dict[str, set[date]]:
@@ -94,6 +120,3 @@ def downstream(tables: Iterable[str]) -> tuple[str, ...]:
         if wanted & INPUTS.get(table.name, {}).keys():
             wanted.add(table.name)
     return tuple(table.name for table in ASSET_TABLES if table.name in wanted)
-
-
-LANDING_NAMES = tuple(table.name for table in LANDING_TABLES)

@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -68,7 +68,8 @@ def test_tables_that_cannot_be_read_get_none(harness: Any, tmp_path: Path) -> No
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="memory of several processes is read from /proc")
 def test_memory_and_processor_time_are_those_of_the_whole_tree(harness: Any) -> None:
     hold = "import time; held = b'x' * 60_000_000; time.sleep(1)"
-    code = f"import subprocess, sys; [p.wait() for p in [subprocess.Popen([sys.executable, '-c', {hold!r}]) for _ in '12']]"
+    start = f"subprocess.Popen([sys.executable, '-c', {hold!r}])"
+    code = f"import subprocess, sys; [process.wait() for process in [{start}, {start}]]"
     run, _ = once(harness, code)
     assert run["peak_bytes"] > 120_000_000
     assert run["cpu_seconds"] > 0
@@ -118,7 +119,7 @@ def test_what_was_found_is_shown_and_saved(harness: Any, tmp_path: Path) -> None
     assert "| reference | stedi materialize | 4.00 (3.00 to 5.00) |" in text
     assert "no figure: it ended with exit code 1" in text
     assert "| ≤ 0.25 | 0.20 (0.15 to 0.25) | met |" in text
-    ElementTree.fromstring((tmp_path / "benchmarks.svg").read_text())
+    ET.fromstring((tmp_path / "benchmarks.svg").read_text())
     assert harness.earlier(tmp_path / "benchmarks.json") == report
     assert "PySpark job" in harness.as_text(report)
 

@@ -1,0 +1,94 @@
+"""What a check is and what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from stedi_assets import transforms
+from stedi_assets.contracts import Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.lakehouse import Snapshot
+from stedi_assets.platform import Platform
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Args:
+        passed: whether the promise holds.
+        says: one sentence with numbers, for whoever sees it fail.
+        numbers: for plots over time.
+    """
+
+    passed: bool
+    says: str
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+class Checked:
+    """The stored rows of some landing days of a table, and what they are checked against.
+
+    Args:
+        platform: the lake and what reads it.
+        table: the contract of the table.
+        days: the landing days; none for the whole table.
+    """
+
+    def __init__(self, platform: Platform, table: Table, days: Collection[date] | None) -> None:
+        self.platform = platform
+        self.table = table
+        self.days = days
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The stored table."""
+        return self.platform.lakehouse.snapshot(self.table)
+
+    def relation(self, name: str, days: Collection[date] | None = None) -> duckdb.DuckDBPyRelation:
+        """The stored rows of another table, of all days unless some are named."""
+        snapshot = self.platform.lakehouse.snapshot(contract(name))
+        return self.platform.engine.relation(contract(name), snapshot.select(days))
+
+    @property
+    def rows(self) -> duckdb.DuckDBPyRelation:
+        """The stored rows that are checked."""
+        return self.platform.engine.relation(self.table, self.snapshot.select(self.days))
+
+    @cached_property
+    def people(self) -> duckdb.DuckDBPyRelation:
+        """Who claims which device and since when they consent, by the records that landed."""
+        engine = self.platform.engine
+        customers = contract("customer_landing")
+        files = self.platform.lakehouse.snapshot(customers).files
+        return engine.connection.from_arrow(engine.collect(transforms.consents(engine.scan(customers, files))))
+
+    def query(self, sql: str, **frames: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
+        """The only row of a query over the checked ``rows`` and other named frames."""
+        return self.platform.engine.rows(sql, rows=self.rows, **frames)[0]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of one table.
+
+    Args:
+        name: unique among the table's checks.
+        says: what it promises, in a sentence.
+        judge: looks.
+        blocking: whether what is made from the table must wait for it to pass.
+        severity: whether failing is an error or a warning.
+    """
+
+    name: str
+    says: str
+    judge: Callable[[Checked], Verdict]
+    blocking: bool = False
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR

@@ -1,0 +1,204 @@
+"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings."""
+
+from __future__ import annotations
+
+from stedi_assets.checks.measures import WARN
+from stedi_assets.checks.model import Check, Checked, Verdict
+from stedi_assets.contracts import DataType, Privacy, Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.engines.duckdb import named
+from stedi_assets.landing.ingest import ingested_files
+from stedi_assets.landing.line import WHITE_SPACE
+
+_SPACES = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
+
+_CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
+
+# Of a whole value: something like a@b.c, a phone number, or the 8-4-4-4-12 of a serial number.
+_EMAIL = r"[^@\s]+@[^@\s]+"
+_PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
+_SERIAL = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def written(table: Table) -> list[Check]:
+    """The hand-written checks of a table."""
+    checks: list[Check] = []
+    if table.source is not None:
+        checks += [
+            Check(
+                "nothing_lost",
+                "Lines that landed = rows + quarantined lines + lines of skipped duplicate files.",
+                _nothing_lost,
+                blocking=True,
+            ),
+            Check("rejected_lines", "No line was quarantined.", _rejected, severity=WARN),
+            Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
+        ]
+    if table.consenting:
+        checks.append(
+            Check("consent", "No row is of a person who does not share with research.", _consent, blocking=True)
+        )
+    if table.anonymous:
+        checks.append(
+            Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
+        )
+    if table.name in _REFERENCES:
+        checks.append(Check("references", "Every row refers to rows of the tables it is made from.", _references,
+                            severity=WARN))
+    if table.name == "customer_trusted":
+        checks.append(
+            Check("shared_serial_numbers", "No serial number is claimed by several customers.", _shared, severity=WARN)
+        )
+    if table.name == "machine_learning_curated":
+        checks.append(
+            Check("same_customer", "Every pair is of one customer's two sensors.", _same_customer, severity=WARN)
+        )
+    return checks
+
+
+def _nothing_lost(checked: Checked) -> Verdict:
+    platform, name = checked.platform, checked.table.name
+    days = checked.days
+    files = [
+        file
+        for file in ingested_files(platform.engine, platform.lakehouse, checked.table)
+        if days is None or file.landing_date in days
+    ]
+    counted = [file for file in files if file.duplicate_of is None]
+    lines = sum(file.lines for file in files)
+    skipped = lines - sum(file.lines for file in counted)
+    quarantine = platform.lakehouse.snapshot(contract("landing_quarantine"))
+    rejected = sum(file.rows for file in quarantine.select(days) if file.partition["landing_table"] == name)
+    (rows,) = checked.query("SELECT count(*) FROM rows")
+    return Verdict(
+        passed=lines == rows + rejected + skipped,
+        says=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped duplicates.",
+        numbers={"lines": lines, "rows": rows, "quarantined": rejected, "skipped": skipped},
+    )
+
+
+def _rejected(checked: Checked) -> Verdict:
+    quarantine = checked.platform.lakehouse.snapshot(contract("landing_quarantine"))
+    files = [f for f in quarantine.select(checked.days) if f.partition["landing_table"] == checked.table.name]
+    rejected = sum(file.rows for file in files)
+    return Verdict(
+        passed=not rejected,
+        says=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
+        numbers={"quarantined": rejected},
+    )
+
+
+def _duplicates(checked: Checked) -> Verdict:
+    platform = checked.platform
+    files = [
+        file
+        for file in ingested_files(platform.engine, platform.lakehouse, checked.table)
+        if (checked.days is None or file.landing_date in checked.days) and file.duplicate_of is not None
+    ]
+    return Verdict(
+        passed=not files,
+        says=f"{len(files)} files were skipped, because files with the same bytes had landed "
+        "(landing_files.duplicate_of says which).",
+        numbers={"skipped files": len(files)},
+    )
+
+
+_WHO = {
+    "customer_trusted": "email",
+    "customers_curated": "email",
+    "accelerometer_trusted": '"user"',
+}
+
+
+def _consent(checked: Checked) -> Verdict:
+    name = checked.table.name
+    if name == "machine_learning_curated":
+        curated = checked.relation("customers_curated")
+        condition = (
+            f"subject_id NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})) OR device_subject_id "
+            f"NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING}))"
+        )
+        (wrong,) = checked.query(
+            f"SELECT count(*) FROM rows WHERE {condition}", people=checked.people, curated=curated
+        )
+    elif name == "step_trainer_trusted":
+        # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
+        (wrong,) = checked.query(
+            'SELECT count(*) FROM rows WHERE "serialNumber" NOT IN '
+            '(SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)',
+            people=checked.people,
+        )
+    else:
+        (wrong,) = checked.query(
+            f"SELECT count(*) FROM rows WHERE {_WHO[name]} NOT IN ({_CONSENTING})", people=checked.people
+        )
+    return Verdict(
+        passed=not wrong,
+        says=f"{wrong} rows are of people whose latest record does not consent.",
+        numbers={"rows without consent": wrong},
+    )
+
+
+def _identifiers(checked: Checked) -> Verdict:
+    allowed = {c.name for c in checked.table.columns if c.privacy is not Privacy.DIRECT_IDENTIFIER}
+    stored = checked.snapshot.schema
+    columns = sorted(set(stored.names if stored is not None else ()) - allowed)
+    texts = [named(c.name) for c in checked.table.data_columns if c.type is DataType.TEXT]
+    shape = f"({_EMAIL}|{_PHONE}|{_SERIAL})"
+    found = " + ".join(
+        f"(SELECT count(*) FROM (SELECT DISTINCT {name} AS value FROM rows) WHERE regexp_full_match(value, '{shape}'))"
+        for name in texts
+    )
+    (values,) = checked.query(f"SELECT {found or '0'}")
+    return Verdict(
+        passed=not columns and not values,
+        says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; distinct values that look like an "
+        f"e-mail, a phone number or a serial number: {values}.",
+        numbers={"identifying columns": len(columns), "identifying values": values},
+    )
+
+
+_REFERENCES = {
+    "accelerometer_trusted": ('"user"', "customer_trusted", "email"),
+    "customers_curated": ("email", "customer_trusted", "email"),
+    "step_trainer_trusted": ('"serialNumber"', "customers_curated", '"serialNumber"'),
+    "machine_learning_curated": ("subject_id", "customers_curated", "subject_id"),
+}
+
+
+def _references(checked: Checked) -> Verdict:
+    column, upstream, key = _REFERENCES[checked.table.name]
+    (dangling,) = checked.query(
+        f"SELECT count(*) FROM rows WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+        upstream=checked.relation(upstream),
+    )
+    return Verdict(
+        passed=not dangling,
+        says=f"{dangling} rows have a {column.strip(chr(34))} that is not in {upstream}; if a landing day has not "
+        "been run yet, run `stedi materialize`.",
+        numbers={"dangling rows": dangling},
+    )
+
+
+def _shared(checked: Checked) -> Verdict:
+    serials, claimants = checked.query(
+        'SELECT count(*), coalesce(sum(claimants), 0)::BIGINT FROM (SELECT "serialNumber", count(*) AS claimants '
+        'FROM people GROUP BY "serialNumber" HAVING count(*) > 1)',
+        people=checked.people,
+    )
+    return Verdict(
+        passed=not serials,
+        says=f"{serials} serial numbers are claimed by {claimants} customers; their step readings are used only "
+        "where it is clear that whoever moved consents.",
+        numbers={"shared serial numbers": serials, "claimants": claimants},
+    )
+
+
+def _same_customer(checked: Checked) -> Verdict:
+    rows, same = checked.query("SELECT count(*), count(*) FILTER (WHERE same_customer) FROM rows")
+    return Verdict(
+        passed=rows == same,
+        says=f"{rows - same} of {rows} pairs join different customers who share a millisecond; filter by "
+        "same_customer, or set STEDI_PAIRING=customer.",
+        numbers={"pairs": rows, "same customer": same, "different customers": rows - same},
+    )

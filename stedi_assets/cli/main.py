@@ -1,0 +1,324 @@
+"""The ``stedi`` command and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from stedi_assets.cli.output import FORMATS, show
+from stedi_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from stedi_assets.materialize import Progress as RunProgress
+
+OK, DIFFERS, FAILED = 0, 1, 2
+
+_FORMAT = click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="How to print; a table on a terminal, CSV in a pipe."
+)
+
+
+def _day(_: click.Context, __: click.Parameter, values: tuple[datetime, ...]) -> tuple[date, ...]:
+    return tuple(value.date() for value in values)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="stedi-assets", prog_name="stedi")
+def cli() -> None:
+    """The STEDI lakehouse: landing files to trusted and curated tables, for customers who share with research.
+
+    \b
+    A first look:
+      stedi sample          write a synthetic landing zone
+      stedi materialize     make every table from it
+      stedi counts          rows per table, beside the expected ones
+      stedi query "SELECT * FROM machine_learning_curated LIMIT 5"
+
+    Where things lie is set by environment variables: STEDI_LANDING_URI (data/landing), STEDI_LAKE_URI
+    (data/lake) and others; see the README. Exit codes: 0 done, 1 something differs, 2 it failed.
+    """
+
+
+@cli.command()
+@click.option("--customers", type=click.IntRange(1), default=956, show_default=True, help="How many customers there are.")
+@click.option("--days", type=click.IntRange(1), default=4, show_default=True, help="Landing days to spread over.")
+@click.option("--last-day", type=click.DateTime(["%Y-%m-%d"]), help="The last landing day. [default: 2023-08-06]")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--faults", is_flag=True, help="Add broken lines, duplicates, late files, withdrawals …, in known numbers.")
+def sample(customers: int, days: int, last_day: datetime | None, seed: int, faults: bool) -> None:
+    """Write a synthetic landing zone to STEDI_LANDING_URI.
+
+    It has exactly the row counts of the public STEDI data at the default size, and only invented
+    people. The expected counts are written beside it, where `stedi counts` finds them.
+    """
+    from stedi_assets.sample import SampleError, write_sample
+
+    settings = Settings.from_environment()
+    started = time.perf_counter()
+    with _progress() as bar:
+        task = bar.add_task("writing customers", total=customers)
+        try:
+            report = write_sample(
+                settings.landing_uri,
+                customers=customers,
+                days=days,
+                seed=seed,
+                faults=faults,
+                last_day=last_day.date() if last_day else None,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except (SampleError, ValueError) as error:
+            raise _Failure(str(error)) from error
+    took = time.perf_counter() - started
+    if report.already_there:
+        _say(f"{settings.landing_uri} holds this sample already.")
+    else:
+        _say(
+            f"Wrote {report.rows_written:,} lines ({report.bytes_written / 1e6:,.0f} MB) to {settings.landing_uri} "
+            f"in {took:.1f} s."
+        )
+
+
+@cli.command()
+@click.argument("source", type=click.Path(exists=True))
+def land(source: str) -> None:
+    """Copy raw files from SOURCE into the landing zone.
+
+    SOURCE is laid out as customer_landing/…, accelerometer_landing/…, step_trainer_landing/…, or as
+    customer/landing/… and so on. A file that is there already is skipped if its bytes are the same; a
+    different file is never overwritten.
+    """
+    from stedi_assets.landing.copy import LandError
+    from stedi_assets.landing.copy import land as copy_in
+    from stedi_assets.platform import Platform
+
+    settings = Settings.from_environment()
+    with _progress() as bar:
+        task = bar.add_task("copying", total=None)
+        try:
+            report = copy_in(
+                source,
+                Platform.of(settings).landing,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        except LandError as error:
+            raise _Failure(str(error)) from error
+    _say(f"Copied {report.copied:,} files to {settings.landing_uri}; {report.skipped:,} were there already.")
+
+
+@cli.command()
+@click.option(
+    "--day", "days", multiple=True, type=click.DateTime(["%Y-%m-%d"]), callback=_day,
+    help="Run this landed day only (again for more); reconciliation still looks at every day.",
+)
+@click.option("--force", is_flag=True, help="Run the days even if they are up to date.")
+@click.option("--dry-run", is_flag=True, help="Print what differs and would be run, and change nothing.")
+def materialize(days: tuple[date, ...], force: bool, dry_run: bool) -> None:
+    """Bring the tables up to date: what the sensors do, without a daemon.
+
+    Runs every landed day whose raw files are not as ingested, then every partition that consent, late
+    files or changed tables have made differ, until none does. What is up to date is not run again.
+    """
+    from stedi_assets.landing.ingest import MissingFilesError
+    from stedi_assets.materialize import MaterializeError, Materializer, open_instance
+    from stedi_assets.platform import Platform
+
+    settings = Settings.from_environment()
+    platform = Platform.of(settings)
+    try:
+        if dry_run:
+            sys.exit(_print_plan(platform))
+        started = time.perf_counter()
+        with open_instance(settings.dagster_home) as instance, _progress() as bar:
+            follow = _Follow(bar)
+            try:
+                outcome = Materializer(platform, instance, follow).run(days or None, force=force)
+            except (MaterializeError, MissingFilesError) as error:
+                raise _Failure(str(error)) from error
+        took = time.perf_counter() - started
+        for path, why in outcome.ignored:
+            _say(f"left alone: {path}: {why}", style="yellow")
+        for check, says in _folded(outcome.warnings):
+            _say(f"{check}: {says}", style="yellow")
+        made = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
+        _say(f"Every table is up to date ({made})." if outcome.runs else "Every table was up to date.")
+    finally:
+        platform.close()
+
+
+@cli.command()
+@_FORMAT
+def counts(form: str | None) -> None:
+    """Print the rows of each table beside the expected ones; exit 1 where they differ.
+
+    The expected counts are STEDI_EXPECTED_COUNTS's, else the sample generator's, where its data lies.
+    """
+    from stedi_assets.checks.measures import expected_counts
+    from stedi_assets.contracts import TABLES
+    from stedi_assets.platform import Platform
+
+    settings = Settings.from_environment()
+    platform = Platform.of(settings)
+    try:
+        expected = expected_counts(settings)
+    except ValueError as error:
+        raise _Failure(str(error)) from error
+    rows: list[tuple[Any, ...]] = []
+    for name, contract in TABLES.items():
+        found = platform.lakehouse.snapshot(contract).rows()
+        wanted = expected.get(name)
+        verdict = "" if wanted is None else "as expected" if wanted == found else "DIFFERS"
+        rows.append((name, found, wanted, verdict))
+    show(("table", "rows", "expected", "verdict"), rows, form)
+    if not expected:
+        _say("Nothing says how many rows are expected; set STEDI_EXPECTED_COUNTS to a JSON file {table: rows}.")
+    if any(verdict == "DIFFERS" for *_, verdict in rows):
+        _say("Run `stedi materialize`, and see `stedi materialize --dry-run` for what differs.", style="yellow")
+        sys.exit(DIFFERS)
+
+
+@cli.command()
+@click.argument("sql")
+@_FORMAT
+def query(sql: str, form: str | None) -> None:
+    """Run SQL over the tables, by name.
+
+    Any SQL that DuckDB reads; nothing it does changes a table. For example:
+
+    \b
+      stedi query "SELECT landing_date, count(*) FROM machine_learning_curated GROUP BY ALL"
+      stedi query --format csv "SELECT * FROM machine_learning_curated" > pairs.csv
+    """
+    import duckdb
+
+    from stedi_assets.contracts import TABLES
+    from stedi_assets.platform import Platform
+
+    platform = Platform.of(Settings.from_environment())
+    try:
+        connection = platform.engine.connection
+        for name, contract in TABLES.items():
+            snapshot = platform.lakehouse.snapshot(contract)
+            platform.engine.relation(contract, snapshot.files).create_view(name)
+        try:
+            result = connection.execute(sql)
+            columns = [column[0] for column in result.description or ()]
+            show(columns, iter(result.fetchone, None), form)
+        except duckdb.Error as error:
+            raise _Failure(f"{error}\nThere are the tables {', '.join(TABLES)}.") from error
+    finally:
+        platform.close()
+
+
+class _Failure(click.ClickException):
+    """Something that the user can mend; printed without a traceback."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        Console(stderr=True).print(f"[red]Error:[/red] {_escaped(self.message)}", highlight=False, soft_wrap=True)
+
+
+class _Follow:
+    """Shows the runs of a materialization as they go on."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: Any = None
+        self._run: Any = None
+
+    def __call__(self, progress: RunProgress) -> None:
+        from stedi_assets.materialize import steps
+
+        if progress.run is not self._run:
+            self._run = progress.run
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(self._label(), total=len(list(steps(progress.run))))
+        elif progress.finished:
+            self._bar.advance(self._task)
+        else:
+            self._bar.update(self._task, description=f"{self._label()}  {progress.step}")
+
+    def _label(self) -> str:
+        first, last = self._run.first_day, self._run.last_day
+        return str(first) if first == last else f"{first} … {last}"
+
+
+def _print_plan(platform: Any) -> int:
+    """Print what differs; the exit code says whether anything does."""
+    from stedi_assets.contracts import table
+    from stedi_assets.reconcile import differing, landing_differences
+
+    listing = platform.listing()
+    rows: list[tuple[Any, ...]] = []
+    for name, found in landing_differences(platform, listing).items():
+        rows += [(name, day, platform.lakehouse.snapshot(table(name)).rows({day}), str(why)) for day, why in found.items()]
+    for name, days in differing(platform.view()).items():
+        stored = platform.lakehouse.snapshot(table(name))
+        rows += [(name, day, stored.rows({day}), "made from other inputs") for day in sorted(days)]
+    if not rows:
+        _say("Every table is up to date.")
+        return OK
+    show(("table", "landing day", "rows now", "why"), rows)
+    return DIFFERS
+
+
+def _folded(warned: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Warnings of the same check on several tables as one line, so that the others are seen."""
+    by_check: dict[str, list[tuple[str, str]]] = {}
+    for table, check, says in warned:
+        by_check.setdefault(check, []).append((table, says))
+    lines = []
+    for check, said in by_check.items():
+        tables = list(dict.fromkeys(table for table, _ in said))
+        more = f" (and {len(tables) - 1} more tables)" if len(tables) > 1 else ""
+        lines.append((f"{tables[0]}.{check}{more}", said[-1][1] if len(tables) == 1 else said[0][1]))
+    return lines
+
+
+def _progress() -> Progress:
+    """A progress bar on standard error, shown on a terminal only."""
+    return Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _say(text: str, style: str | None = None) -> None:
+    """One line for people, on standard error, so that a pipe gets results only."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(_escaped(text), style=style)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def main() -> None:
+    """The entry point."""
+    # Dagster's notes on what is beta are for developers.
+    warnings.simplefilter("ignore")
+    try:
+        cli(standalone_mode=True)
+    except SettingsError as error:
+        Console(stderr=True).print(f"[red]Error:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

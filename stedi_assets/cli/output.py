@@ -1,0 +1,67 @@
+"""How results are printed: tables on a terminal, plain CSV or JSON in a pipe."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FORMATS = ("table", "csv", "json")
+
+
+def chosen(wanted: str | None) -> str:
+    """The format asked for; else a table on a terminal and CSV in a pipe."""
+    return wanted or ("table" if sys.stdout.isatty() else "csv")
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | None = None) -> int:
+    """Print rows.
+
+    Args:
+        columns: their names.
+        rows: in order of the columns; read once, and for CSV and JSON lines never held.
+        wanted: one of :data:`FORMATS`.
+
+    Returns:
+        How many rows there were.
+    """
+    form = chosen(wanted)
+    count = 0
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow(["" if value is None else value for value in row])
+            count += 1
+        return count
+    if form == "json":
+        for row in rows:
+            sys.stdout.write(json.dumps(dict(zip(columns, row, strict=True)), default=str, ensure_ascii=False) + "\n")
+            count += 1
+        return count
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    numeric: set[int] = set()
+    listed = [list(row) for row in rows]
+    for index in range(len(columns)):
+        values = [row[index] for row in listed if row[index] is not None]
+        if values and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+            numeric.add(index)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if index in numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+    return len(listed)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
