@@ -79,10 +79,16 @@ def open_instance(home: Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(Path.cwd()))
     home.mkdir(parents=True, exist_ok=True)
     overrides = {
-        "storage": {"sqlite": {"base_dir": str(home)}},
+        "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
+        "event_log_storage": _stored("stedi_assets.event_log", "KeptSqliteEventLogStorage", home / "history" / "runs"),
+        "schedule_storage": _stored("dagster._core.storage.schedules", "SqliteScheduleStorage", home / "schedules"),
         "telemetry": {"enabled": False},
     }
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
+
+
+def _stored(module: str, name: str, folder: Path) -> dict[str, object]:
+    return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
 
 
 class Materializer:

@@ -98,3 +98,11 @@ def markdown(tables: tuple[Table, ...]) -> str:
                 f"| {column.privacy.value} | {column.description}{unit} | {origin} |"
             )
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    from stedi_assets.contracts.tables import TABLES
+
+    sys.stdout.write(markdown(tuple(TABLES.values())))

@@ -1,9 +1,8 @@
 """Makes the partitions of a landing table out of the raw files of their days.
 
 Three tables change: the landing table, ``landing_quarantine`` (its rejected lines) and
-``landing_files`` (what became of each file). The record is committed last, so a run that is killed
-between the commits leaves a record that differs from the landing folders or from the table, and the
-day is found and run again.
+``landing_files`` (what became of each file), in this order. So a run that is killed between the commits
+leaves a table that is not what the record says, and the day is found and run again.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
 
@@ -26,15 +25,18 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot
 from stedi_assets.landing.files import LandingFile, LandingZone
-from stedi_assets.landing.parse import quotes_per_row, read_lines, whole_query
+from stedi_assets.landing.parse import Parsed, may_be_whole, read_lines, whole_query
 from stedi_assets.landing.record import IngestedFile, as_rows, first_copies, record
-from stedi_assets.landing.survey import Survey, survey
+from stedi_assets.landing.survey import Survey, UnreadableFileError, count_lines, survey
 
 BATCH = 256 << 20
 """Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
 
 FLUSH_ROWS = 1_000_000
 """Rows of slowly read lines that are held before they are written."""
+
+FLUSH_BYTES = 64 << 20
+"""Bytes of rejected lines that are held before they are written."""
 
 
 class MissingFiles(str, Enum):
@@ -72,7 +74,9 @@ class _Day:
     kept: list[IngestedFile]
     written: list[NewFile] = field(default_factory=list)
     ingested: list[IngestedFile] = field(default_factory=list)
-    rejects: list[dict[str, object]] = field(default_factory=list)
+    rejects: list[pa.Table] = field(default_factory=list)
+    quarantined: list[NewFile] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 class Ingestion:
@@ -101,11 +105,14 @@ class Ingestion:
         self.lakehouse = lakehouse
         self.table = table
         self.missing = missing
+        self.zone = zone
         self.fs, self.root = zone.filesystem()
         self._progress = progress or (lambda done, total: None)
 
     def run(self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]]) -> dict[date, DayReport]:
         """Replace the partitions of ``days`` by what ``files`` hold.
+
+        Days that cannot be run stay as they were; the others are committed before the error is raised.
 
         Args:
             days: the landing days.
@@ -122,24 +129,43 @@ class Ingestion:
         before = ingested_files(self.engine, self.lakehouse, self.table)
         total = sum(file.size for day in days for file in files.get(day, ()))
         done = 0
-        # Copies on days that are not run now keep their say on which of equal files counts.
-        known = [file for file in before if file.landing_date not in days]
+        # Copies on days that are not run now keep their say on which of equal files counts, unless the
+        # file has moved: its modification time made another day of it.
+        here = {file.path for day in days for file in files.get(day, ())}
+        known = [file for file in before if file.landing_date not in days and file.source_file not in here]
         finished: list[_Day] = []
+        failed: list[UnreadableFileError | MissingFilesError] = []
         for day in sorted(days):
-            at = self._day(day, files.get(day, ()), [f for f in before if f.landing_date == day], known)
-            self._read(at, stored)
-            known += at.ingested
-            finished.append(at)
+            ingested = [file for file in before if file.landing_date == day]
+            try:
+                at = self._day(day, files.get(day, ()), ingested, known)
+                self._read(at, stored)
+            except (UnreadableFileError, MissingFilesError) as error:
+                failed.append(error)
+                known += ingested
+            else:
+                known += at.ingested
+                finished.append(at)
             done += sum(file.size for file in files.get(day, ()))
             self._progress(done, total)
-        self._commit(finished)
+        if finished:
+            self._commit(finished)
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise type(failed[0])("\n".join(str(error) for error in failed))
         return {day.landing_date: _report(day) for day in finished}
 
     def _day(
         self, day: date, files: Sequence[LandingFile], before: Iterable[IngestedFile], known: Iterable[IngestedFile]
     ) -> _Day:
         listed = {file.path for file in files}
-        gone = [file for file in before if file.source_file not in listed]
+        # Of a file that gave nothing, or that lies on another day now, nothing is lost.
+        gone = [
+            file
+            for file in before
+            if file.source_file not in listed and (file.rows or file.rejected) and not self._has_moved(file)
+        ]
         if gone and self.missing is MissingFiles.FAIL:
             msg = (
                 f"{len(gone)} raw file(s) of {self.table.name} that landed on {day} are gone, and running the day "
@@ -147,18 +173,24 @@ class Ingestion:
                 "back, or run the day with missing_files: keep (their rows stay) or drop (their rows go)."
             )
             raise MissingFilesError(msg)
-        kept = gone if self.missing is MissingFiles.KEEP else []
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             surveys = list(pool.map(lambda file: survey(self.fs, f"{self.root}/{file.path}"), files))
-        found = [
-            IngestedFile(f.path, f.size, f.stamp, s.digest, s.lines, 0, 0, None, self.table.name, day)
-            for f, s in zip(files, surveys)
-        ]
+        found = [_ingested(file, one.digest, int(not one.blank), 0, 0, None) for file, one in zip(files, surveys)]
+        kept = [file for file in before if file.source_file not in listed] if self.missing is MissingFiles.KEEP else []
+        kept = [file for file in kept if file in gone or file.duplicate_of is not None]
         first = first_copies([*known, *kept, *found])
         counted = []
         for file, surveyed in zip(files, surveys):
             at = first.get(surveyed.digest, (day, file.path))
-            counted.append((file, surveyed, at[1] if at < (day, file.path) else None))
+            duplicate = not surveyed.blank and at < (day, file.path)
+            counted.append((file, surveyed, at[1] if duplicate else None))
+        # Rows of a file that is gone go where the same bytes count elsewhere.
+        kept = [
+            replace(file, rows=0, rejected=0, duplicate_of=first[file.digest][1])
+            if file.duplicate_of is None and first[file.digest] < (day, file.source_file)
+            else file
+            for file in kept
+        ]
         inputs = [(file.path, surveyed.digest, duplicate) for file, surveyed, duplicate in counted]
         inputs += [(file.source_file, file.digest, file.duplicate_of) for file in kept]
         return _Day(day, fingerprint(self.table.name, self.table.column_names, sorted(inputs, key=str)), counted, kept)
@@ -171,23 +203,25 @@ class Ingestion:
                     self._read_lines(day, file, found)
         for file, found, duplicate in day.files:
             if duplicate is not None:
-                day.ingested.append(_ingested(file, found.digest, found.lines, 0, 0, duplicate))
+                lines = count_lines(self.fs, f"{self.root}/{file.path}")
+                day.ingested.append(_ingested(file, found.digest, lines, 0, 0, duplicate))
         if day.kept:
             self._keep(day, stored)
         if not day.written:
             self._write(day, arrow_schema(self.table).empty_table())
+        self._flush_rejects(day)
+
+    def _has_moved(self, file: IngestedFile) -> bool:
+        """Whether a file that is not listed on its day lies on another day now."""
+        day = self.zone.day_of(file.source_file)
+        return day is not None and day != file.landing_date
 
     def _read_whole(self, day: _Day, batch: Sequence[tuple[LandingFile, Survey]]) -> bool:
         """Read a batch at full speed; false if that does not prove every line good."""
-        source = self.table.source
-        quotes = quotes_per_row(source) if source is not None else None
-        lines = sum(found.lines for _, found in batch)
-        numbered = any(column.name == "source_line" for column in self.table.columns)
-        if not quotes or numbered or not lines or not all(found.plain for _, found in batch):
-            return False
-        if sum(found.quotes for _, found in batch) != quotes * lines:
-            return False
         paths = [f"{self.root}/{file.path}" for file, _ in batch]
+        if not may_be_whole(self.table, [found for _, found in batch], paths):
+            return False
+        lines = sum(found.lines for _, found in batch)
         query = whole_query(self.table, day.landing_date, paths, self.root)
         partition = {"landing_date": day.landing_date.isoformat()}
         try:
@@ -211,10 +245,7 @@ class Ingestion:
             lines += piece.lines
             rows += piece.rows.num_rows
             rejected += len(piece.rejects)
-            day.rejects += [
-                {"source_file": file.path, "source_line": number, "reason": reason, "line": line}
-                for number, reason, line in piece.rejects
-            ]
+            self._reject(day, file, piece)
             held.append(piece.rows)
             if sum(part.num_rows for part in held) >= FLUSH_ROWS:
                 self._write(day, pa.concat_tables(held))
@@ -223,20 +254,42 @@ class Ingestion:
             self._write(day, pa.concat_tables(held))
         day.ingested.append(_ingested(file, found.digest, lines, rows, rejected, None))
 
+    def _reject(self, day: _Day, file: LandingFile, piece: Parsed) -> None:
+        if not piece.rejects:
+            return
+        numbers, reasons, lines = zip(*piece.rejects)
+        for reason in reasons:
+            day.reasons[reason] = day.reasons.get(reason, 0) + 1
+        source = pa.repeat(pa.scalar(file.path), len(lines))
+        day.rejects.append(pa.table({"source_file": source, "source_line": numbers, "reason": reasons, "line": lines}))
+        if sum(part.nbytes for part in day.rejects) >= FLUSH_BYTES:
+            self._flush_rejects(day)
+
+    def _flush_rejects(self, day: _Day) -> None:
+        if not day.rejects:
+            return
+        rows = pa.concat_tables(day.rejects)
+        day.rejects = []
+        within = {"landing_table": self.table.name}
+        for name, value in (*within.items(), ("landing_date", day.landing_date)):
+            rows = rows.append_column(name, pa.repeat(pa.scalar(value), rows.num_rows))
+        fingerprints = {day.landing_date: day.fingerprint}
+        day.quarantined += self._new(contract("landing_quarantine"), rows, fingerprints, within)
+
     def _keep(self, day: _Day, stored: Snapshot) -> None:
         """Carry over what files that are gone gave."""
-        gone = pa.array([file.source_file for file in day.kept])
+        gone = pa.array([file.source_file for file in day.kept if file.duplicate_of is None], pa.string())
         rows = self.engine.relation(self.table, stored.select({day.landing_date})).to_arrow_table()
         self._write(day, rows.filter(pc.is_in(rows["source_file"], gone)))
         quarantine = contract("landing_quarantine")
         snapshot = self.lakehouse.snapshot(quarantine)
         files = [f for f in snapshot.select({day.landing_date}) if f.partition["landing_table"] == self.table.name]
         lines = self.engine.relation(quarantine, files).to_arrow_table()
-        day.rejects += (
-            lines.filter(pc.is_in(lines["source_file"], gone))
-            .select(["source_file", "source_line", "reason", "line"])
-            .to_pylist()
-        )
+        lines = lines.filter(pc.is_in(lines["source_file"], gone))
+        if lines.num_rows:
+            for reason in lines["reason"].to_pylist():
+                day.reasons[reason] = day.reasons.get(reason, 0) + 1
+            day.rejects.append(lines.select(["source_file", "source_line", "reason", "line"]))
         day.ingested += day.kept
 
     def _write(self, day: _Day, rows: pa.Table) -> None:
@@ -250,15 +303,9 @@ class Ingestion:
         within = {"landing_table": self.table.name}
         landing_days = [day.landing_date for day in days]
         quarantine, files = contract("landing_quarantine"), contract("landing_files")
-        rejects = [
-            {**reject, "landing_table": self.table.name, "landing_date": day.landing_date}
-            for day in days
-            for reject in day.rejects
-        ]
-        with_rejects = {day.landing_date: day.fingerprint for day in days if day.rejects}
-        new = self._new(quarantine, pa.Table.from_pylist(rejects, arrow_schema(quarantine)), with_rejects, within)
-        self.lakehouse.replace(quarantine, landing_days, new, within=within)
         self.lakehouse.replace(self.table, landing_days, [file for day in days for file in day.written])
+        rejects = [file for day in days for file in day.quarantined]
+        self.lakehouse.replace(quarantine, landing_days, rejects, within=within)
         ingested = as_rows(file for day in days for file in day.ingested)
         new = self._new(files, ingested, {day.landing_date: day.fingerprint for day in days}, within)
         self.lakehouse.replace(files, landing_days, new, within=within)
@@ -266,8 +313,6 @@ class Ingestion:
     def _new(
         self, table: Table, rows: pa.Table, fingerprints: Mapping[date, str], within: Mapping[str, str]
     ) -> list[NewFile]:
-        if not fingerprints:
-            return []
         return self.engine.write(self.engine.frame(rows), self.lakehouse, table, fingerprints, within)
 
 
@@ -280,13 +325,17 @@ def ingested_files(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> 
 
 
 def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | None]:
-    """What the record of one landing table says that each day was made from.
+    """What the record of one landing table says that each day was made from; none where its files do not agree.
 
     Args:
-        snapshot: of ``landing_files``.
+        snapshot: of ``landing_files``, or of ``landing_quarantine``, which has only days with rejected lines.
         table: the landing table.
     """
-    return {f.landing_date: f.fingerprint for f in snapshot.files if f.partition["landing_table"] == table.name}
+    said: dict[date, set[str | None]] = {}
+    for file in snapshot.files:
+        if file.partition["landing_table"] == table.name:
+            said.setdefault(file.landing_date, set()).add(file.fingerprint)
+    return {day: prints.pop() if len(prints) == 1 else None for day, prints in said.items()}
 
 
 def _batches(files: Sequence[tuple[LandingFile, Survey]]) -> Iterator[list[tuple[LandingFile, Survey]]]:
@@ -320,10 +369,6 @@ def _ingested(
 
 
 def _report(day: _Day) -> DayReport:
-    reasons: dict[str, int] = {}
-    for reject in day.rejects:
-        reason = str(reject["reason"])
-        reasons[reason] = reasons.get(reason, 0) + 1
     return DayReport(
         files=len(day.ingested),
         duplicates=sum(file.duplicate_of is not None for file in day.ingested),
@@ -331,5 +376,5 @@ def _report(day: _Day) -> DayReport:
         lines=sum(file.lines for file in day.ingested if file.duplicate_of is None),
         rows=sum(file.rows for file in day.ingested),
         rejected=sum(file.rejected for file in day.ingested),
-        reasons=dict(sorted(reasons.items())),
+        reasons=dict(sorted(day.reasons.items())),
     )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NoReturn
 
 from stedi_assets.contracts import Column, DataType, LandingSource
@@ -21,7 +23,13 @@ WHITE_SPACE = " \t\n\r\v\f"
 EXACT_INTEGER = 2**53
 """Below it every integer has a double of its own (IEEE 754), so reading it as one loses nothing."""
 
+DEEPEST = 200
+"""Levels of nesting that a line may have: a limit of ours, so that it is the same wherever the line is read."""
+
 _INT64 = 2**63
+_HUGE = 10**400
+# Escapes that make a pair are one character by now, so what is left is alone.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EARLIEST = int(datetime(2015, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
 
 Value = str | int | float | None
@@ -36,6 +44,26 @@ class Rejected:
 
 class _NotFiniteError(ValueError):
     """NaN or Infinity: Python reads them, JSON does not have them."""
+
+
+class _Pairs(tuple[tuple[str, Any], ...]):
+    """A JSON object as its pairs, so that a repeated key shows and hides nothing."""
+
+    __slots__ = ()
+
+
+def _integer_of(digits: str) -> int:
+    # Beyond 400 digits no field takes it, and Python would refuse to read it (or be slow).
+    if len(digits) < 400:
+        return int(digits)
+    return -_HUGE if digits.startswith("-") else _HUGE
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise _NotFiniteError(constant)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_integer_of, parse_constant=_not_finite)
 
 
 @lru_cache(maxsize=4096)
@@ -59,7 +87,8 @@ def judge(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value
     Returns:
         The values of ``source.fields``, in order; or why the line is rejected; or none where the
         line is blank. A number without a fraction is an integer however it is spelt (``1``,
-        ``1.0``, ``1e0``), as in JSON Schema.
+        ``1.0``, ``1e0``), as in JSON Schema; spelt with a point or an exponent, it is the double
+        (IEEE 754) that it denotes, and an integer only below 2**53.
     """
     try:
         text = line.decode("utf-8")
@@ -68,18 +97,24 @@ def judge(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value
     if not text.strip(WHITE_SPACE):
         return None
     try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_finite)
+        found = _DECODER.decode(text)
     except _NotFiniteError:
         return Rejected("a number is not finite")
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return Rejected("nested too deeply")
+    except ValueError:
         return Rejected("not one JSON object")
-    if not isinstance(found, _Object):
+    if not isinstance(found, _Pairs):
         return Rejected("not one JSON object")
-    if found.repeats:
+    fault = _fault(found, escapes="\\u" in text)
+    if fault is not None:
+        return fault
+    given = dict(found)
+    if len(given) != len(found):
         return Rejected("repeats a key")
     values: list[Value] = []
     for field in source.fields:
-        value = _value(found.get(field.name), field)
+        value = _value(given.get(field.name), field)
         if isinstance(value, Rejected):
             return value
         values.append(value)
@@ -92,6 +127,23 @@ def judge(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value
     return tuple(values)
 
 
+def _fault(found: _Pairs, *, escapes: bool) -> Rejected | None:
+    """What is wrong with an object at any depth, in keys that no table has too."""
+    level: list[_Pairs | list[Any]] = [found]
+    for _ in range(DEEPEST):
+        below: list[_Pairs | list[Any]] = []
+        for part in level:
+            for item in chain.from_iterable(part) if isinstance(part, _Pairs) else part:
+                if isinstance(item, (_Pairs, list)):
+                    below.append(item)
+                elif escapes and isinstance(item, str) and _SURROGATE.search(item):
+                    return Rejected("a text is not Unicode")
+        if not below:
+            return None
+        level = below
+    return Rejected("nested too deeply")
+
+
 def _value(value: Any, field: Column) -> Value | Rejected:
     if value is None:
         return Rejected(f"lacks {field.name}") if field.required else None
@@ -100,10 +152,6 @@ def _value(value: Any, field: Column) -> Value | Rejected:
             return Rejected(f"{field.name} is not text")
         if field.required and not value.strip(WHITE_SPACE):
             return Rejected(f"lacks {field.name}")
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            return Rejected(f"{field.name} is not UTF-8")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Rejected(f"{field.name} is not {'an integer' if field.type is DataType.INTEGER else 'a number'}")
@@ -128,19 +176,3 @@ def _integer(value: float, field: Column) -> int | Rejected:
     if field.minimum is not None and value < field.minimum:
         return Rejected(f"{field.name} is below {field.minimum}")
     return value
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers whether it repeats a key."""
-
-    repeats = False
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> _Object:
-    result = _Object(pairs)
-    result.repeats = len(result) != len(pairs)
-    return result
-
-
-def _not_finite(constant: str) -> NoReturn:
-    raise _NotFiniteError(constant)

@@ -4,20 +4,29 @@ DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a numbe
 two equal keys, so by itself it cannot be trusted with what ``line.judge`` must reject. Two ways to
 have both its speed and the rule:
 
-``read_whole`` reads many files in one query and *proves* afterwards that nothing was coerced: each
-accepted row has every field, each text field was a JSON string, so each line has at least
-``2 x fields + 2 x text fields`` double quotes. If the files have exactly that many in all, no line
-has more, and so none has a second key, an unknown key, or a number in quotes. Together with one row
-per line, no fraction in an integer, no non-finite number, and no ``true`` or ``false`` in the bytes,
-every line is good as read.
+``whole_query`` reads many files in one query, and its caller *proves* afterwards, with what
+``survey`` counted, that every line is good as read:
+
+* The reader gives at most one row per line, and none for a blank one. So where as many rows look
+  good as there are lines, each line is one object, and its row looks good.
+* A row that looks good has every field, each text field a JSON string that is not blank, each number
+  finite, each integer without a fraction. So its line has at least ``2 x fields + 2 x text fields``
+  double quotes and ``fields - 1`` commas. If the files have exactly that many in all, no line has
+  more: none has a second key, an unknown key, a number in quotes, or a comma before its brace (which
+  the reader takes).
+* What else the reader takes leaves a byte behind: ``true`` and ``false`` as numbers, vertical tabs and
+  form feeds around a line. Files with such bytes are not read this way.
 
 ``read_lines`` reads a file in pieces and decides line by line: a line that the same signs do not
 prove good goes to ``line.judge``. It is slower (a third or so), and takes anything.
+
+The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to ``judge``.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -32,18 +41,26 @@ from stedi_assets.contracts import DataType, LandingSource, Table
 from stedi_assets.contracts.render import arrow_schema, sql_type
 from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named, quoted
 from stedi_assets.landing.line import EXACT_INTEGER, Rejected, event_bounds, judge
-from stedi_assets.landing.survey import chunks
+from stedi_assets.landing.survey import CutOff, Survey, chunks
 
 PIECE = 16 << 20
 """Bytes that ``read_lines`` holds at once."""
 
+PIECE_LINES = 1 << 18
+"""Lines that it holds at once: of very short ones each costs far more than its bytes."""
+
 LONG_LINE = 1 << 20
 """Lines longer than this are not worth an engine's buffers."""
+
+CUT_OFF = "the gzip stream is cut off"
+"""Why the end of a file is quarantined that lost its own end."""
 
 _READER = {DataType.TEXT: "JSON", DataType.INTEGER: "DOUBLE", DataType.NUMBER: "DOUBLE"}
 _LARGE = 1e308
 """Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
 
+_GLOB = re.compile(r"[*?\[]")
+_TAKEN_BY_READER = (b"true", b"false", b"\v", b"\f")
 _names = itertools.count()
 
 
@@ -62,19 +79,41 @@ class Parsed:
     lines: int
 
 
-def quotes_per_row(source: LandingSource) -> int | None:
-    """How many double quotes a good line has at the least; none where that differs from line to line."""
+def may_be_whole(table: Table, found: Sequence[Survey], paths: Sequence[str]) -> bool:
+    """Whether files may be read by :func:`whole_query`: their bytes leave room for good lines only.
+
+    Args:
+        table: the landing table.
+        found: the surveys of the files.
+        paths: where the files lie.
+    """
+    source = _source(table)
+    if any(column.name == "source_line" for column in table.columns):
+        return False
     if not all(field.required for field in source.fields):
-        return None
-    return sum(4 if field.type is DataType.TEXT else 2 for field in source.fields)
+        # How many quotes a good line has differs from line to line.
+        return False
+    lines = sum(one.lines for one in found)
+    quotes = sum(4 if field.type is DataType.TEXT else 2 for field in source.fields)
+    return (
+        lines > 0
+        and all(one.plain for one in found)
+        and sum(one.quotes for one in found) == lines * quotes
+        and sum(one.commas for one in found) == lines * (len(source.fields) - 1)
+        # The engine cannot be told to take a path with a backslash as it is.
+        and not any("\\" in path for path in paths)
+    )
 
 
 def _reader(source: LandingSource, paths: Sequence[str]) -> str:
     columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
+    # Names are no patterns, and folders named like ``user=ann`` say nothing of the rows.
+    literal = [_GLOB.sub(r"[\g<0>]", path) for path in paths]
     # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
     return (
-        f"read_json({list_of(paths)}, format = 'newline_delimited', compression = 'none', ignore_errors = true, "
-        f"maximum_object_size = {2 * LONG_LINE}, filename = true, columns = {{{columns}}})"
+        f"read_json({list_of(literal)}, format = 'newline_delimited', compression = 'none', ignore_errors = true, "
+        f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
+        f"columns = {{{columns}}})"
     )
 
 
@@ -120,10 +159,10 @@ def _good(source: LandingSource, landing_date: date) -> str:
 
 
 def whole_query(table: Table, landing_date: date, paths: Sequence[str], root: str) -> str:
-    """The query behind ``read_whole``: the rows of the files that look good, in data column order.
+    """The query that reads files whole: the rows of the files that look good, in data column order.
 
     Args:
-        table: a landing table whose lines all have the same fields.
+        table: the landing table.
         landing_date: the day the files landed.
         paths: readable by the engine.
         root: the landing root, which ``source_file`` leaves out.
@@ -155,8 +194,25 @@ def read_lines(
     """
     number = 1
     for piece in chunks(fs, path, PIECE):
-        yield _read_piece(engine, piece, table, source_file, landing_date, number)
-        number += piece.count(b"\n")
+        if isinstance(piece, CutOff):
+            reject = (number, CUT_OFF, piece.rest.decode("utf-8", "backslashreplace"))
+            yield Parsed(_data_schema(table).empty_table(), (reject,), 1)
+            return
+        for part in _parts(piece):
+            yield _read_piece(engine, part, table, source_file, landing_date, number)
+            number += part.count(b"\n")
+
+
+def _parts(piece: bytes) -> Iterator[bytes]:
+    """A piece in parts of not too many lines."""
+    if piece.count(b"\n") <= PIECE_LINES:
+        yield piece
+        return
+    ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n")) + 1
+    cuts = [0, *ends[PIECE_LINES - 1 :: PIECE_LINES].tolist()]
+    yield from (piece[start:end] for start, end in zip(cuts, cuts[1:]))
+    if cuts[-1] < len(piece):
+        yield piece[cuts[-1] :]
 
 
 def _read_piece(
@@ -170,9 +226,8 @@ def _read_piece(
     starts = np.concatenate(([0], ends[:-1] + 1))
     # Only lines that start like an object, and are of a reasonable length, are worth the reader.
     likely = (ends > starts) & (text[np.minimum(starts, len(text) - 1)] == ord("{")) & (ends - starts < LONG_LINE)
-    for literal in (b"true", b"false"):
-        for at in _positions(piece, literal):
-            likely[np.searchsorted(ends, at)] = False
+    for word in _TAKEN_BY_READER:
+        likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
 
     lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist())]
     read = _read_likely(engine, lines, source, landing_date)
@@ -227,14 +282,17 @@ def _read_likely(
     if not engine.connection.filesystem_is_registered("memory"):
         engine.connection.register_filesystem(memory)
     memory.pipe_file(name, b"\n".join(lines) + b"\n")
-    expected = " + ".join(
+    # The fewest quotes and commas that a line with these fields can have; see the module's docstring.
+    quotes_of = " + ".join(
         f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
         for f in source.fields
     )
+    fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
     try:
         engine.connection.execute("SET preserve_insertion_order = true")
         found = engine.connection.sql(
-            f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, {expected} AS expected_quotes "
+            f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, "
+            f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
             f"FROM {_reader(source, ['memory://' + name])}"
         ).to_arrow_table()
     except duckdb.Error:
@@ -244,9 +302,11 @@ def _read_likely(
         memory.rm_file(name)
     if found.num_rows != len(lines):
         return None
-    quotes = np.fromiter((line.count(b'"') for line in lines), np.int64, len(lines))
-    good = (found["expected_quotes"].to_numpy() == quotes) & found["good"].to_numpy(zero_copy_only=False)
-    return found.drop_columns(["good", "expected_quotes"]).filter(pa.array(good)), good
+    good = found["good"].to_numpy(zero_copy_only=False)
+    for mark, name in ((b'"', "quotes"), (b",", "commas")):
+        there = np.fromiter((line.count(mark) for line in lines), np.int64, len(lines))
+        good = good & (found[name].to_numpy() == there)
+    return found.drop_columns(["good", "quotes", "commas"]).filter(pa.array(good)), good
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:
@@ -286,8 +346,3 @@ def _source(table: Table) -> LandingSource:
         msg = f"{table.name} is not a landing table: its contract has no source."
         raise ValueError(msg)
     return table.source
-
-
-def sql_types(table: Table) -> str:
-    """The data columns with their SQL types, as in a ``CREATE TABLE``."""
-    return ", ".join(f"{named(column.name)} {sql_type(column)}" for column in table.data_columns)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -51,17 +52,19 @@ class Difference:
         new, changed: how many raw files were not there before, or are not as they were.
         missing: how many ingested files are gone; alone they are no reason to run.
         other: what else differs, in words.
+        moved: how many ingested files lie on another day now, since their modification time says so.
     """
 
     new: int = 0
     changed: int = 0
     missing: int = 0
     other: str = ""
+    moved: int = 0
 
     def __str__(self) -> str:
         parts = [
             f"{number} {word} file{'' if number == 1 else 's'}"
-            for number, word in ((self.new, "new"), (self.changed, "changed"), (self.missing, "missing"))
+            for number, word in ((self.new, "new"), (self.changed, "changed"), (self.missing, "missing"), (self.moved, "moved"))
             if number
         ]
         return ", ".join([*parts, *([self.other] if self.other else [])])
@@ -83,6 +86,7 @@ def plan(
     ingested: Collection[IngestedFile],
     stored: Mapping[date, str | None],
     recorded: Mapping[date, str | None],
+    quarantined: Mapping[date, str | None] | None = None,
 ) -> dict[date, Difference]:
     """Which days of a landing table differ from what lies in its folder.
 
@@ -92,45 +96,62 @@ def plan(
         ingested: the table's rows of ``landing_files``.
         stored, recorded: what the landing table's and the record's partitions say that they were
             made from; they agree unless a run was killed between the two or a table was changed by hand.
+        quarantined: the same of the quarantine's partitions; none looks away from them.
 
     Returns:
         The days to run, in order, and why. A file that is gone is no reason, and a day of which
         every file is gone is never named: it could not be made again.
     """
-    by_day: dict[date, dict[str, IngestedFile]] = {}
+    by_day = listing.by_day(table)
+    lies_on = {file.path: day for day, files in by_day.items() for file in files}
+    before: dict[date, dict[str, IngestedFile]] = {}
+    moved: Counter[date] = Counter()
     for file in ingested:
-        by_day.setdefault(file.landing_date, {})[file.source_file] = file
-    first = first_copies(ingested)
+        if lies_on.get(file.source_file, file.landing_date) == file.landing_date:
+            before.setdefault(file.landing_date, {})[file.source_file] = file
+        else:
+            moved[file.landing_date] += 1
+    first = first_copies(file for files in before.values() for file in files.values())
     differences: dict[date, Difference] = {}
-    for day, files in listing.by_day(table).items():
-        before = by_day.get(day, {})
+    for day in sorted(by_day.keys() | moved.keys()):
+        files, known = by_day.get(day, []), before.get(day, {})
+        there = [known[file.path] for file in files if file.path in known]
         difference = Difference(
-            new=sum(file.path not in before for file in files),
-            changed=sum(file.path in before and not _same(file, before[file.path]) for file in files),
-            missing=len(before.keys() - {file.path for file in files}),
-            other=_other(before.values(), first, stored.get(day), recorded.get(day)),
+            new=len(files) - len(there),
+            changed=sum(file.path in known and not _same(file, known[file.path]) for file in files),
+            missing=len(known) - len(there),
+            other=_other(there, first) or _unlike(day, known.values(), stored, recorded, quarantined),
+            moved=moved[day],
         )
-        if difference.new or difference.changed or difference.other:
+        if difference.new or difference.changed or difference.moved or difference.other:
             differences[day] = difference
-    return dict(sorted(differences.items()))
+    return differences
 
 
 def _same(listed: LandingFile, ingested: IngestedFile) -> bool:
     return (listed.size, listed.stamp) == (ingested.size, ingested.stamp)
 
 
-def _other(
-    files: Iterable[IngestedFile],
-    first: Mapping[str, tuple[date, str]],
-    stored: str | None,
-    recorded: str | None,
-) -> str:
+def _other(files: Iterable[IngestedFile], first: Mapping[str, tuple[date, str]]) -> str:
     for file in files:
-        if not file.lines:
-            continue
-        counts = first[file.digest][1]
+        counts = first[file.digest][1] if file.lines else file.source_file
         if file.duplicate_of != (None if counts == file.source_file else counts):
             return "another file with the same bytes counts now"
-    if recorded is not None and stored != recorded:
+    return ""
+
+
+def _unlike(
+    day: date,
+    files: Iterable[IngestedFile],
+    stored: Mapping[date, str | None],
+    recorded: Mapping[date, str | None],
+    quarantined: Mapping[date, str | None] | None,
+) -> str:
+    if day not in recorded:
+        return ""
+    said = recorded[day]
+    if said is None or stored.get(day) != said:
         return "the table is not as its run left it"
+    if quarantined is not None and quarantined.get(day) != (said if any(file.rejected for file in files) else None):
+        return "the quarantine is not as its run left it"
     return ""

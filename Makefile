@@ -1,0 +1,52 @@
+# Every target works on a fresh machine that has Python 3.10+ and make (and Java 17 for the Spark tests).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev test lint format docs bench clean
+
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## create .venv and install everything into it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing into $(VENV) (a minute or two, once) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## make the sample data and every table, and print the row counts
+	@$(BIN)/stedi sample
+	@$(BIN)/stedi materialize
+	@$(BIN)/stedi counts --format table
+
+dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
+	@mkdir -p .dagster data/landing
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
+
+test: $(INSTALLED) ## run every test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## let ruff put things in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## write docs/tables.md from the contracts
+	$(BIN)/python -m stedi_assets.contracts.render > docs/tables.md
+
+bench: $(INSTALLED) ## measure against a DuckDB script and a PySpark job, side by side
+	$(BIN)/python bench/run.py --sizes reference,10m,50m --runs 3 --out docs/benchmarks.json
+
+clean: ## remove the environment, the sample data, the lake and Dagster's state
+	rm -rf $(VENV) data .dagster
