@@ -28,7 +28,12 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         # Single-run backfills and mappings over several days are beta in Dagster 1.13, and used on purpose.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [*landing_assets(first_day), *trusted_assets(first_day), *curated_assets(first_day), *build_checks(first_day)]
+        return [
+            *landing_assets(first_day),
+            *trusted_assets(first_day),
+            *curated_assets(first_day),
+            *build_checks(first_day),
+        ]
 
 
 def build_resources(platform: Platform) -> dict[str, object]:
@@ -54,8 +59,11 @@ def build_definitions(
         loggers: where runs log to; by default Dagster's console.
     """
     assets = build_assets(settings)
-    job = dg.define_asset_job(JOB, dg.AssetSelection.assets(*(table.name for table in ASSET_TABLES)),
-                              description="Every table of the days it is run for, in one process.")
+    job = dg.define_asset_job(
+        JOB,
+        dg.AssetSelection.assets(*(table.name for table in ASSET_TABLES)),
+        description="Every table of the days it is run for, in one process.",
+    )
     return dg.Definitions(
         assets=[*assets, *side_tables(settings.first_day)],
         jobs=[job],

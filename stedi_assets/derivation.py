@@ -22,6 +22,8 @@ from functools import cached_property
 from typing import Any
 
 import duckdb
+import narwhals.stable.v2 as nw
+import pyarrow as pa
 
 from stedi_assets import transforms
 from stedi_assets.contracts import Table
@@ -31,7 +33,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.pseudonyms import Pseudonyms
-from stedi_assets.settings import Policies, ReadingsBeforeConsent
+from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent
 
 RULES_VERSION = 1
 """Raise it when a transform gives other rows for the same inputs, so that every partition is made anew."""
@@ -82,8 +84,20 @@ EVENT_TIME = {
 
 Fingerprints = Mapping[date, "str | None"]
 
-_SUM = "CAST(sum(md5_number_lower({text})::HUGEINT) % 18446744073709551616 AS VARCHAR)"
-"""An order-independent digest of a column of texts, the same on every machine and version."""
+_SUBJECTS = pa.schema(
+    [("email", pa.string()), ("serialNumber", pa.string()), ("consented_at", pa.int64()), ("subject_id", pa.string())]
+)
+
+
+def _digest(*expressions: str) -> str:
+    """SQL of a digest of the rows of a group, whatever their order; the same on every machine and version.
+
+    Each value goes in with its length, so that no two rows look the same: ``a|b`` and ``c`` is not ``a`` and
+    ``b|c``, and a null is no text.
+    """
+    texts = [f"({expression})::VARCHAR" for expression in expressions]
+    row = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
+    return f"CAST(sum(md5_number_lower(concat({row}))::HUGEINT) % 18446744073709551616 AS VARCHAR)"
 
 
 class LakeView:
@@ -170,8 +184,8 @@ class LakeView:
     ) -> dict[date, tuple[object, ...]]:
         landed = self._all("customer_landing")
         trusted = transforms.customer_trusted(landed)
-        readers = self._relation(trusted).query("trusted", "SELECT email, email AS subject_id FROM trusted")
-        rows = transforms.customers_curated(trusted, self._all("accelerometer_trusted"), landed, readers)
+        themselves = trusted.select("email", subject_id=nw.col("email"))
+        rows = transforms.customers_curated(trusted, self._all("accelerometer_trusted"), landed, themselves)
         digests = self._digests(rows, contract("customers_curated"))
         made_of = self._upstream("customer_trusted", made)
         return {day: (made_of.get(day), digests.get(day), self.pseudonyms.key_id) for day in {**made_of, **digests}}
@@ -183,7 +197,7 @@ class LakeView:
         consent = dict(
             self.engine.rows(
                 f"""
-                SELECT landing_date, {_SUM.format(text=f"concat_ws('|', email, {self._since})")}
+                SELECT landing_date, {_digest("email", self._since)}
                 FROM (SELECT DISTINCT landing_date, {_normal("user")} AS email FROM readings) JOIN people USING (email)
                 WHERE consented_at IS NOT NULL GROUP BY ALL
                 """,
@@ -198,22 +212,20 @@ class LakeView:
     ) -> dict[date, tuple[object, ...]]:
         landed = self._upstream("step_trainer_landing", made)
         steps = self._landed("step_trainer_landing", days)
-        curated = self._relation(self._all("customers_curated"))
-        claim = f"concat_ws('|', email, {self._since}, consented_at IS NULL, email IN (SELECT email FROM curated))"
         claims = dict(
             self.engine.rows(
                 f"""
                 WITH devices AS (SELECT DISTINCT landing_date, {_normal("serialNumber")} AS serialNumber FROM steps)
-                SELECT landing_date, {_SUM.format(text=f"concat_ws('|', serialNumber, {claim})")}
+                SELECT landing_date,
+                    {_digest("serialNumber", "email", self._since, "consented_at IS NULL", "subject_id IS NULL")}
                 FROM devices JOIN people USING (serialNumber)
                 -- Of a device that nobody who is curated claims, no reading is used, whoever claims it.
-                WHERE serialNumber IN (SELECT serialNumber FROM people WHERE consented_at IS NOT NULL
-                                       AND email IN (SELECT email FROM curated))
+                WHERE serialNumber IN (SELECT serialNumber FROM people
+                                       WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL)
                 GROUP BY ALL
                 """,
                 steps=steps,
-                people=self._people,
-                curated=curated,
+                people=self._subjects,
             )
         )
         moved = self._moved_on_shared_devices(steps, days)
@@ -223,12 +235,11 @@ class LakeView:
         self, steps: duckdb.DuckDBPyRelation, days: Collection[date] | None
     ) -> dict[date, str]:
         """Of devices that someone who refuses claims too: who of the claimants moved when the device measured."""
-        shared = self.engine.rows(
+        shared = (
             "SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(*) > 1 AND count(consented_at) > 0"
-            f" AND (count(consented_at) < count(*) OR {self._excluding}) LIMIT 1",
-            people=self._people,
+            f" AND (count(consented_at) < count(*) OR {self._excluding})"
         )
-        if not shared:
+        if not self.engine.rows(f"{shared} LIMIT 1", people=self._people):
             return {}
         landing = "accelerometer_landing"
         files = self.snapshot(landing).files if days is None else self._files("step_trainer_trusted", landing, days)
@@ -236,12 +247,12 @@ class LakeView:
             self.engine.rows(
                 f"""
                 WITH shared AS (
-                    SELECT email, serialNumber FROM people WHERE serialNumber IN (
-                        SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(*) > 1)
+                    SELECT email, serialNumber FROM people WHERE serialNumber IN ({shared})
                 ), measured AS (
-                    SELECT DISTINCT landing_date, {_normal("serialNumber")} AS serialNumber, sensorReadingTime FROM steps
+                    SELECT DISTINCT landing_date, {_normal("serialNumber")} AS serialNumber, sensorReadingTime
+                    FROM steps
                 ), moves AS (SELECT DISTINCT {_normal("user")} AS email, "timestamp" FROM readings)
-                SELECT landing_date, {_SUM.format(text="concat_ws('|', serialNumber, email, sensorReadingTime)")}
+                SELECT landing_date, {_digest("serialNumber", "email", "sensorReadingTime")}
                 FROM measured JOIN shared USING (serialNumber) JOIN moves USING (email)
                 WHERE sensorReadingTime = "timestamp" GROUP BY ALL
                 """,
@@ -256,27 +267,47 @@ class LakeView:
     ) -> dict[date, tuple[object, ...]]:
         steps = self._upstream("step_trainer_trusted", made)
         moves = self._upstream("accelerometer_trusted", made)
-        across = self._pairs_across_days(days)
-        subjects = self._subjects_by_day(days)
-        movers = self._movers_of_shared_devices(days)
+        parts = (
+            steps,
+            moves,
+            self._wearers_by_day(days),
+            self._claims_by_day(days),
+            self._pairs_across_days(days),
+            self._movers_of_shared_devices(days),
+        )
         common = (self._before, self.policies.pairing.value, self.pseudonyms.key_id)
-        return {
-            day: (*common, *(part.get(day) for part in (steps, moves, across, subjects, movers)))
-            for day in _wanted(days, {**steps, **moves})
-        }
+        return {day: (*common, *(part.get(day) for part in parts)) for day in _wanted(days, {**steps, **moves})}
 
-    def _subjects_by_day(self, days: Collection[date] | None) -> dict[date, str]:
-        """Who of those that moved on a day is curated: the others have no ``subject_id`` yet."""
+    # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
+    # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
+
+    def _wearers_by_day(self, days: Collection[date] | None) -> dict[date, str]:
+        """Who of those that moved on a day has pairs, and under which pseudonym."""
         files = self.snapshot("accelerometer_trusted").select(None if days is None else set(days))
         return dict(
             self.engine.rows(
                 f"""
-                SELECT landing_date, {_SUM.format(text="email")}
-                FROM (SELECT DISTINCT landing_date, "user" AS email FROM moves)
-                WHERE email IN (SELECT email FROM curated) GROUP BY ALL
+                SELECT landing_date, {_digest("email", "subject_id")}
+                FROM (SELECT DISTINCT landing_date, "user" AS email FROM moves) JOIN people USING (email)
+                WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL GROUP BY ALL
                 """,
                 moves=self.engine.relation(contract("accelerometer_trusted"), files),
-                curated=self._relation(self._all("customers_curated")),
+                people=self._subjects,
+            )
+        )
+
+    def _claims_by_day(self, days: Collection[date] | None) -> dict[date, str]:
+        """Who claims the devices that measured on a day, and under which pseudonym."""
+        files = self.snapshot("step_trainer_trusted").select(None if days is None else set(days))
+        return dict(
+            self.engine.rows(
+                f"""
+                SELECT landing_date, {_digest("serialNumber", "email", self._since, "subject_id")}
+                FROM (SELECT DISTINCT landing_date, serialNumber FROM steps) JOIN people USING (serialNumber)
+                WHERE consented_at IS NOT NULL GROUP BY ALL
+                """,
+                steps=self.engine.relation(contract("step_trainer_trusted"), files),
+                people=self._subjects,
             )
         )
 
@@ -295,24 +326,26 @@ class LakeView:
                 f"ON r.landing_date = w.day AND r.{named(time)} BETWEEN w.low AND w.high"
             )
 
-        pair = """concat_ws('|', s.serialNumber, s.sensorReadingTime, s.distanceFromObject, s.landing_date,
-            m."user", m.x, m.y, m.z, m.landing_date, m."user" IN (SELECT email FROM curated),
-            claim.email, claim.consented_at, claim.email IN (SELECT email FROM curated))"""
+        pair = _digest(
+            *("s.serialNumber", "s.sensorReadingTime", "s.distanceFromObject", "s.landing_date"),
+            *("wearer.subject_id", "m.x", "m.y", "m.z", "m.landing_date"),
+            *("claim.email", self._since.replace("consented_at", "claim.consented_at"), "claim.subject_id"),
+        )
         return dict(
             self.engine.rows(
                 f"""
                 WITH windows(day, low, high) AS (VALUES {values}),
                 s AS ({within("steps", "sensorReadingTime")}), m AS ({within("moves", "timestamp")})
-                SELECT greatest(s.landing_date, m.landing_date) AS later, {_SUM.format(text=pair)}
+                SELECT greatest(s.landing_date, m.landing_date) AS later, {pair}
                 FROM s JOIN m ON s.sensorReadingTime = m."timestamp" AND s.landing_date <> m.landing_date
-                JOIN people ON people.email = m."user" AND people.consented_at IS NOT NULL
-                LEFT JOIN people claim ON claim.serialNumber = s.serialNumber
+                JOIN people wearer ON wearer.email = m."user"
+                LEFT JOIN people claim ON claim.serialNumber = s.serialNumber AND claim.consented_at IS NOT NULL
+                WHERE wearer.consented_at IS NOT NULL AND wearer.subject_id IS NOT NULL
                 GROUP BY ALL
                 """,
                 steps=self.engine.relation(steps, self.snapshot(steps.name).select(landed)),
                 moves=self.engine.relation(moves, self.snapshot(moves.name).select(landed)),
-                people=self._people,
-                curated=self._relation(self._all("customers_curated")),
+                people=self._subjects,
             )
         )
 
@@ -321,6 +354,8 @@ class LakeView:
 
         It decides ``device_subject_id`` of the pairs of that moment, whichever day the movement landed.
         """
+        if self.policies.pairing is Pairing.CUSTOMER:
+            return {}
         shared = self.engine.rows(
             "SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(consented_at) > 1 LIMIT 1",
             people=self._people,
@@ -351,7 +386,7 @@ class LakeView:
                     FROM measured JOIN shared USING (serialNumber)
                     JOIN moves ON moves."user" = email AND moves."timestamp" = sensorReadingTime
                 )
-                SELECT landing_date, {_SUM.format(text="concat_ws('|', serialNumber, sensorReadingTime, email)")}
+                SELECT landing_date, {_digest("serialNumber", "sensorReadingTime", "email")}
                 FROM pairs JOIN movers USING (serialNumber, sensorReadingTime) GROUP BY ALL
                 """,
                 steps=around(steps),
@@ -376,10 +411,22 @@ class LakeView:
         return self.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
 
     @cached_property
-    def _people(self) -> duckdb.DuckDBPyRelation:
+    def _people(self) -> pa.Table:
         """Who claims which device and since when they consent; computed once."""
-        people = self.engine.collect(transforms.consents(self._all("customer_landing")))
-        return self.engine.connection.from_arrow(people)
+        return self.engine.collect(transforms.consents(self._all("customer_landing")))
+
+    @cached_property
+    def _subjects(self) -> pa.Table:
+        """The same people with the pseudonym of those who are curated; computed once."""
+        rows = self.engine.rows(
+            """
+            SELECT email, serialNumber, consented_at, subject_id FROM people
+            LEFT JOIN (SELECT email, min(subject_id) AS subject_id FROM curated GROUP BY email) USING (email)
+            """,
+            people=self._people,
+            curated=self._relation(self._all("customers_curated")),
+        )
+        return pa.Table.from_pylist([dict(zip(_SUBJECTS.names, row)) for row in rows], _SUBJECTS)
 
     def _landed(self, name: str, days: Collection[date] | None) -> duckdb.DuckDBPyRelation:
         return self.engine.relation(contract(name), self.snapshot(name).select(None if days is None else set(days)))
@@ -390,8 +437,8 @@ class LakeView:
         return relation
 
     def _digests(self, frame: Frame, table: Table) -> dict[date, str]:
-        columns = ", ".join(f"coalesce({named(c.name)}::VARCHAR, '~')" for c in table.columns)
-        query = f"SELECT landing_date, {_SUM.format(text=f'concat_ws(chr(31), {columns})')} FROM rows GROUP BY ALL"
+        digest = _digest(*(named(c.name) for c in table.columns))
+        query = f"SELECT landing_date, {digest} FROM rows GROUP BY ALL"
         return dict(self.engine.rows(query, rows=self._relation(frame)))
 
 

@@ -16,6 +16,7 @@ from stedi_assets.contracts import Table, table
 from stedi_assets.contracts.render import dagster_lineage, dagster_schema
 from stedi_assets.derivation import LakeView
 from stedi_assets.engines.base import Frame
+from stedi_assets.errors import withheld
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.platform import Platform
 from stedi_assets.transforms.common import lazy
@@ -42,7 +43,9 @@ class LakehouseIOManager(dg.IOManager):
         consumer = step.job_def.asset_layer.get_selected_entity_keys_for_node(step.node_handle)
         name = next(iter(sorted(key.to_user_string() for key in consumer if isinstance(key, dg.AssetKey))))
         view = self._view(step.run_id, step.step.key)
-        return view.input(name, context.asset_key.to_user_string(), days)
+        upstream = context.asset_key.to_user_string()
+        with withheld(f"reading {upstream} for {name}"):
+            return view.input(name, upstream, days)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Compute the frame and replace the partitions of this run by it."""
@@ -50,10 +53,13 @@ class LakehouseIOManager(dg.IOManager):
         days = days_between(context.asset_partition_key_range.start, context.asset_partition_key_range.end)
         view = self._view(context.run_id, context.step_key)
         platform = self._platform
-        fingerprints = view.fingerprints(contract.name, days)
-        files = platform.engine.write(lazy(obj), platform.lakehouse, contract, fingerprints)
-        platform.lakehouse.replace(contract, days, files)
-        del self._views[context.run_id, context.step_key]
+        try:
+            with withheld(f"writing {contract.name}"):
+                fingerprints = view.fingerprints(contract.name, days)
+                files = platform.engine.write(lazy(obj), platform.lakehouse, contract, fingerprints)
+                platform.lakehouse.replace(contract, days, files)
+        finally:
+            self._views.pop((context.run_id, context.step_key), None)
         context.add_output_metadata(table_metadata(platform.lakehouse.snapshot(contract), days))
 
 

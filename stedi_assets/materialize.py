@@ -6,7 +6,7 @@ Runs are Dagster runs like any other, in this process, recorded in the instance,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from logging import Handler, Logger, LogRecord, getLogger
@@ -15,11 +15,14 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from stedi_assets.build import JOB, build_definitions
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.derivation import INPUTS
+from stedi_assets.errors import withheld
+from stedi_assets.partitions import ONE_DAY
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import Run, differing, downstream, landing_differences, runs
 from stedi_assets.sensors import landing_run_config
@@ -31,6 +34,9 @@ _LOGGER = "progress"
 
 ROUNDS = 20
 """Rounds of reconciliation after which something is wrong: each settles at least one kind of table."""
+
+GIVE_UP = 10
+"""Failures after which the cause is not the day: a full disk, say."""
 
 
 class MaterializeError(RuntimeError):
@@ -107,7 +113,9 @@ class Materializer:
         self._instance = instance
         self._progress = progress or (lambda _: None)
         self._current: Run | None = None
-        self._failures: list[str] = []
+        self._failures: dict[str, str] = {}
+        self._failed: list[str] = []
+        self._held: dict[str, set[date]] = {}
         self._outcome = Outcome()
         definitions = build_definitions(platform.settings, platform, loggers={_LOGGER: self._logger()})
         self._job = definitions.resolve_job_def(JOB)
@@ -115,44 +123,94 @@ class Materializer:
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
         """Run every landed day that is not up to date, then reconcile until nothing differs.
 
+        A day that fails does not keep the others from being brought up to date: a run of several days that
+        fails is cut in halves until the days that fail are found. What is made from the tables of such a day
+        is left as it is on that day, and everything is raised at the end.
+
         Args:
             days: run these landed days only; reconciliation looks at all of them all the same.
             force: run the days even if they are up to date.
 
         Raises:
-            MaterializeError: a run failed, or reconciliation found no end.
+            MaterializeError: runs failed, or reconciliation found no end.
         """
         self._outcome = Outcome()
-        listing = self._platform.listing()
+        self._failed, self._held = [], {}
+        with withheld("comparing the tables with the landing folders"):
+            listing = self._platform.listing()
+            differences = landing_differences(self._platform, listing)
         self._outcome.ignored = listing.ignored
         landed = {file.landing_date for file in listing.files}
-        differences = landing_differences(self._platform, listing)
-        missing = {
-            table: {day for day, why in found.items() if why.missing} for table, found in differences.items()
-        }
+        missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
         wanted: dict[str, set[date]] = {}
         for table, found in differences.items():
             for name in downstream([table]):
                 wanted.setdefault(name, set()).update(found)
         if force:
             chosen = landed if days is None else set(days)
-            wanted = {table.name: chosen for table in ASSET_TABLES}
+            wanted = {table.name: set(chosen) for table in ASSET_TABLES}
         elif days is not None:
             wanted = {name: found & set(days) for name, found in wanted.items()}
         sizes: dict[date, int] = {}
         for file in listing.files:
             sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
+        self._retry(wanted, days)
         self._execute(runs(wanted, sizes, RUN_BYTES), missing)
         for _ in range(ROUNDS):
-            stale = differing(self._platform.view())
-            if not stale:
-                return self._outcome
+            with withheld("comparing the tables with what they are made from"):
+                stale = self._not_held(differing(self._platform.view()))
+            if not stale or len(self._failed) >= GIVE_UP:
+                break
             self._execute(runs(stale, self._rows(stale), _RUN_ROWS), {})
-        msg = (
-            f"After {ROUNDS} rounds these tables still differ from what they should hold: {', '.join(stale)}. "
-            "Something else keeps changing them, or this is a defect: please report it."
-        )
-        raise MaterializeError(msg)
+        else:
+            msg = (
+                f"After {ROUNDS} rounds these tables still differ from what they should hold: {', '.join(stale)}. "
+                "Something else keeps changing them, or this is a defect: please report it."
+            )
+            raise MaterializeError("\n".join([*self._failed, msg]))
+        if self._failed:
+            raise MaterializeError("\n".join([*self._failed, self._what_next()]))
+        return self._outcome
+
+    def unpassed(self) -> dict[str, set[date]]:
+        """The partitions whose latest blocking checks failed, of each table that has any."""
+        graph = self._job.asset_layer.asset_graph
+        keys = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
+        found: dict[str, set[date]] = {}
+        for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
+            failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
+            if failed and info.partition_key is not None:
+                days = found.setdefault(info.check_key.asset_key.to_user_string(), set())
+                days.add(date.fromisoformat(info.partition_key))
+        return found
+
+    def _what_next(self) -> str:
+        """What became of the rest, and what to do."""
+        made = f"{len(self._outcome.runs)} run{'' if len(self._outcome.runs) == 1 else 's'} succeeded"
+        if len(self._failed) >= GIVE_UP:
+            return f"Gave up after {GIVE_UP} failures ({made}). Mend what they say and run it again; it goes on here."
+        return f"Everything else is up to date ({made}). Mend what is said above and run it again."
+
+    def _retry(self, wanted: dict[str, set[date]], days: Collection[date] | None) -> None:
+        """Run again what did not pass its blocking checks; on days that are not to be run, hold back what follows.
+
+        The tables alone do not tell: such a partition is made from the right inputs.
+        """
+        for table, bad in self.unpassed().items():
+            again = bad if days is None else bad & set(days)
+            for name in downstream([table]):
+                wanted.setdefault(name, set()).update(again)
+            for day in sorted(bad - again):
+                self._hold([name for name in downstream([table]) if name != table], [day])
+                self._failed.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
+
+    def _hold(self, tables: Iterable[str], days: Iterable[date]) -> None:
+        for name in tables:
+            self._held.setdefault(name, set()).update(days)
+
+    def _not_held(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
+        left = {name: set(days) - self._held.get(name, set()) for name, days in tables.items()}
+        return {name: days for name, days in left.items() if days}
 
     def _rows(self, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
         """How many rows the inputs of the tables to make have, per day."""
@@ -162,35 +220,57 @@ class Materializer:
                 rows[file.landing_date] = rows.get(file.landing_date, 0) + file.rows
         return rows
 
-    def _execute(self, wanted: Collection[Run], missing: Mapping[str, Collection[date]]) -> None:
-        for run in wanted:
-            self._current = run
-            self._failures = []
-            self._progress(Progress(run))
-            keeping = [table for table in run.tables if set(run.days) & set(missing.get(table, ()))]
-            job = self._job.get_subset(asset_selection={dg.AssetKey(name) for name in run.tables})
-            result = job.execute_in_process(
-                instance=self._instance,
-                run_config={**landing_run_config(keeping), "loggers": {_LOGGER: {}}},
-                tags={
-                    "dagster/asset_partition_range_start": run.first_day.isoformat(),
-                    "dagster/asset_partition_range_end": run.last_day.isoformat(),
-                },
-                raise_on_error=False,
-            )
+    def _execute(self, wanted: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
+        """Run what is wanted; of what fails, find the days."""
+        left = list(reversed(wanted))
+        while left and len(self._failed) < GIVE_UP:
+            run = left.pop()
+            if self._execute_one(run, missing):
+                continue
+            days = run.days
+            if len(days) > 1:
+                middle = days[len(days) // 2]
+                left += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
+
+    def _execute_one(self, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
+        """Run it; whether it succeeded. What a day that failed keeps from being made is held back."""
+        self._current = run
+        self._failures = {}
+        self._progress(Progress(run))
+        keeping = [table for table in run.tables if set(run.days) & set(missing.get(table, ()))]
+        job = self._job.get_subset(asset_selection={dg.AssetKey(name) for name in run.tables})
+        first, last = run.first_day.isoformat(), run.last_day.isoformat()
+        result = job.execute_in_process(
+            instance=self._instance,
+            run_config={**landing_run_config(keeping), "loggers": {_LOGGER: {}}},
+            # A day by itself is a partition, so that Dagster knows its checks by it.
+            partition_key=first if first == last else None,
+            tags={}
+            if first == last
+            else {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+            raise_on_error=False,
+        )
+        if result.success:
             for evaluation in result.get_asset_check_evaluations():
                 if not evaluation.passed:
                     said = evaluation.asset_key.to_user_string(), evaluation.check_name, evaluation.description or ""
                     if said not in self._outcome.warnings:
                         self._outcome.warnings.append(said)
-            if not result.success:
-                why = "\n".join(dict.fromkeys(self._failures)) or "no reason was given"
-                msg = f"The run of {_span(run)} failed (run {result.run_id}):\n{why}"
-                raise MaterializeError(msg)
             self._outcome.runs.append(run)
+        elif len(run.days) == 1:
+            why = [f"  {step}: {reason}" for step, reason in self._failures.items()] or ["  no reason was given"]
+            self._failed.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
+            for step in self._failures or run.tables:
+                table = step.removesuffix("_checks")
+                beyond = [name for name in downstream([table]) if name != table]
+                self._hold([table, *beyond] if step == table else beyond, run.days)
+            for evaluation in result.get_asset_check_evaluations():
+                if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+                    name = f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}"
+                    self._failed[-1] += f"\n    {name}: {evaluation.description or ''}"
+        return bool(result.success)
 
     def _logger(self) -> dg.LoggerDefinition:
-        @dg.logger(description="Passes on what a run does.")
         def passing_on(_: dg.InitLoggerContext) -> Logger:
             logger = getLogger("stedi.runs")
             logger.setLevel("DEBUG")
@@ -198,7 +278,7 @@ class Materializer:
             logger.handlers = [_EventHandler(self._event)]
             return logger
 
-        return passing_on
+        return dg.LoggerDefinition(passing_on, description="Passes on what a run does.")
 
     def _event(self, event: Any) -> None:
         kind = event.event_type_value
@@ -206,7 +286,7 @@ class Materializer:
             self._progress(Progress(self._current, event.step_key, finished=kind == "STEP_SUCCESS"))
         elif kind == "STEP_FAILURE":
             error = event.event_specific_data.error
-            self._failures.append(f"  {event.step_key}: {_reason(error)}")
+            self._failures[event.step_key] = _reason(error)
 
 
 _RUN_ROWS = 20_000_000
@@ -231,10 +311,6 @@ def _reason(error: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return "unknown" if error is None else str(error.message).strip()
-
-
-def _span(run: Run) -> str:
-    return str(run.first_day) if run.first_day == run.last_day else f"{run.first_day} to {run.last_day}"
 
 
 def steps(run: Run) -> Iterator[str]:

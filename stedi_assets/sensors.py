@@ -7,11 +7,13 @@ A thin shell: what differs is ``reconcile``'s to say, whether to ask for it (aga
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timezone
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
 
+from stedi_assets.errors import withheld
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.landing.ingest import MissingFiles
@@ -21,6 +23,8 @@ from stedi_assets.reconcile import downstream, landing_differences
 
 DAY_TAG = "stedi/landing_day"
 REQUEST_TAG = "stedi/landing_request"
+SENSOR_TAG = "stedi/requested_by"
+SENSOR = "landing_sensor"
 
 INTERVAL = 15
 """Seconds between ticks, at the least."""
@@ -31,6 +35,10 @@ ATTEMPTS = 4
 BACKOFF = 30
 """Seconds to wait after a first failure; doubled after every further one."""
 
+REMEMBERED = 7 * 24 * 60 * 60
+"""Seconds for which a failed run is remembered that left the landing tables right and others not made."""
+
+_FAILED = frozenset({dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 _RUNNING = frozenset(
     {
         dg.DagsterRunStatus.QUEUED,
@@ -50,22 +58,36 @@ class PastRun:
         request: names the files that it was requested for.
         running: it has not ended.
         ended: when it did, in seconds since 1970.
+        failed: it ended without having made everything.
+        tables: that it was to make.
+        run_id: Dagster's name for it.
     """
 
     request: str
     running: bool
     ended: float
+    failed: bool = False
+    tables: tuple[str, ...] = ()
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run to request now."""
+    """A run to request now.
+
+    Args:
+        day: the landing day.
+        tables: to make; what is made from them is made as well.
+        request: names what it is requested for.
+        attempt: how often that was requested before.
+        keep: landing tables of which raw files are gone.
+    """
 
     day: date
     tables: tuple[str, ...]
     request: str
     attempt: int
-    missing: bool
+    keep: tuple[str, ...] = ()
 
     @property
     def run_key(self) -> str:
@@ -84,25 +106,33 @@ def requests(
     Args:
         differences: of each landing table, the days that differ.
         files: the raw files of each day.
-        past: the runs that were requested for each day.
+        past: the runs that were requested for each day, the newest first; of days that differ and of days
+            whose last run failed.
         now: in seconds since 1970.
 
     Returns:
-        The requests, and a sentence for each day that differs and is not requested. One run per day,
+        The requests, and a sentence for each day that is to be run and is not requested. One run per day,
         never while one of the same day is running: what that one does not settle differs afterwards
-        too. What failed is tried again after a while, a few times.
+        too. What failed is tried again after a while, a few times; also where the landing tables are as the
+        raw files are, and only what is made from them is not.
     """
     wanted: list[Request] = []
     waiting: list[str] = []
-    for day in sorted({day for days in differences.values() for day in days}):
+    for day in sorted({day for days in differences.values() for day in days} | past.keys()):
         changed = {name: days[day] for name, days in differences.items() if day in days}
-        named = fingerprint(
-            str(day),
-            [(name, str(why)) for name, why in sorted(changed.items())],
-            sorted((file.path, file.size, file.stamp) for file in files.get(day, ()) if file.table in changed),
-        )
         runs = past.get(day, ())
-        tried = [run for run in runs if run.request == named]
+        failed = list(takewhile(lambda run: run.failed, runs))
+        if not changed and not failed:
+            continue
+        if changed:
+            named = fingerprint(
+                str(day),
+                [(name, str(why)) for name, why in sorted(changed.items())],
+                sorted((file.path, file.size, file.stamp) for file in files.get(day, ()) if file.table in changed),
+            )
+            tried = [run for run in runs if run.request == named]
+        else:
+            named, tried = fingerprint(str(day), "again", failed[-1].run_id), failed
         if any(run.running for run in runs):
             waiting.append(f"{day}: a run is on its way")
         elif len(tried) >= ATTEMPTS:
@@ -113,8 +143,10 @@ def requests(
         elif tried and now < max(run.ended for run in tried) + BACKOFF * 2 ** (len(tried) - 1):
             waiting.append(f"{day}: will be tried again after a pause")
         else:
-            missing = any(why.missing for why in changed.values())
-            wanted.append(Request(day, tuple(sorted(changed)), named, len(tried), missing))
+            # What the last run did not make is not seen in the landing tables.
+            tables = {*changed, *(failed[0].tables if failed else ())}
+            keep = tuple(sorted(name for name, why in changed.items() if why.missing))
+            wanted.append(Request(day, downstream(tables), named, len(tried), keep))
     return wanted, waiting
 
 
@@ -122,18 +154,23 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
     """The sensor, for the job that materializes the tables."""
 
     @dg.sensor(
-        name="landing_sensor",
+        name=SENSOR,
         description="Requests one run per day whose raw files are new, changed, or not as ingested.",
         job=job,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
-        listing = platform.listing()
-        differences = landing_differences(platform, listing)
-        days = sorted({day for found in differences.values() for day in found})
-        past = {day: _past(context.instance, day) for day in days}
-        wanted, waiting = requests(differences, _by_day(listing), past, time.time())
+        with withheld("comparing the landing tables with the landing folders"):
+            listing = platform.listing()
+            differences = landing_differences(platform, listing)
+        now = time.time()
+        days = {day for found in differences.values() for day in found}
+        past = _past(context.instance, days | _failed_days(context.instance, now))
+        for day in past.keys() - days:
+            if _made_since(context.instance, day, past[day]):
+                del past[day]
+        wanted, waiting = requests(differences, _by_day(listing), past, now)
         said = [*waiting, *(f"{path}: left alone, {reason}" for path, reason in listing.ignored[:20])]
         if len(listing.ignored) > 20:
             said.append(f"and {len(listing.ignored) - 20} more files left alone")
@@ -141,8 +178,10 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
             for sentence in said:
                 context.log.warning(sentence)
             return dg.SensorResult(run_requests=[_run_request(request) for request in wanted])
-        return dg.SensorResult(skip_reason="; ".join(["Every landed day is as ingested" if not waiting else "", *said])
-                               .removeprefix("; ") + ".")
+        return dg.SensorResult(
+            skip_reason="; ".join(["Every landed day is as ingested" if not waiting else "", *said]).removeprefix("; ")
+            + "."
+        )
 
     return sensor
 
@@ -159,22 +198,51 @@ def _run_request(request: Request) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=request.run_key,
         partition_key=request.day.isoformat(),
-        asset_selection=[dg.AssetKey(name) for name in downstream(request.tables)],
-        run_config=landing_run_config(request.tables) if request.missing else None,
-        tags={DAY_TAG: request.day.isoformat(), REQUEST_TAG: request.request},
+        asset_selection=[dg.AssetKey(name) for name in request.tables],
+        run_config=landing_run_config(request.keep) if request.keep else None,
+        tags={DAY_TAG: request.day.isoformat(), REQUEST_TAG: request.request, SENSOR_TAG: SENSOR},
     )
 
 
-def _past(instance: dg.DagsterInstance, day: date) -> list[PastRun]:
-    records = instance.get_run_records(dg.RunsFilter(tags={DAY_TAG: day.isoformat()}), limit=50)
-    return [
-        PastRun(
-            request=record.dagster_run.tags.get(REQUEST_TAG, ""),
-            running=record.dagster_run.status in _RUNNING,
-            ended=record.end_time or record.update_timestamp.timestamp(),
-        )
-        for record in records
-    ]
+def _failed_days(instance: dg.DagsterInstance, now: float) -> set[date]:
+    """The days of which a requested run failed lately."""
+    since = datetime.fromtimestamp(now - REMEMBERED, timezone.utc)
+    failed = dg.RunsFilter(tags={SENSOR_TAG: SENSOR}, statuses=list(_FAILED), updated_after=since)
+    return {date.fromisoformat(run.tags[DAY_TAG]) for run in instance.get_runs(failed, limit=200)}
+
+
+def _past(instance: dg.DagsterInstance, days: Collection[date]) -> dict[date, list[PastRun]]:
+    """The runs that were requested for each day, the newest first."""
+    past: dict[date, list[PastRun]] = {day: [] for day in days}
+    named = sorted(day.isoformat() for day in days)
+    for start in range(0, len(named), 100):
+        tags = {DAY_TAG: named[start : start + 100]}
+        for record in instance.get_run_records(dg.RunsFilter(tags=tags)):
+            run = record.dagster_run
+            past[date.fromisoformat(run.tags[DAY_TAG])].append(
+                PastRun(
+                    request=run.tags.get(REQUEST_TAG, ""),
+                    running=run.status in _RUNNING,
+                    ended=record.end_time or record.update_timestamp.timestamp(),
+                    failed=run.status in _FAILED,
+                    tables=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())),
+                    run_id=run.run_id,
+                )
+            )
+    return past
+
+
+def _made_since(instance: dg.DagsterInstance, day: date, runs: Sequence[PastRun]) -> bool:
+    """Whether everything that the last run was to make has been made since, by hand."""
+    last = runs[0]
+    made = (
+        instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[day.isoformat()], after_timestamp=last.ended),
+            limit=1,
+        ).records
+        for name in last.tables
+    )
+    return last.failed and all(made)
 
 
 def _by_day(listing: Listing) -> dict[date, list[LandingFile]]:

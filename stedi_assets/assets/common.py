@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 
-from stedi_assets.contracts import Table, Zone
+from stedi_assets.contracts import Table, Zone, table
 from stedi_assets.derivation import INPUTS, Scope
+from stedi_assets.errors import withheld
 from stedi_assets.io_manager import static_metadata
 from stedi_assets.partitions import landing_days
 
@@ -41,6 +43,25 @@ def asset_arguments(contract: Table, first_day: date) -> dict[str, Any]:
             for upstream, scope in INPUTS.get(contract.name, {}).items()
         },
     }
+
+
+def table_asset(
+    name: str, first_day: date, deps: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Makes an asset of a function that computes a table; its errors come without values of rows.
+
+    Args:
+        name: of the table.
+        first_day: the first landing day there can be.
+        deps: tables that it is not computed from and that come before it all the same.
+    """
+
+    def decorate(compute: Callable[..., Any]) -> dg.AssetsDefinition:
+        arguments = asset_arguments(table(name), first_day)
+        made: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(withheld(f"computing {name}")(compute))
+        return made
+
+    return decorate
 
 
 def freshness(contract: Table) -> dg.FreshnessPolicy:

@@ -6,8 +6,7 @@ from typing import Any
 import dagster as dg
 
 from stedi_assets import transforms
-from stedi_assets.assets.common import asset_arguments
-from stedi_assets.contracts import table
+from stedi_assets.assets.common import table_asset
 from stedi_assets.io_manager import days_between
 from stedi_assets.pseudonyms import Pseudonyms
 from stedi_assets.settings import Policies
@@ -16,7 +15,7 @@ from stedi_assets.settings import Policies
 def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
     """The curated tables, as assets."""
 
-    @dg.asset(**asset_arguments(table("customers_curated"), first_day))
+    @table_asset("customers_curated", first_day)
     def customers_curated(
         customer_trusted: Any,
         accelerometer_trusted: Any,
@@ -26,7 +25,7 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
         subject_ids = pseudonyms.subject_ids(customer_trusted)
         return transforms.customers_curated(customer_trusted, accelerometer_trusted, customer_landing, subject_ids)
 
-    @dg.asset(**asset_arguments(table("machine_learning_curated"), first_day))
+    @table_asset("machine_learning_curated", first_day)
     def machine_learning_curated(
         context: dg.AssetExecutionContext,
         step_trainer_trusted: Any,

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from stedi_assets.assets.common import OWNERS, asset_arguments
+from stedi_assets.assets.common import OWNERS, table_asset
 from stedi_assets.contracts import LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract_of
 from stedi_assets.io_manager import days_between, static_metadata, table_metadata
@@ -52,10 +52,10 @@ def side_tables(first_day: date) -> list[dg.AssetSpec]:
 
 
 def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
-    @dg.asset(**asset_arguments(contract, first_day))
+    @table_asset(contract.name, first_day)
     def landing(
         context: dg.AssetExecutionContext, config: LandingConfig, platform: dg.ResourceParam[Platform]
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         keys = context.partition_key_range
         days = days_between(keys.start, keys.end)
         files = platform.listing(frozenset(days)).by_day(contract.name)

@@ -6,19 +6,18 @@ from typing import Any
 import dagster as dg
 
 from stedi_assets import transforms
-from stedi_assets.assets.common import asset_arguments
-from stedi_assets.contracts import table
+from stedi_assets.assets.common import table_asset
 from stedi_assets.settings import Policies
 
 
 def trusted_assets(first_day: date) -> list[dg.AssetsDefinition]:
     """The trusted tables, as assets."""
 
-    @dg.asset(**asset_arguments(table("customer_trusted"), first_day))
+    @table_asset("customer_trusted", first_day)
     def customer_trusted(customer_landing: Any) -> Any:
         return transforms.customer_trusted(customer_landing)
 
-    @dg.asset(**asset_arguments(table("accelerometer_trusted"), first_day), deps=["customer_trusted"])
+    @table_asset("accelerometer_trusted", first_day, deps=["customer_trusted"])
     def accelerometer_trusted(
         accelerometer_landing: Any, customer_landing: Any, policies: dg.ResourceParam[Policies]
     ) -> Any:
@@ -26,7 +25,7 @@ def trusted_assets(first_day: date) -> list[dg.AssetsDefinition]:
             accelerometer_landing, customer_landing, policies.readings_before_consent
         )
 
-    @dg.asset(**asset_arguments(table("step_trainer_trusted"), first_day))
+    @table_asset("step_trainer_trusted", first_day)
     def step_trainer_trusted(
         step_trainer_landing: Any,
         customers_curated: Any,

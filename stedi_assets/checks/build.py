@@ -6,9 +6,10 @@ from datetime import date
 import dagster as dg
 
 from stedi_assets.checks.measures import generated
-from stedi_assets.checks.model import Check, Checked
+from stedi_assets.checks.model import Check, Checked, Verdict
 from stedi_assets.checks.rules import written
 from stedi_assets.contracts import ASSET_TABLES, Table
+from stedi_assets.errors import described, withheld
 from stedi_assets.io_manager import days_between
 from stedi_assets.partitions import landing_days
 from stedi_assets.platform import Platform
@@ -49,9 +50,11 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             keys = context.partition_key_range
             days = set(days_between(keys.start, keys.end))
         checked = Checked(platform, table, days)
+        as_declared = True
         for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
             check = checks[key.name]
-            verdict = check.judge(checked)
+            verdict = _judged(check, checked, as_declared)
+            as_declared = as_declared and (check.name != "schema" or verdict.passed)
             yield dg.AssetCheckResult(
                 asset_key=key.asset_key,
                 check_name=key.name,
@@ -62,3 +65,18 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             )
 
     return run
+
+
+def _judged(check: Check, checked: Checked, as_declared: bool) -> Verdict:
+    """The verdict of a check.
+
+    Of a table with other columns than its contract's, what cannot be judged has failed. Any other error is
+    one of this code or of the machine, and raises.
+    """
+    with withheld(f"checking {check.name} of {checked.table.name}"):
+        try:
+            return check.judge(checked)
+        except Exception as error:
+            if as_declared:
+                raise
+            return Verdict(passed=False, says=f"Cannot be judged, see the schema check: {described(error)}")

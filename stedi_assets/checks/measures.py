@@ -15,7 +15,7 @@ from stedi_assets.derivation import EVENT_TIME
 from stedi_assets.engines.duckdb import named
 from stedi_assets.landing.line import WHITE_SPACE, event_bounds
 from stedi_assets.platform import today
-from stedi_assets.settings import Settings
+from stedi_assets.settings import Policies, Settings
 
 WARN = dg.AssetCheckSeverity.WARN
 
@@ -31,9 +31,7 @@ def generated(table: Table) -> list[Check]:
             Check("unique_key", f"Within a landing day, {', '.join(table.key)} are unique.", _unique, blocking=True)
         )
     if table.name in EVENT_TIME or any(column.minimum is not None for column in table.columns):
-        checks.append(
-            Check("ranges", "Numbers and times lie within what the contract allows.", _ranges, blocking=True)
-        )
+        checks.append(Check("ranges", "Numbers and times lie within what the contract allows.", _ranges, blocking=True))
     checks += [
         Check(
             "newest_landing_day",
@@ -112,11 +110,11 @@ def _ranges(checked: Checked) -> Verdict:
     if time is not None:
         earliest, _ = event_bounds(today())
         # The bound moves with the landing day: two days after its start, exclusive.
-        conditions[time] = (
-            f"{named(time)} < {earliest} OR {named(time)} >= epoch_ms(landing_date + INTERVAL 2 DAY)"
-        )
+        conditions[time] = f"{named(time)} < {earliest} OR {named(time)} >= epoch_ms(landing_date + INTERVAL 2 DAY)"
     counts = checked.query(
-        "SELECT " + ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions.values()) + " FROM rows"
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions.values())
+        + " FROM rows"
     )
     found = {name: count for name, count in zip(conditions, counts, strict=True) if count}
     return Verdict(
@@ -139,22 +137,33 @@ def _newest(checked: Checked) -> Verdict:
     )
 
 
+class ExpectedCountsError(ValueError):
+    """The file of expected row counts cannot be used; the message names it."""
+
+
 def expected_counts(settings: Settings) -> dict[str, int]:
     """How many rows each table should have: ``STEDI_EXPECTED_COUNTS``, else the sample generator's, else nothing.
 
     Raises:
-        ValueError: the file does not hold ``{table: rows}``.
+        ExpectedCountsError: the file does not hold ``{table: rows}``.
     """
-    beside = Path(settings.landing_uri) / "expected_counts.json"
-    path = Path(settings.expected_counts) if settings.expected_counts else beside
-    if not settings.expected_counts and ("://" in settings.landing_uri or not beside.exists()):
+    landing, policies = Path(settings.landing_uri), settings.policies
+    path = Path(settings.expected_counts or landing / "expected_counts.json")
+    if not settings.expected_counts and ("://" in settings.landing_uri or not path.exists()):
         return {}
+    of_policies = landing / "expected_counts.details.json"
+    by_policy = not settings.expected_counts and policies != Policies() and of_policies.exists()
     try:
-        counts = json.loads(path.read_text())
+        counts = json.loads((of_policies if by_policy else path).read_text())
+        if by_policy:
+            # What the sample generator counts for every combination of the policies.
+            name = f"{policies.readings_before_consent.value}/{policies.pairing.value}"
+            counts = counts["policies"][name]["tables"]
         return {str(name): int(rows) for name, rows in counts.items() if isinstance(rows, int)}
-    except (OSError, ValueError, AttributeError) as error:
-        msg = f"Cannot use the expected counts in {path}: expected a JSON object {{table: rows}} ({error})."
-        raise ValueError(msg) from error
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        msg = f"Cannot use the expected counts in {path}: {why}. Expected a JSON object {{table: rows}}."
+        raise ExpectedCountsError(msg) from error
 
 
 def _row_count(checked: Checked) -> Verdict:

@@ -43,8 +43,9 @@ def written(table: Table) -> list[Check]:
             Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
         )
     if table.name in _REFERENCES:
-        checks.append(Check("references", "Every row refers to rows of the tables it is made from.", _references,
-                            severity=WARN))
+        checks.append(
+            Check("references", "Every row refers to rows of the tables it is made from.", _references, severity=WARN)
+        )
     if table.name == "customer_trusted":
         checks.append(
             Check("shared_serial_numbers", "No serial number is claimed by several customers.", _shared, severity=WARN)
@@ -118,9 +119,7 @@ def _consent(checked: Checked) -> Verdict:
             f"subject_id NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})) OR device_subject_id "
             f"NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING}))"
         )
-        (wrong,) = checked.query(
-            f"SELECT count(*) FROM rows WHERE {condition}", people=checked.people, curated=curated
-        )
+        (wrong,) = checked.query(f"SELECT count(*) FROM rows WHERE {condition}", people=checked.people, curated=curated)
     elif name == "step_trainer_trusted":
         # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
         (wrong,) = checked.query(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from stedi_assets.cli.output import FORMATS, show
-from stedi_assets.settings import Settings, SettingsError
+from stedi_assets.settings import Settings
 
 if TYPE_CHECKING:
     from stedi_assets.materialize import Progress as RunProgress
@@ -43,15 +44,19 @@ def cli() -> None:
 
     Where things lie is set by environment variables: STEDI_LANDING_URI (data/landing), STEDI_LAKE_URI
     (data/lake) and others; see the README. Exit codes: 0 done, 1 something differs, 2 it failed.
-    """
+    """  # noqa: D301 - click wants the backspace itself.
 
 
 @cli.command()
-@click.option("--customers", type=click.IntRange(1), default=956, show_default=True, help="How many customers there are.")
+@click.option(
+    "--customers", type=click.IntRange(1), default=956, show_default=True, help="How many customers there are."
+)
 @click.option("--days", type=click.IntRange(1), default=4, show_default=True, help="Landing days to spread over.")
 @click.option("--last-day", type=click.DateTime(["%Y-%m-%d"]), help="The last landing day. [default: 2023-08-06]")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--faults", is_flag=True, help="Add broken lines, duplicates, late files, withdrawals …, in known numbers.")
+@click.option(
+    "--faults", is_flag=True, help="Add broken lines, duplicates, late files, withdrawals …, in known numbers."
+)
 def sample(customers: int, days: int, last_day: datetime | None, seed: int, faults: bool) -> None:
     """Write a synthetic landing zone to STEDI_LANDING_URI.
 
@@ -115,7 +120,11 @@ def land(source: str) -> None:
 
 @cli.command()
 @click.option(
-    "--day", "days", multiple=True, type=click.DateTime(["%Y-%m-%d"]), callback=_day,
+    "--day",
+    "days",
+    multiple=True,
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=_day,
     help="Run this landed day only (again for more); reconciliation still looks at every day.",
 )
 @click.option("--force", is_flag=True, help="Run the days even if they are up to date.")
@@ -126,7 +135,6 @@ def materialize(days: tuple[date, ...], force: bool, dry_run: bool) -> None:
     Runs every landed day whose raw files are not as ingested, then every partition that consent, late
     files or changed tables have made differ, until none does. What is up to date is not run again.
     """
-    from stedi_assets.landing.ingest import MissingFilesError
     from stedi_assets.materialize import MaterializeError, Materializer, open_instance
     from stedi_assets.platform import Platform
 
@@ -134,13 +142,13 @@ def materialize(days: tuple[date, ...], force: bool, dry_run: bool) -> None:
     platform = Platform.of(settings)
     try:
         if dry_run:
-            sys.exit(_print_plan(platform))
+            sys.exit(_print_plan(platform, settings))
         started = time.perf_counter()
         with open_instance(settings.dagster_home) as instance, _progress() as bar:
             follow = _Follow(bar)
             try:
                 outcome = Materializer(platform, instance, follow).run(days or None, force=force)
-            except (MaterializeError, MissingFilesError) as error:
+            except MaterializeError as error:
                 raise _Failure(str(error)) from error
         took = time.perf_counter() - started
         for path, why in outcome.ignored:
@@ -195,7 +203,7 @@ def query(sql: str, form: str | None) -> None:
     \b
       stedi query "SELECT landing_date, count(*) FROM machine_learning_curated GROUP BY ALL"
       stedi query --format csv "SELECT * FROM machine_learning_curated" > pairs.csv
-    """
+    """  # noqa: D301 - click wants the backspace itself.
     import duckdb
 
     from stedi_assets.contracts import TABLES
@@ -212,9 +220,20 @@ def query(sql: str, form: str | None) -> None:
             columns = [column[0] for column in result.description or ()]
             show(columns, iter(result.fetchone, None), form)
         except duckdb.Error as error:
-            raise _Failure(f"{error}\nThere are the tables {', '.join(TABLES)}.") from error
+            raise _Failure(f"{_of_sql(error)}\nThere are the tables {', '.join(TABLES)}.") from error
     finally:
         platform.close()
+
+
+def _of_sql(error: Exception) -> str:
+    """What is wrong with somebody's SQL: of what is said while rows are read, the class only, as it may quote one."""
+    import duckdb
+
+    from stedi_assets.errors import described
+
+    if isinstance(error, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
+        return str(error)
+    return f"The query failed: {described(error)}"
 
 
 class _Failure(click.ClickException):
@@ -252,7 +271,7 @@ class _Follow:
         return str(first) if first == last else f"{first} … {last}"
 
 
-def _print_plan(platform: Any) -> int:
+def _print_plan(platform: Any, settings: Settings) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
     from stedi_assets.reconcile import differing, landing_differences
@@ -260,15 +279,30 @@ def _print_plan(platform: Any) -> int:
     listing = platform.listing()
     rows: list[tuple[Any, ...]] = []
     for name, found in landing_differences(platform, listing).items():
-        rows += [(name, day, platform.lakehouse.snapshot(table(name)).rows({day}), str(why)) for day, why in found.items()]
+        rows += [
+            (name, day, platform.lakehouse.snapshot(table(name)).rows({day}), str(why)) for day, why in found.items()
+        ]
     for name, days in differing(platform.view()).items():
         stored = platform.lakehouse.snapshot(table(name))
         rows += [(name, day, stored.rows({day}), "made from other inputs") for day in sorted(days)]
+    for name, days in _unpassed(platform, settings).items():
+        stored = platform.lakehouse.snapshot(table(name))
+        rows += [(name, day, stored.rows({day}), "did not pass its blocking checks") for day in sorted(days)]
     if not rows:
         _say("Every table is up to date.")
         return OK
     show(("table", "landing day", "rows now", "why"), rows)
     return DIFFERS
+
+
+def _unpassed(platform: Any, settings: Settings) -> dict[str, set[date]]:
+    """The partitions that did not pass, by Dagster's state; where there is none, none is made."""
+    from stedi_assets.materialize import Materializer, open_instance
+
+    if not settings.dagster_home.exists():
+        return {}
+    with open_instance(settings.dagster_home) as instance:
+        return Materializer(platform, instance).unpassed()
 
 
 def _folded(warned: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
@@ -315,8 +349,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         cli(standalone_mode=True)
-    except SettingsError as error:
-        Console(stderr=True).print(f"[red]Error:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+    except BrokenPipeError:
+        # Whoever read has enough, as `head` does; Python must not complain about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OK)
+    except Exception as error:
+        from stedi_assets.errors import described, speaks_for_itself
+
+        _Failure(str(error) if speaks_for_itself(error) else f"This is a defect: {described(error)}").show()
         sys.exit(FAILED)
 
 

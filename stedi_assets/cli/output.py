@@ -61,7 +61,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | No
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return "–"  # noqa: RUF001 - a dash, for people
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)

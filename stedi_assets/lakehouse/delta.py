@@ -160,11 +160,15 @@ class Snapshot:
         ]
 
     def bounds(self, column: str, days: Collection[date]) -> tuple[int, int] | None:
-        """The smallest and the greatest value of ``column`` in ``days``, by the log; none without rows."""
+        """The smallest and the greatest value of ``column`` in ``days``, by the log; none without rows.
+
+        A file that another tool wrote without statistics may hold any.
+        """
         files = [file for file in self.select(days) if file.rows]
         if not files:
             return None
-        return min(f.minimum[column] for f in files), max(f.maximum[column] for f in files)
+        low, high = -(2**63), 2**63 - 1
+        return min(f.minimum.get(column, low) for f in files), max(f.maximum.get(column, high) for f in files)
 
 
 class Lakehouse:
@@ -227,8 +231,17 @@ class Lakehouse:
         Raises:
             WriteConflictError: other writers kept coming first; the table is as they left it.
             LakehouseError: the stored table's schema is not the contract's.
+            ValueError: a file lies outside the partitions that are replaced.
         """
         fixed = dict(within or {})
+        wanted = [{**fixed, "landing_date": day.isoformat()} for day in days]
+        outside = [file.path for file in files if dict(file.partition) not in wanted]
+        if outside:
+            msg = f"{table.name}: {len(outside)} new file(s) lie outside the partitions to replace, as {outside[0]}."
+            raise ValueError(msg)
+        if not days:
+            # No filter at all would be every partition.
+            return self._open(table).version()
         # Two writers that both find a partition empty remove nothing, so Delta lets both add. An
         # application transaction per partition makes the second one fail, and so come again.
         transactions = [
@@ -268,7 +281,10 @@ class Lakehouse:
         Returns:
             How many files were deleted.
         """
-        delta = DeltaTable(self.root(table), storage_options=self.storage_options)
+        try:
+            delta = DeltaTable(self.root(table), storage_options=self.storage_options)
+        except TableNotFoundError:
+            return 0
         return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
 
     def _open(self, table: Table) -> DeltaTable:

@@ -5,14 +5,19 @@ Nothing here reads a file's content or knows what was ingested.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES, Table
 
@@ -47,8 +52,8 @@ class Listing:
 
     Args:
         files: those with a landing day that the lake takes, ordered by table, day and path.
-        ignored: path and reason of what is left alone: files dated outside the lake's days, and
-            folders that are named like a file.
+        ignored: path and reason of what is left alone: files dated outside the lake's days, files that
+            are not named like raw files, and folders that are.
     """
 
     files: tuple[LandingFile, ...]
@@ -94,40 +99,68 @@ class LandingZone:
             tables: the landing tables to list.
             only: keep these landing days only (cheaper to handle, not cheaper to list).
 
-        A missing folder holds no files. Names that start with a dot or an underscore are
-        unfinished by convention and not seen.
+        A missing folder holds no files. Files and folders whose names start with a dot or an underscore
+        are unfinished by convention and not seen.
         """
         fs, root = self.filesystem()
         fs.invalidate_cache()
         files: list[LandingFile] = []
         ignored: list[tuple[str, str]] = []
         for table in tables:
-            folder = f"{root}/{table.name}"
-            if not fs.exists(folder):
-                continue
-            for full, info in fs.find(folder, withdirs=True, detail=True).items():
+            for full, info in walk(fs, f"{root}/{table.name}"):
                 path = full[len(root) + 1 :]
-                name = path.rpartition("/")[2]
-                if not name.endswith(SUFFIXES) or name.startswith((".", "_")):
-                    continue
-                if info["type"] == "directory":
-                    ignored.append((path, "a folder that is named like a raw file; what lies in it is read"))
-                    continue
-                modified = info.get("mtime", info.get("LastModified", info.get("created", 0)))
                 try:
-                    day = landing_day(path, modified)
+                    day = self._day(path, info, first_day, last_day)
                 except ValueError as error:
-                    ignored.append((path, str(error)))
+                    ignored.append((path.encode("utf-8", "backslashreplace").decode(), str(error)))
                     continue
-                if not first_day <= day <= last_day:
-                    ignored.append(
-                        (path, f"dated {day}, which is not between {first_day} (STEDI_FIRST_DAY) and {last_day}")
-                    )
-                elif only is None or day in only:
-                    stamp = str(info.get("ETag") or repr(modified))
+                if day is not None and (only is None or day in only):
+                    stamp = str(info.get("ETag") or repr(modified_of(info)))
                     files.append(LandingFile(table.name, path, day, int(info["size"] or 0), stamp))
         files.sort(key=lambda file: (file.table, file.landing_date, file.path))
         return Listing(tuple(files), tuple(sorted(ignored)))
+
+    @staticmethod
+    def _day(path: str, info: Mapping[str, Any], first_day: date, last_day: date) -> date | None:
+        """The landing day of what was found; none for a folder.
+
+        Raises:
+            ValueError: it is left alone; the message says why.
+        """
+        named = path.endswith(SUFFIXES)
+        if info["type"] == "directory":
+            if named:
+                msg = "a folder that is named like a raw file; what lies in it is read"
+                raise ValueError(msg)
+            return None
+        if not named:
+            msg = f"not named like a raw file (*{' or *'.join(SUFFIXES)})"
+            raise ValueError(msg)
+        if path != path.encode("utf-8", "ignore").decode():
+            msg = "its name is not UTF-8; rename it"
+            raise ValueError(msg)
+        if info["type"] == "other":
+            msg = "not a file (a pipe, a socket or a device)"
+            raise ValueError(msg)
+        day = landing_day(path, modified_of(info))
+        if not first_day <= day <= last_day:
+            msg = f"dated {day}, which is not between {first_day} (STEDI_FIRST_DAY) and {last_day}"
+            raise ValueError(msg)
+        return day
+
+    def day_by_time(self, path: str) -> date | None:
+        """The landing day that its modification time gives a file; none where its path does, or it is gone.
+
+        Args:
+            path: below the landing root.
+        """
+        if _day_in_path(path) is not None:
+            return None
+        fs, root = self.filesystem()
+        try:
+            return landing_day(path, modified_of(fs.info(f"{root}/{path}")))
+        except OSError:
+            return None
 
 
 def landing_day(path: str, modified: float | datetime) -> date:
@@ -143,17 +176,73 @@ def landing_day(path: str, modified: float | datetime) -> date:
     Raises:
         ValueError: the path names a day that no calendar has.
     """
-    folder = _DAY_IN_FOLDER.search(path) or _DAY_IN_FOLDERS.search(path)
-    if folder:
-        year, month, day = (int(part) for part in folder.groups())
-        try:
-            return date(year, month, day)
-        except ValueError:
-            msg = f"the path names the day {year:04}-{month:02}-{day:02}, which does not exist"
-            raise ValueError(msg) from None
-    named = _EPOCH_MS_IN_NAME.search(path.rpartition("/")[2])
-    if named:
-        return datetime.fromtimestamp(int(named[1]) / 1000, timezone.utc).date()
+    day = _day_in_path(path)
+    if day is not None:
+        return day
     if isinstance(modified, datetime):
         return modified.astimezone(timezone.utc).date()
     return datetime.fromtimestamp(float(modified), timezone.utc).date()
+
+
+def _day_in_path(path: str) -> date | None:
+    folder, _, name = path.rpartition("/")
+    day = _day_in_folder(f"{folder}/")
+    if day is None and (named := _EPOCH_MS_IN_NAME.search(name)):
+        day = datetime.fromtimestamp(int(named[1]) / 1000, timezone.utc).date()
+    return day
+
+
+@lru_cache(maxsize=4096)
+def _day_in_folder(folder: str) -> date | None:
+    found = _DAY_IN_FOLDER.search(folder) or _DAY_IN_FOLDERS.search(folder)
+    if not found:
+        return None
+    year, month, day = (int(part) for part in found.groups())
+    try:
+        return date(year, month, day)
+    except ValueError:
+        msg = f"the path names the day {year:04}-{month:02}-{day:02}, which does not exist"
+        raise ValueError(msg) from None
+
+
+def modified_of(info: Mapping[str, Any]) -> float | datetime:
+    """When a file was changed last, by what its store says of it."""
+    modified: float | datetime = info.get("mtime", info.get("LastModified", info.get("created", 0)))
+    return modified
+
+
+def walk(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What lies in a folder at any depth, but for what is unfinished by convention."""
+    if isinstance(fs, LocalFileSystem):
+        yield from _walk_local(folder, frozenset())
+    elif fs.exists(folder):
+        for full, info in fs.find(folder, withdirs=True, detail=True).items():
+            if not any(part.startswith((".", "_")) for part in full[len(folder) + 1 :].split("/")):
+                yield full, info
+
+
+def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The same on this machine: three times as fast, and folders behind symbolic links count."""
+    try:
+        here = Path(folder).stat()
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if (here.st_dev, here.st_ino) in above:
+        return
+    with entries:
+        for entry in entries:
+            if entry.name.startswith((".", "_")):
+                continue
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                if not entry.is_symlink():
+                    continue  # Gone since it was seen.
+                # Reading it will fail and say so.
+                yield entry.path, {"type": "link", "size": 0, "mtime": entry.stat(follow_symlinks=False).st_mtime}
+                continue
+            kind = "directory" if stat.S_ISDIR(found.st_mode) else "file" if stat.S_ISREG(found.st_mode) else "other"
+            yield entry.path, {"type": kind, "size": found.st_size, "mtime": found.st_mtime}
+            if kind == "directory":
+                yield from _walk_local(entry.path, above | {(here.st_dev, here.st_ino)})

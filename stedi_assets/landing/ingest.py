@@ -8,7 +8,7 @@ leaves a table that is not what the record says, and the day is found and run ag
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -157,15 +157,12 @@ class Ingestion:
         return {day.landing_date: _report(day) for day in finished}
 
     def _day(
-        self, day: date, files: Sequence[LandingFile], before: Iterable[IngestedFile], known: Iterable[IngestedFile]
+        self, day: date, files: Sequence[LandingFile], before: Sequence[IngestedFile], known: Sequence[IngestedFile]
     ) -> _Day:
         listed = {file.path for file in files}
-        # Of a file that gave nothing, or that lies on another day now, nothing is lost.
-        gone = [
-            file
-            for file in before
-            if file.source_file not in listed and (file.rows or file.rejected) and not self._has_moved(file)
-        ]
+        absent = [file for file in before if file.source_file not in listed and not self._has_moved(file)]
+        # What gave nothing (it was empty, or a copy) takes nothing with it.
+        gone = [file for file in absent if file.rows or file.rejected]
         if gone and self.missing is MissingFiles.FAIL:
             msg = (
                 f"{len(gone)} raw file(s) of {self.table.name} that landed on {day} are gone, and running the day "
@@ -176,8 +173,7 @@ class Ingestion:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             surveys = list(pool.map(lambda file: survey(self.fs, f"{self.root}/{file.path}"), files))
         found = [_ingested(file, one.digest, int(not one.blank), 0, 0, None) for file, one in zip(files, surveys)]
-        kept = [file for file in before if file.source_file not in listed] if self.missing is MissingFiles.KEEP else []
-        kept = [file for file in kept if file in gone or file.duplicate_of is not None]
+        kept = absent if self.missing is MissingFiles.KEEP else []
         first = first_copies([*known, *kept, *found])
         counted = []
         for file, surveyed in zip(files, surveys):
@@ -187,7 +183,7 @@ class Ingestion:
         # Rows of a file that is gone go where the same bytes count elsewhere.
         kept = [
             replace(file, rows=0, rejected=0, duplicate_of=first[file.digest][1])
-            if file.duplicate_of is None and first[file.digest] < (day, file.source_file)
+            if file.duplicate_of is None and file.lines and first[file.digest] < (day, file.source_file)
             else file
             for file in kept
         ]
@@ -213,7 +209,7 @@ class Ingestion:
 
     def _has_moved(self, file: IngestedFile) -> bool:
         """Whether a file that is not listed on its day lies on another day now."""
-        day = self.zone.day_of(file.source_file)
+        day = self.zone.day_by_time(file.source_file)
         return day is not None and day != file.landing_date
 
     def _read_whole(self, day: _Day, batch: Sequence[tuple[LandingFile, Survey]]) -> bool:

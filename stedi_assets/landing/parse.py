@@ -38,7 +38,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
-from stedi_assets.contracts.render import arrow_schema, sql_type
+from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named, quoted
 from stedi_assets.landing.line import EXACT_INTEGER, Rejected, event_bounds, judge
 from stedi_assets.landing.survey import CutOff, Survey, chunks
@@ -210,7 +210,7 @@ def _parts(piece: bytes) -> Iterator[bytes]:
         return
     ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n")) + 1
     cuts = [0, *ends[PIECE_LINES - 1 :: PIECE_LINES].tolist()]
-    yield from (piece[start:end] for start, end in zip(cuts, cuts[1:]))
+    yield from (piece[start:end] for start, end in itertools.pairwise(cuts))
     if cuts[-1] < len(piece):
         yield piece[cuts[-1] :]
 

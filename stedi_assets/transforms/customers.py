@@ -9,20 +9,26 @@ import narwhals.stable.v2 as nw
 from stedi_assets.contracts import table
 from stedi_assets.transforms.common import Frame, columns_of, day_end, lazy, normalised
 
+_ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
+"""What makes one record later than another: the greatest decides, in this order of columns."""
 
-def latest_records(customer_landing: Any) -> Frame:
+
+def latest_records(customer_landing: Any, *wanted: str) -> Frame:
     """The record of each customer that counts: the greatest (last update, landing day, file, line).
 
     Args:
         customer_landing: records of **all** landing days.
+        wanted: columns to keep besides the e-mail, the serial number and what decides; all by default.
 
     Returns:
         One row per e-mail, with e-mail and serial number as they are compared.
     """
-    return (
-        lazy(customer_landing)
-        .with_columns(email=normalised("email"), serialNumber=normalised("serialNumber"))
-        .unique("email", keep="last", order_by=["lastUpdateDate", "landing_date", "source_file", "source_line"])
+    records = lazy(customer_landing)
+    if wanted:
+        # Records are sorted by customer; the narrower they are, the cheaper that is.
+        records = records.select(*dict.fromkeys(["email", "serialNumber", *_ORDER, *wanted]))
+    return records.with_columns(email=normalised("email"), serialNumber=normalised("serialNumber")).unique(
+        "email", keep="last", order_by=_ORDER
     )
 
 
@@ -40,7 +46,7 @@ def consents(customer_landing: Any) -> Frame:
         one who does not consent).
     """
     share = nw.col("shareWithResearchAsOfDate")
-    return latest_records(customer_landing).select(
+    return latest_records(customer_landing, "shareWithResearchAsOfDate").select(
         "email",
         "serialNumber",
         consented_at=nw.when((share > 0) & (share < day_end("landing_date"))).then(share),

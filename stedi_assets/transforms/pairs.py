@@ -40,77 +40,117 @@ def machine_learning_curated(
         readings_before_consent: when excluded, who consents is asked for the time of the reading.
     """
     excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
-    # Consent is asked anew, so that a stale row of a trusted table is left out at once.
+    # Consent is asked anew, so that a stale row of a trusted table is left out at once. Many readings, few
+    # people and devices: they are joined by numbers, and the pseudonyms are attached at the very end.
+    # A customer may lie in a stale partition of customers_curated as well, under the pseudonym of an older key.
+    subjects = lazy(customers_curated).group_by("email").agg(nw.col("subject_id").min())
     people = (
         consents(customer_landing)
         .filter(~nw.col("consented_at").is_null())
-        .join(lazy(customers_curated).select("email", "subject_id").unique(), on="email", how="left")
+        .join(subjects, on="email", how="left")
+        .with_row_index("person", order_by="email")
     )
-    worn = people.filter(~nw.col("subject_id").is_null())
-    steps = lazy(step_trainer_trusted).rename({"landing_date": "step_landed"})
+    devices = (
+        people.with_columns(one=nw.lit(1))
+        .group_by("serialNumber")
+        .agg(nw.col("one").sum().alias("claimants"), nw.col("person").min().alias("owner"))
+        .with_row_index("device", order_by="serialNumber")
+    )
+    claims = people.join(devices, on="serialNumber", how="inner")
+    wearers = claims.filter(~nw.col("subject_id").is_null()).select(
+        "person", user=nw.col("email"), worn_device=nw.col("device")
+    )
     moves = (
         lazy(accelerometer_trusted)
-        .rename({"landing_date": "move_landed", "timestamp": "sensorReadingTime"})
-        .join(
-            worn.select("subject_id", user=nw.col("email"), worn_serial=nw.col("serialNumber")),
-            on="user",
-            how="inner",
+        .join(wearers, on="user", how="inner")
+        .select(
+            "person",
+            "worn_device",
+            "x",
+            "y",
+            "z",
+            sensorReadingTime=nw.col("timestamp"),
+            move_landed=nw.col("landing_date"),
         )
-        .drop("user")
     )
-    later = nw.max_horizontal("step_landed", "move_landed")
-    pairs = steps.join(moves, on="sensorReadingTime", how="inner").with_columns(
-        landing_date=later,
-        same_customer=nw.col("serialNumber") == nw.col("worn_serial"),
+    steps = (
+        lazy(step_trainer_trusted)
+        .join(devices, on="serialNumber", how="inner")
+        .select(
+            "device",
+            "claimants",
+            "owner",
+            "sensorReadingTime",
+            "distanceFromObject",
+            step_landed=nw.col("landing_date"),
+        )
+    )
+    pairs = moves.join(steps, on="sensorReadingTime", how="inner").with_columns(
+        landing_date=nw.max_horizontal("step_landed", "move_landed"),
+        same_customer=nw.col("device") == nw.col("worn_device"),
     )
     if days is not None:
         pairs = pairs.filter(nw.col("landing_date").is_in(sorted(days)))
-    same = pairs.filter(nw.col("same_customer")).with_columns(device_subject_id=nw.col("subject_id"))
-    contract = table("machine_learning_curated")
     if pairing is Pairing.CUSTOMER:
-        return columns_of(same, contract)
-
-    # Whose device it is when the wearer is somebody else: few pairs, so their claimants are looked
-    # up only for them.
-    others = pairs.filter(~nw.col("same_customer"))
-    device = ["serialNumber", "sensorReadingTime"]
-    claimants = (
-        others.select(*device)
-        .unique()
-        .join(
-            people.select("serialNumber", "consented_at", claimant=nw.col("subject_id"), email=nw.col("email")),
-            on="serialNumber",
-            how="inner",
+        pairs = pairs.filter(nw.col("same_customer")).with_columns(owner=nw.col("person"))
+    else:
+        shared = _owners_of_shared(claims, steps, moves, excluding=excluding)
+        pairs = pairs.join(shared, on=["device", "sensorReadingTime"], how="left").with_columns(
+            owner=nw.when(nw.col("same_customer"))
+            .then(nw.col("person"))
+            .otherwise(nw.when(nw.col("claimants") == 1).then(nw.col("owner")).otherwise(nw.col("owner_then")))
         )
+    names = people.select("person", "subject_id")
+    return columns_of(
+        pairs.join(names, on="person", how="inner").join(
+            names.select(owner=nw.col("person"), device_subject_id=nw.col("subject_id")), on="owner", how="left"
+        ),
+        table("machine_learning_curated"),
     )
+
+
+def _owners_of_shared(claims: Frame, steps: Frame, moves: Frame, *, excluding: bool) -> Frame:
+    """Whose a device that several consenting customers claim is, at the times of its readings.
+
+    Args:
+        claims: ``person`` (who consents), ``device``, ``claimants`` (of the device) and ``consented_at``.
+        steps: ``device``, ``claimants`` and ``sensorReadingTime``.
+        moves: ``person`` and ``sensorReadingTime``.
+        excluding: ask who consents for the time of the reading.
+
+    Returns:
+        ``device``, ``sensorReadingTime`` and ``owner_then``: the only one who consented then, else the only
+        one of them who moved at that millisecond, else null. Few rows, usually none.
+    """
+    device = ["device", "sensorReadingTime"]
+    sharing = claims.filter(nw.col("claimants") > 1).select("device", "person", "consented_at")
+    claimants = steps.filter(nw.col("claimants") > 1).select(*device).unique().join(sharing, on="device", how="inner")
     if excluding:
         claimants = claimants.filter(nw.col("sensorReadingTime") >= nw.col("consented_at"))
-    moving = (
-        lazy(accelerometer_trusted)
-        .select(sensorReadingTime=nw.col("timestamp"), email=nw.col("user"))
+    moved = (
+        moves.join(sharing.select("person"), on="person", how="semi")
+        .select("person", "sensorReadingTime")
         .unique()
         .with_columns(moved=nw.lit(1))
     )
-    owners = (
-        claimants.join(moving, on=["sensorReadingTime", "email"], how="left")
+    return (
+        claimants.join(moved, on=["sensorReadingTime", "person"], how="left")
         .with_columns(
             one=nw.lit(1),
-            moved=nw.when(nw.col("moved").is_null()).then(0).otherwise(1),
-            mover=nw.when(~nw.col("moved").is_null()).then(nw.col("claimant")),
+            moves=nw.when(nw.col("moved").is_null()).then(0).otherwise(1),
+            mover=nw.when(~nw.col("moved").is_null()).then(nw.col("person")),
         )
         .group_by(*device)
         .agg(
             nw.col("one").sum().alias("claimants"),
-            nw.col("moved").sum().alias("movers"),
-            nw.col("claimant").min().alias("claimant"),
+            nw.col("moves").sum().alias("movers"),
+            nw.col("person").min().alias("claimant"),
             nw.col("mover").min().alias("mover"),
         )
         .select(
             *device,
-            device_subject_id=nw.when(nw.col("claimants") == 1)
+            owner_then=nw.when(nw.col("claimants") == 1)
             .then(nw.col("claimant"))
             .otherwise(nw.when(nw.col("movers") == 1).then(nw.col("mover"))),
         )
     )
-    others = others.join(owners, on=device, how="left")
-    return nw.concat([columns_of(same, contract), columns_of(others, contract)])

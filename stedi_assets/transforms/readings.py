@@ -27,19 +27,19 @@ def accelerometer_trusted(
     Returns:
         Each reading once per landing day, however often it landed that day.
     """
-    consenting = (
+    # Many readings, few people: duplicates are found by a number for each person, which costs half of what
+    # comparing e-mails does.
+    people = (
         consents(customer_landing)
         .filter(~nw.col("consented_at").is_null())
-        .select("consented_at", user=nw.col("email"))
+        .with_row_index("person", order_by="email")
+        .select("person", "consented_at", user=nw.col("email"))
     )
-    readings = lazy(accelerometer_landing).with_columns(user=normalised("user"))
+    readings = lazy(accelerometer_landing).with_columns(user=normalised("user")).join(people, on="user", how="inner")
     if readings_before_consent is ReadingsBeforeConsent.EXCLUDE:
-        readings = readings.join(consenting, on="user", how="inner").filter(
-            nw.col("timestamp") >= nw.col("consented_at")
-        )
-    else:
-        readings = readings.join(consenting, on="user", how="semi")
-    return columns_of(readings, table("accelerometer_trusted")).unique()
+        readings = readings.filter(nw.col("timestamp") >= nw.col("consented_at"))
+    once = readings.select("person", "timestamp", "x", "y", "z", "landing_date").unique()
+    return columns_of(once.join(people, on="person", how="inner"), table("accelerometer_trusted"))
 
 
 def step_trainer_trusted(
@@ -66,50 +66,66 @@ def step_trainer_trusted(
         Each reading once per landing day, however often it landed that day.
     """
     contract = table("step_trainer_trusted")
+    excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+    time = nw.col("sensorReadingTime")
+    people = consents(customer_landing)
+    devices = _devices(people, customers_curated)
+    numbers = devices.select("serialNumber", "device")
     readings = (
         lazy(step_trainer_landing)
         .with_columns(serialNumber=normalised("serialNumber"))
-        .select(*contract.column_names)
+        .join(devices, on="serialNumber", how="inner")
+    )
+    # Everybody who claims the device consents: nearly all of them.
+    clear = nw.col("refusing") == 0
+    if excluding:
+        # Someone who consents later does not consent at the time of the reading.
+        readings = readings.filter(time >= nw.col("curated_since"))
+        clear = clear & (time >= nw.col("all_since"))
+    # What is left can be told apart only by who moved at that very millisecond.
+    moved = _only_consenting_moved(accelerometer_landing, people, devices, excluding=excluding)
+    used = (
+        readings.join(moved, on=["serialNumber", "sensorReadingTime"], how="left")
+        .filter(clear | ((nw.col("claimants") > 1) & ~nw.col("told_apart").is_null()))
+        .select("device", "sensorReadingTime", "distanceFromObject", "landing_date")
         .unique()
     )
-    people = consents(customer_landing)
+    return columns_of(used.join(numbers, on="device", how="inner"), contract)
+
+
+def _devices(people: Frame, customers_curated: Any) -> Frame:
+    """The devices that somebody who is curated claims, and how many of their claimants refuse."""
     curated = lazy(customers_curated).select("email").unique().with_columns(curated=nw.lit(1))
-    claims = people.join(curated, on="email", how="left")
-    devices = (
-        claims.with_columns(
+    return (
+        people.join(curated, on="email", how="left")
+        .with_columns(
             claimant=nw.lit(1),
-            refusing=nw.when(nw.col("consented_at").is_null()).then(1).otherwise(0),
+            refuses=nw.when(nw.col("consented_at").is_null()).then(1).otherwise(0),
             curated_since=nw.when(~nw.col("curated").is_null()).then(nw.col("consented_at")),
         )
         .group_by("serialNumber")
         .agg(
             nw.col("claimant").sum().alias("claimants"),
-            nw.col("refusing").sum().alias("refusing"),
+            nw.col("refuses").sum().alias("refusing"),
             nw.col("curated_since").min().alias("curated_since"),
             nw.col("consented_at").max().alias("all_since"),
         )
         .filter(~nw.col("curated_since").is_null())
+        # Many readings, few devices: see ``accelerometer_trusted``.
+        .with_row_index("device", order_by="serialNumber")
     )
-    owned = readings.join(devices, on="serialNumber", how="inner")
-    time = nw.col("sensorReadingTime")
-    clear = nw.col("refusing") == 0
-    if readings_before_consent is ReadingsBeforeConsent.EXCLUDE:
-        # Someone who consents later does not consent at the time of the reading.
-        owned = owned.filter(time >= nw.col("curated_since"))
-        clear = clear & (time >= nw.col("all_since"))
-    used = owned.filter(clear).select(*contract.column_names)
 
-    # The rest can be told apart only by who moved at that very millisecond.
-    unclear = owned.filter(~clear & (nw.col("claimants") > 1)).select(*contract.column_names)
+
+def _only_consenting_moved(accelerometer_landing: Any, people: Frame, devices: Frame, *, excluding: bool) -> Frame:
+    """When, of a shared device's claimants, somebody who consents moved and nobody else did."""
     consents_then = ~nw.col("consented_at").is_null()
-    if readings_before_consent is ReadingsBeforeConsent.EXCLUDE:
+    if excluding:
         consents_then = consents_then & (nw.col("timestamp") >= nw.col("consented_at"))
-    movers = (
+    shared = devices.filter(nw.col("claimants") > 1).select("serialNumber")
+    return (
         lazy(accelerometer_landing)
         .select("timestamp", email=normalised("user"))
-        .unique()
-        .join(people, on="email", how="inner")
-        .join(unclear.select("serialNumber").unique(), on="serialNumber", how="semi")
+        .join(people.join(shared, on="serialNumber", how="semi"), on="email", how="inner")
         .with_columns(
             agreed=nw.when(consents_then).then(1).otherwise(0),
             refused=nw.when(consents_then).then(0).otherwise(1),
@@ -117,7 +133,5 @@ def step_trainer_trusted(
         .group_by("serialNumber", "timestamp")
         .agg(nw.col("agreed").sum().alias("agreed"), nw.col("refused").sum().alias("refused"))
         .filter((nw.col("agreed") > 0) & (nw.col("refused") == 0))
-        .select("serialNumber", sensorReadingTime=nw.col("timestamp"))
+        .select("serialNumber", sensorReadingTime=nw.col("timestamp"), told_apart=nw.lit(1))
     )
-    told_apart = unclear.join(movers, on=["serialNumber", "sensorReadingTime"], how="semi")
-    return nw.concat([used, told_apart])

@@ -27,7 +27,9 @@ How the places were read where the design leaves a choice:
 * *Keys* are case-sensitive (`Email` is an unknown key) and compared after unescaping. Only the
   keys of the line's own object can repeat; those inside the value of an unknown key are ignored
   with it.
-* *`-0`* is the integer 0; `1.0` and `1e3` are not integers. `-0.0` equals `0.0`.
+* *A number without a fraction is an integer* however it is spelt: `1.0` and `1e3` too, as in JSON
+  Schema. One spelt with a point or an exponent is the double that it denotes, and an integer only
+  below 2^53, where a double is one integer's alone. `-0` is the integer 0. `-0.0` equals `0.0`.
 * *`distanceFromObject`* is an integer.
 * *Optional* fields of a customer may be missing, null or blank, but not of the wrong type.
 * *Lower-casing* is Unicode's (`str.lower`); nothing is normalised beyond it.
@@ -462,12 +464,21 @@ def _value(field: _Field, value: object) -> Cell:
         return value
     if field.kind == "integer" and isinstance(value, _Integer):
         return _signed_64_bit(value)
+    if field.kind == "integer" and isinstance(value, _Fraction):
+        return _exact(float(value))
     if field.kind == "number" and isinstance(value, (_Integer, _Fraction)):
         number = float(value)
         if not math.isfinite(number):
             msg = "non-finite number"
             raise RejectedLineError(msg)
         return number
+    msg = "wrong type"
+    raise RejectedLineError(msg)
+
+
+def _exact(number: float) -> int:
+    if abs(number) < 2**53 and number == math.floor(number):
+        return int(number)
     msg = "wrong type"
     raise RejectedLineError(msg)
 

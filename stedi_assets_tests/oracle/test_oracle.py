@@ -207,12 +207,24 @@ def variant(record: Record, **changes: str | None) -> bytes:
                 # a field of the wrong type
                 *(
                     ("step_trainer", variant(S, distanceFromObject=literal))
-                    for literal in ("1.5", "1.0", "1e3", '"1"', "true", "[]", "{}", "-1")
+                    for literal in (
+                        "1.5",
+                        "1e-1",
+                        "1e300",
+                        "1e999",
+                        f"{2**53}.0",
+                        "-1.0",
+                        '"1"',
+                        "true",
+                        "[]",
+                        "{}",
+                        "-1",
+                    )
                 ),
                 ("step_trainer", variant(S, distanceFromObject=f"{2**63}")),
                 ("step_trainer", variant(S, distanceFromObject="9" * 5000)),
                 ("step_trainer", variant(S, serialNumber="5")),
-                ("step_trainer", variant(S, sensorReadingTime=f"{NOON}.0")),
+                ("step_trainer", variant(S, sensorReadingTime=f"{NOON}.5")),
                 ("accelerometer", variant(A, timestamp=f'"{NOON}"')),
                 ("customer", variant(C, lastUpdateDate=f"{-(2**63) - 1}")),
                 ("customer", variant(C, email="[]")),
@@ -265,6 +277,11 @@ def test_bad_line_is_quarantined(table: str, line: bytes) -> None:
         ("customer", variant(C, other='{"q":1,"q":[1e999]}'), "email", "e"),
         ("customer", variant(C).replace(b"email", b"\\u0065mail"), "email", "e"),
         ("step_trainer", variant(S, distanceFromObject="-0"), "distanceFromObject", 0),
+        ("step_trainer", variant(S, distanceFromObject="-0.0"), "distanceFromObject", 0),
+        ("step_trainer", variant(S, distanceFromObject="1.0"), "distanceFromObject", 1),
+        ("step_trainer", variant(S, distanceFromObject="1e3"), "distanceFromObject", 1000),
+        ("step_trainer", variant(S, distanceFromObject=f"{2**53 - 1}.0"), "distanceFromObject", 2**53 - 1),
+        ("step_trainer", variant(S, sensorReadingTime=f"{NOON}.0"), "sensorReadingTime", NOON),
         ("step_trainer", b"\t " + variant(S) + b" \r", "distanceFromObject", 1),
         ("accelerometer", variant(A, x="-1e-400"), "x", 0.0),
         ("accelerometer", variant(A, x="1E2"), "x", 100.0),

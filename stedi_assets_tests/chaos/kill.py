@@ -1,0 +1,245 @@
+"""Kills runs: the process that ``test_kill`` starts, and what it finds, as JSON.
+
+A run brings a lake from an old state to a new one, in a process of its own that is SIGKILLed: by its
+parent after some share of the time that a whole run takes, or by itself on entering, on leaving or
+during one of its writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import stedi_assets.build
+import stedi_assets.checks
+import stedi_assets.materialize  # noqa: F401 - imported before the forks
+from stedi_assets.contracts import TABLES
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets_tests.chaos.lakes import (
+    LAST_DAY,
+    State,
+    copied,
+    more_readings,
+    oracle,
+    other_consents,
+    sample,
+    state,
+    wrong,
+)
+from stedi_assets_tests.chaos.processes import all_done, ended, forked, stedi, wait_until
+
+DAYS = 3
+CUSTOMERS = 16
+WRITES = {"commit": (Lakehouse, "replace"), "copy": (DuckDBEngine, "copy")}
+"""What a run writes with: the commit of a partition, and the writing of a Parquet file before it."""
+
+DURING = {"commit": 0.02, "copy": 0.01}
+"""Seconds within which a kill during a write comes."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a run is killed.
+
+    Args:
+        what: ``time``, ``commit`` or ``copy``.
+        share: how far into the run, or which of its writes, from 0 to 1.
+        how: ``enter``, ``leave`` or ``during`` a write.
+        after: seconds after entering a write, for ``during``.
+        empty: the run starts on an empty lake instead of an old one.
+        checked: the run has its asset checks. They only read, and take half of the time.
+    """
+
+    what: str
+    share: float
+    how: str = ""
+    after: float = 0.0
+    empty: bool = False
+    checked: bool = False
+
+
+def plans(seed: int, count: int) -> list[Kill]:
+    """Random moments: a third anywhere in the run, the others in its writes."""
+    pick = random.Random(seed)
+    kills = []
+    for number in range(count):
+        empty, checked = number % 4 == 3, number % 5 == 0
+        if number % 3 == 0:
+            # One in each stretch of the run, so that they are spread over its length.
+            kills.append(Kill("time", (number + 3 * pick.random()) / (count + 3), empty=empty, checked=checked))
+            continue
+        what = "commit" if number % 3 == 1 else pick.choice(("commit", "copy"))
+        how = pick.choice(("enter", "leave", "during", "during"))
+        kills.append(Kill(what, pick.random(), how, pick.uniform(0, DURING[what]), empty, checked))
+    return kills
+
+
+def prepare(root: Path) -> None:
+    """Two landing zones, the lakes that they give, and how long and how many writes the way from one to the other is."""
+    old, new = sample(root / "old" / "landing", CUSTOMERS, DAYS), root / "new" / "landing"
+    copied(old, new)
+    more_readings(new, {LAST_DAY - timedelta(days=1)})
+    other_consents(new, {LAST_DAY, LAST_DAY - timedelta(days=2)})
+    # One instance for all, so that the states below differ in nothing else.
+    home = root / "home"
+    stedi("materialize", landing=old, lake=root / "old" / "lake", home=home)
+    stedi("materialize", landing=new, lake=root / "new" / "lake", home=home)
+    for name, landing in (("old", old), ("new", new)):
+        held = state(root / name / "lake")
+        mistaken = wrong(held, oracle(landing))
+        if mistaken:
+            raise AssertionError(mistaken)
+        (root / name / "state.pickle").write_bytes(pickle.dumps(held))
+
+
+def without_checks() -> None:
+    """Leave the asset checks out of this process's runs."""
+    stedi_assets.build.build_checks = lambda _: []  # type: ignore[assignment]
+
+
+def measure(root: Path, checked: bool) -> None:
+    """How many writes a whole run has, and how long it takes."""
+    if not checked:
+        without_checks()
+    counts = dict.fromkeys(WRITES, 0)
+    for name, (owner, method) in WRITES.items():
+        whole = getattr(owner, method)
+
+        def counted(*given: Any, name: str = name, whole: Any = whole, **how: Any) -> Any:
+            counts[name] += 1
+            return whole(*given, **how)
+
+        setattr(owner, method, counted)
+    here = root / measured_as(checked)
+    lake, home = copied(root / "old" / "lake", here / "lake"), copied(root / "home", here / "home")
+    started = time.monotonic()
+    stedi("materialize", "--force", landing=root / "new" / "landing", lake=lake, home=home)
+    (here / "measured.json").write_text(json.dumps({"seconds": time.monotonic() - started, **counts}))
+
+
+def measured_as(checked: bool) -> str:
+    """The folder of what was measured of a run, with its checks or without."""
+    return "whole-run" if checked else "run-without-checks"
+
+
+def die() -> None:
+    """As if the power went."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kill: Kill, writes: int) -> None:
+    """Make this process kill itself at one of its writes."""
+    owner, method = WRITES[kill.what]
+    whole = getattr(owner, method)
+    left = int(kill.share * writes)
+
+    def deadly(*given: Any, **how: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left != -1:
+            return whole(*given, **how)
+        if kill.how == "enter":
+            die()
+        if kill.how == "during":
+            threading.Timer(kill.after, die).start()
+        result = whole(*given, **how)
+        if kill.how == "leave":
+            die()
+        return result
+
+    setattr(owner, method, deadly)
+
+
+def between(now: State, old: State, new: State) -> list[str]:
+    """The tables that hold neither their old nor their new state; empty if there is none."""
+    found = []
+    for name, table in TABLES.items():
+        before, after, held = old[name], new[name], now[name]
+        torn = [p for p in {**before, **after, **held} if held.get(p) not in (before.get(p), after.get(p))]
+        if torn:
+            found.append(f"{name}: {len(torn)} partitions are neither as before nor as after")
+        # A run replaces all its days of a table in one commit; the side tables' once per landing table.
+        elif table.partition_by == ("landing_date",) and held not in (before, after):
+            found.append(f"{name}: some days are as before, others as after")
+    return found
+
+
+def trial(root: Path, number: int, kill: Kill) -> None:
+    """Kill one run, look at what it left, run again, and look at that."""
+    if not kill.checked:
+        without_checks()
+    measured = json.loads((root / measured_as(kill.checked) / "measured.json").read_text())
+    old: State = pickle.loads((root / "old" / "state.pickle").read_bytes())
+    new: State = pickle.loads((root / "new" / "state.pickle").read_bytes())
+    here = root / f"trial-{number}"
+    lake, home, landing = here / "lake", here / "home", root / "new" / "landing"
+    copied(root / "home", home)
+    if kill.empty:
+        old = {name: {} for name in old}
+    else:
+        copied(root / "old" / "lake", lake)
+
+    def run() -> None:
+        if kill.what != "time":
+            arm(kill, measured[kill.what])
+        stedi("materialize", "--force", landing=landing, lake=lake, home=home)
+
+    child = forked(run, root / f"trial-{number}-killed.log")
+    if kill.what == "time":
+        wait_until(time.monotonic() + kill.share * measured["seconds"])
+        os.kill(child, signal.SIGKILL)
+    code = ended(child)
+
+    left = state(lake)
+    found = between(left, old, new)
+    stedi("materialize", landing=landing, lake=lake, home=home)
+    settled = state(lake)
+    found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
+    changed = [name for name in TABLES if old[name] != new[name]]
+    result = {
+        "kill": asdict(kill),
+        "code": code,
+        "wrong": found,
+        "changed": len(changed),
+        "new": sum(left[name] == new[name] for name in changed),
+    }
+    (root / f"trial-{number}.json").write_text(json.dumps(result))
+    shutil.rmtree(here)
+
+
+def main(root: Path, seed: int, count: int) -> None:
+    """Prepare, kill, and print what was found."""
+    first = {"prepared": lambda: prepare(root)}
+    then = {measured_as(checked): lambda checked=checked: measure(root, checked) for checked in (True, False)}
+    for work in (first, then):
+        # One at a time, as the trials' times are compared with what is measured here.
+        for name, code in all_done(work, root, at_once=1).items():
+            if code:
+                sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
+    kills = plans(seed, count)
+    trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
+    codes = all_done(trials, root)
+    results = []
+    for number, kill in enumerate(kills):
+        told = root / f"trial-{number}.json"
+        said = "" if told.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
+        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
+        results.append(json.loads(told.read_text()) if told.exists() else failed)
+    measured = {name: json.loads((root / name / "measured.json").read_text()) for name in then}
+    print(json.dumps({"measured": measured, "results": results}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,219 @@
+"""A small lake for tests of what Dagster does with it: a sample, its platform, and ways to run and to spoil it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import narwhals.stable.v2 as nw
+
+from stedi_assets.build import JOB, build_definitions
+from stedi_assets.contracts import Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.materialize import Materializer, Outcome
+from stedi_assets.platform import Platform
+from stedi_assets.settings import Policies, Settings
+
+DAY = date(2023, 8, 6)
+"""The day of the landing files that tests write by hand."""
+
+STAMP = 1_691_300_000_000
+"""A time on that day, in ms."""
+
+
+def customer(name: str, consents: bool = True, updated: int = STAMP - 1000, **changed: Any) -> dict[str, Any]:
+    """A customer record."""
+    return {
+        "customerName": f"{name.title()} Invented",
+        "email": f"{name}@example.com",
+        "phone": "5550100",
+        "birthDay": "1970-01-01",
+        "serialNumber": f"serial-{name}",
+        "registrationDate": STAMP - 9000,
+        "lastUpdateDate": updated,
+        "shareWithResearchAsOfDate": STAMP - 9000 if consents else None,
+        "shareWithPublicAsOfDate": None,
+        "shareWithFriendsAsOfDate": None,
+    } | changed
+
+
+def movement(name: str, time: int = STAMP) -> dict[str, Any]:
+    """An accelerometer reading."""
+    return {"user": f"{name}@example.com", "timestamp": time, "x": 1.0, "y": 2.0, "z": -1.5}
+
+
+def step(name: str, time: int = STAMP) -> dict[str, Any]:
+    """A step-trainer reading."""
+    return {"sensorReadingTime": time, "serialNumber": f"serial-{name}", "distanceFromObject": 200}
+
+
+def lines(*records: Mapping[str, Any]) -> str:
+    """Records as a raw file has them."""
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+@dataclass
+class Small:
+    """A landing zone, a lake and Dagster's state below one folder."""
+
+    root: Path
+    platform: Platform
+    instance: dg.DagsterInstance
+
+    @classmethod
+    def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> Small:
+        settings = Settings(
+            str(root / "landing"), str(root / "lake"), policies=policies or Policies(), dagster_home=root / "home"
+        )
+        return cls(root, Platform.of(settings), instance or dg.DagsterInstance.ephemeral())
+
+    def close(self) -> None:
+        self.platform.close()
+        self.instance.dispose()
+
+    # ---- landing --------------------------------------------------------------------------------
+
+    def path(self, table: str, name: str = "part.json", day: date | str = DAY) -> Path:
+        path = self.root / "landing" / table / f"landing_date={day}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def land(self, table: str, content: str, name: str = "part.json", day: date | str = DAY) -> Path:
+        """Write a raw file, as another process does: whole at once."""
+        path = self.path(table, name, day)
+        aside = path.with_name(f".{name}.part")
+        aside.write_text(content)
+        aside.replace(path)
+        return path
+
+    def land_people(self, *names: str, day: date | str = DAY) -> None:
+        """Land customers who consent, with one reading of each sensor, of the same millisecond."""
+        self.land("customer_landing", lines(*map(customer, names)), day=day)
+        self.land("accelerometer_landing", lines(*map(movement, names)), day=day)
+        self.land("step_trainer_landing", lines(*map(step, names)), day=day)
+
+    # ---- runs -----------------------------------------------------------------------------------
+
+    def definitions(self) -> dg.Definitions:
+        return build_definitions(self.platform.settings, self.platform, loggers={"silent": SILENT})
+
+    def job(self) -> dg.JobDefinition:
+        return self.definitions().resolve_job_def(JOB)
+
+    def run(
+        self,
+        tables: Collection[str],
+        day: date | str,
+        checks: Collection[dg.AssetCheckKey] | None = None,
+        config: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run some tables of a day, or some checks alone, in this process."""
+        job = self.job().get_subset(
+            asset_selection={dg.AssetKey(name) for name in tables},
+            asset_check_selection=None if checks is None else set(checks),
+        )
+        return job.execute_in_process(
+            instance=self.instance,
+            partition_key=str(day),
+            run_config={**(config or {}), "loggers": {"silent": {}}},
+            tags=dict(tags or {}),
+            raise_on_error=False,
+        )
+
+    def materialize(self, **how: Any) -> Outcome:
+        return Materializer(self.platform, self.instance).run(**how)
+
+    # ---- tables ---------------------------------------------------------------------------------
+
+    def rows(self, name: str, columns: str = "*") -> list[tuple[Any, ...]]:
+        table = contract(name)
+        stored = self.platform.engine.relation(table, self.platform.lakehouse.snapshot(table).files)
+        return self.platform.engine.rows(f"SELECT {columns} FROM stored ORDER BY ALL", stored=stored)
+
+    def count(self, name: str) -> int:
+        return self.platform.lakehouse.snapshot(contract(name)).rows()
+
+    def spoil(self, name: str, day: date, sql: str, variant: Table | None = None) -> None:
+        """Replace a partition by what SQL makes of its ``rows``, under the fingerprint that it has.
+
+        Args:
+            name: the table.
+            day: the partition.
+            sql: over ``rows``.
+            variant: a contract with other columns; the table is made anew with it.
+        """
+        engine, lakehouse = self.platform.engine, self.platform.lakehouse
+        table = contract(name)
+        snapshot = lakehouse.snapshot(table)
+        fingerprint = snapshot.fingerprints()[day]
+        assert fingerprint is not None
+        engine.relation(table, snapshot.select({day})).create_view("rows", replace=True)
+        spoilt = engine.connection.sql(sql).to_arrow_table()
+        if variant is not None:
+            shutil.rmtree(lakehouse.root(table))
+        frame = nw.from_native(engine.connection.from_arrow(spoilt)).lazy()
+        files = engine.write(frame, lakehouse, variant or table, {day: fingerprint})
+        lakehouse.replace(variant or table, [day], files)
+
+
+@dg.logger
+def SILENT(_: dg.InitLoggerContext) -> Any:  # noqa: N802 - used as a constant
+    """Says nothing: the tests look at events."""
+    import logging
+
+    logger = logging.getLogger("stedi.tests.silent")
+    logger.propagate = False
+    logger.handlers = [logging.NullHandler()]
+    return logger
+
+
+def copied(small: Small, root: Path) -> Small:
+    """A lake with the same files, without any state of Dagster's."""
+    for part in ("landing", "lake", ".lake-pseudonym-key"):
+        source = small.root / part
+        if source.is_dir():
+            shutil.copytree(source, root / part)
+        elif source.exists():
+            shutil.copy2(source, root / part)
+    return Small.at(root, small.platform.settings.policies)
+
+
+def with_platform(small: Small, **parts: Any) -> Small:
+    """The same lake through other parts."""
+    return dataclasses.replace(small, platform=dataclasses.replace(small.platform, **parts))
+
+
+def clean_environment(folder: Path, **more: str) -> dict[str, str]:
+    """What a process of a user sees: nothing of this one's settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("STEDI_", "DAGSTER_", "PYTEST"))}
+    return {**kept, "PWD": str(folder), "DAGSTER_DISABLE_TELEMETRY": "1", "COLUMNS": "120", **more}
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    """The checks that did not pass, by table and name."""
+    return {
+        (evaluation.asset_key.to_user_string(), evaluation.check_name): evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    }
+
+
+def made(result: dg.ExecuteInProcessResult) -> Sequence[str]:
+    """The tables that a run made."""
+    return sorted(
+        {
+            event.asset_key.to_user_string()
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+        - {"landing_files", "landing_quarantine"}
+    )

@@ -1,0 +1,1 @@
+"""The product as its users start it: whole processes, real ports."""

@@ -1,0 +1,355 @@
+"""Listing raw files: which there are, on which day each landed, and what is left alone and said so."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stedi_assets.landing.files import LandingZone, landing_day
+from stedi_assets.landing.survey import CutOff, Survey, UnreadableFileError, chunks, count_lines, survey
+
+DAY = date(2023, 8, 6)
+NOON = 1_691_323_200
+FIRST, LAST = date(2022, 1, 1), date(2024, 1, 1)
+FS = fsspec.filesystem("file")
+
+
+def put(root: Path, path: str, content: bytes = b"x\n", modified: float = NOON) -> Path:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    os.utime(file, (modified, modified))
+    return file
+
+
+def listed(root: Path, **options: object) -> dict[str, date]:
+    found = LandingZone(str(root)).list(FIRST, LAST, **options)  # type: ignore[arg-type]
+    return {file.path: file.landing_date for file in found.files}
+
+
+@pytest.mark.parametrize(
+    ("path", "day"),
+    [
+        ("customer_landing/landing_date=2023-08-06/a.json", DAY),
+        ("customer_landing/landing_date=2023-08-06/hour=23/a.json", DAY),
+        ("customer_landing/2023/08/06/a.json", DAY),
+        ("customer_landing/2023/08/06/23/a.json", DAY),
+        ("customer_landing/app/2023/08/06/customer-1600000000000.json", DAY),
+        ("customer_landing/2022/02/02/landing_date=2023-08-06/a.json", DAY),
+        ("customer_landing/customer-1691348231445.json", DAY),
+        ("customer_landing/1691366399999.json.gz", DAY),
+        ("customer_landing/1691366400000.json", date(2023, 8, 7)),
+        # twelve or fourteen digits are no time; nor is a day in the file's own name
+        ("customer_landing/169134823144.json", date(1970, 1, 1)),
+        ("customer_landing/16913482314450.json", date(1970, 1, 1)),
+        ("customer_landing/landing_date=2023-08-06.json", date(1970, 1, 1)),
+        ("customer_landing/landing_date=2023-8-6/a.json", date(1970, 1, 1)),
+        ("customer_landing/2023/08/a.json", date(1970, 1, 1)),
+        ("customer_landing/1691348231445/a.json", date(1970, 1, 1)),
+    ],
+)
+def test_landing_day(path: str, day: date):
+    assert landing_day(path, 0.0) == day
+
+
+@pytest.mark.parametrize("modified", [1691366399.999, datetime(2023, 8, 6, 23, 59, 59, tzinfo=timezone.utc)])
+def test_landing_day_by_modification_time_is_utc(modified: float | datetime):
+    assert landing_day("customer_landing/a.json", modified) == DAY
+
+
+@pytest.mark.parametrize("folder", ["landing_date=2023-02-30", "2023/13/01", "landing_date=0000-01-01"])
+def test_a_day_that_no_calendar_has(folder: str, tmp_path: Path):
+    put(tmp_path, f"customer_landing/{folder}/a.json")
+    put(tmp_path, "customer_landing/b.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [file.path for file in found.files] == ["customer_landing/b.json"]
+    [(path, reason)] = found.ignored
+    assert path == f"customer_landing/{folder}/a.json"
+    assert "does not exist" in reason
+
+
+def test_listing(tmp_path: Path):
+    next_day = date(2023, 8, 7)
+    put(tmp_path, "step_trainer_landing/landing_date=2023-08-07/b.json", b"12345")
+    put(tmp_path, "step_trainer_landing/landing_date=2023-08-07/a/deep/er/a.json.gz")
+    put(tmp_path, "step_trainer_landing/by time.json")
+    put(tmp_path, "customer_landing/2023/08/06/c.json", b"")
+    put(tmp_path, "elsewhere/2023/08/06/c.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [(file.table, file.landing_date, file.path, file.size) for file in found.files] == [
+        ("customer_landing", DAY, "customer_landing/2023/08/06/c.json", 0),
+        ("step_trainer_landing", DAY, "step_trainer_landing/by time.json", 2),
+        ("step_trainer_landing", next_day, "step_trainer_landing/landing_date=2023-08-07/a/deep/er/a.json.gz", 2),
+        ("step_trainer_landing", next_day, "step_trainer_landing/landing_date=2023-08-07/b.json", 5),
+    ]
+    assert found.ignored == ()
+    assert list(found.by_day("step_trainer_landing")) == [DAY, date(2023, 8, 7)]
+    assert found.by_day("accelerometer_landing") == {}
+    assert list(listed(tmp_path, only=frozenset({DAY}))) == [
+        "customer_landing/2023/08/06/c.json",
+        "step_trainer_landing/by time.json",
+    ]
+
+
+def test_no_landing_zone_holds_nothing(tmp_path: Path):
+    assert LandingZone(str(tmp_path / "none")).list(FIRST, LAST).files == ()
+    (tmp_path / "customer_landing").write_bytes(b"a file where a folder should be")
+    assert LandingZone(str(tmp_path)).list(FIRST, LAST).files == ()
+
+
+def test_unfinished_files_and_folders_are_not_seen(tmp_path: Path):
+    for path in (".a.json", "_a.json", "2023/08/06/.a.json", "_temporary/0/a.json", ".staging/a.json", "_SUCCESS"):
+        put(tmp_path, f"customer_landing/{path}")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert (found.files, found.ignored) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (
+            "landing_date=2099-01-01/a.json",
+            "dated 2099-01-01, which is not between 2022-01-01 (STEDI_FIRST_DAY) and 2024-01-01",
+        ),
+        ("landing_date=2021-12-31/a.json", "dated 2021-12-31"),
+        ("landing_date=2024-01-02/a.json", "dated 2024-01-02"),
+        ("9999999999999.json", "dated 2286-11-20"),
+        ("a.csv", "not named like a raw file"),
+        ("a.json.bak", "not named like a raw file"),
+        ("a.JSON", "not named like a raw file"),
+        ("json", "not named like a raw file"),
+    ],
+)
+def test_what_is_left_alone_is_said(tmp_path: Path, path: str, reason: str):
+    put(tmp_path, f"customer_landing/{path}")
+    put(tmp_path, "customer_landing/2022/01/01/first.json")
+    put(tmp_path, "customer_landing/2024/01/01/last.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert len(found.files) == 2
+    [(ignored, said)] = found.ignored
+    assert ignored == f"customer_landing/{path}"
+    assert said.startswith(reason)
+
+
+def test_a_folder_named_like_a_file_is_said_and_read(tmp_path: Path):
+    put(tmp_path, "customer_landing/x.json/inner.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [file.path for file in found.files] == ["customer_landing/x.json/inner.json"]
+    [(path, reason)] = found.ignored
+    assert path == "customer_landing/x.json"
+    assert "folder" in reason
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    (tmp_path / "customer_landing").mkdir()
+    os.mkfifo(tmp_path / "customer_landing" / "a.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert found.files == ()
+    assert "pipe" in found.ignored[0][1]
+
+
+def test_a_name_that_is_no_text(tmp_path: Path):
+    put(tmp_path, "customer_landing/good.json")
+    with open(os.fsencode(tmp_path) + b"/customer_landing/\xff.json", "wb"):  # noqa: PTH123 - bytes
+        pass
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [file.path for file in found.files] == ["customer_landing/good.json"]
+    assert found.ignored == (("customer_landing/\\udcff.json", "its name is not UTF-8; rename it"),)
+
+
+def test_symbolic_links(tmp_path: Path):
+    put(tmp_path, "else/where/2023/08/06/a.json")
+    put(tmp_path, "else/file.json", b"123")
+    zone = tmp_path / "zone" / "customer_landing"
+    zone.mkdir(parents=True)
+    (zone / "linked").symlink_to(tmp_path / "else" / "where")
+    (zone / "file.json").symlink_to(tmp_path / "else" / "file.json")
+    (zone / "loop").symlink_to(zone)
+    (zone / "gone.json").symlink_to(tmp_path / "nowhere")
+    found = LandingZone(str(tmp_path / "zone")).list(FIRST, date(2999, 1, 1))
+    assert {file.path.removeprefix("customer_landing/"): file.size for file in found.files} == {
+        "linked/2023/08/06/a.json": 2,
+        "file.json": 3,
+        # Reading it fails and names it: it is not passed over.
+        "gone.json": 0,
+    }
+
+
+def test_the_stamp_changes_with_the_file(tmp_path: Path):
+    file = put(tmp_path, "customer_landing/2023/08/06/a.json", b"one")
+
+    def stamp() -> tuple[int, str]:
+        [found] = LandingZone(str(tmp_path)).list(FIRST, LAST).files
+        return found.size, found.stamp
+
+    before = stamp()
+    assert stamp() == before
+    file.write_bytes(b"two")
+    assert stamp() != before
+    put(tmp_path, "customer_landing/2023/08/06/a.json", b"one")
+    assert stamp() == before
+
+
+def test_the_day_that_time_alone_gives(tmp_path: Path):
+    put(tmp_path, "customer_landing/a.json")
+    put(tmp_path, "customer_landing/2023/08/07/a.json")
+    zone = LandingZone(str(tmp_path))
+    assert zone.day_by_time("customer_landing/a.json") == DAY
+    assert zone.day_by_time("customer_landing/2023/08/07/a.json") is None
+    assert zone.day_by_time("customer_landing/gone.json") is None
+
+
+def test_any_store_of_fsspec_is_listed():
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/zone/customer_landing/2023/08/06/a.json", b"x")
+    fs.pipe_file("/zone/customer_landing/_tmp/2023/08/06/a.json", b"x")
+    fs.pipe_file("/zone/customer_landing/2023/08/06/.b.json", b"x")
+    fs.pipe_file("/zone/customer_landing/landing_date=2099-01-01/c.json", b"x")
+    try:
+        found = LandingZone("memory://zone").list(FIRST, LAST)
+    finally:
+        fs.rm("/zone", recursive=True)
+    assert [file.path for file in found.files] == ["customer_landing/2023/08/06/a.json"]
+    assert [path for path, _ in found.ignored] == ["customer_landing/landing_date=2099-01-01/c.json"]
+
+
+# --- bytes --------------------------------------------------------------------------------------
+
+
+def pieces(path: Path, size: int = 10) -> list[bytes | CutOff]:
+    return list(chunks(FS, str(path), size))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", b""),
+        (b"\xef\xbb\xbf", b""),
+        (b"\xef\xbb", b"\xef\xbb"),
+        (b"a", b"a"),
+        (b"\n", b"\n"),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", b"a\n\xef\xbb\xbfb"),
+        (b"one\ntwo\r\nthree\rfour\n\nfive", b"one\ntwo\r\nthree\rfour\n\nfive"),
+        (b"a line that is longer than a piece\nb\n", b"a line that is longer than a piece\nb\n"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 1000])
+@pytest.mark.parametrize("packed", [False, True])
+def test_chunks_are_whole_lines(tmp_path: Path, content: bytes, expected: bytes, size: int, packed: bool):
+    path = tmp_path / ("a.json.gz" if packed else "a.json")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    found = pieces(path, size)
+    assert b"".join(found) == expected  # type: ignore[arg-type]
+    assert all(piece.endswith(b"\n") for piece in found[:-1])  # type: ignore[union-attr]
+
+
+def test_gzip_members_and_padding(tmp_path: Path):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\n") + b"\0" * 3000)
+    assert b"".join(pieces(path, 1 << 20)) == b"a\nbc\n"  # type: ignore[arg-type]
+
+
+def test_every_cut_of_a_gzip_stream(tmp_path: Path):
+    """Wherever it is cut, whole lines come as they were, the rest is told, and nothing is made up."""
+    text = b"".join(b'{"line":%d}\n' % (n * 7919 % 1009) for n in range(200)) + b"no end"
+    packed = gzip.compress(text[:1500]) + gzip.compress(text[1500:])
+    path = tmp_path / "a.json.gz"
+    unreadable = cut_off = 0
+    for length in range(1, len(packed)):
+        path.write_bytes(packed[:length])
+        try:
+            *whole, last = pieces(path, 64)
+        except UnreadableFileError as error:
+            assert not cut_off
+            assert str(path) in str(error)  # noqa: PT017 - most of the cuts raise nothing
+            unreadable += 1
+            continue
+        if isinstance(last, CutOff):
+            cut_off += 1
+            read = b"".join(whole)  # type: ignore[arg-type]
+            assert text.startswith(read + last.rest)
+            assert read == b"" or read.endswith(b"\n")
+            assert b"\n" not in last.rest
+            assert count_lines(FS, str(path)) == read.count(b"\n") + 1
+        else:
+            # Between the two members the file is whole as it is.
+            assert length == len(gzip.compress(text[:1500]))
+    assert unreadable > 10
+    assert cut_off > 400
+    path.write_bytes(packed)
+    assert b"".join(pieces(path, 64)) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"x", b'{"a":1}\n', b"\0\0\0", gzip.compress(b"a\n") + b"more", gzip.compress(b"a\nb\n")[:-8] + b"\0" * 8,
+     gzip.compress(b"")[:-1]],
+)  # fmt: skip
+def test_what_is_no_gzip_or_a_damaged_one_is_unreadable(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=r"a\.json\.gz"):
+        pieces(path, 1000)
+
+
+def test_an_empty_file_named_gzip_is_empty(tmp_path: Path):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(b"")
+    assert pieces(path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "blank", "plain"),
+    [
+        (b"", 0, True, True),
+        (b"\xef\xbb\xbf", 1, True, True),
+        (b"\xef\xbb\xbf \r\n\n", 2, True, True),
+        (b" \v", 1, True, False),
+        (b"a", 1, False, True),
+        (b"a\n\nb\n", 3, False, True),
+        (b"a\n\xef\xbb\xbf", 2, False, True),
+        (b'{"x":true}', 1, False, False),
+        (b'{"x":false}', 1, False, False),
+        (b'{"x":"a\f"}', 1, False, False),
+        (b" " * (1 << 20) + b" \n", 1, True, True),
+        (b" " * (1 << 20) + b"x", 1, False, True),
+        *((b" " * ((1 << 20) - n) + b"true", 1, False, False) for n in range(6)),
+        *((b" " * ((1 << 20) - n) + b"false", 1, False, False) for n in range(6)),
+    ],
+)
+def test_survey(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: bool):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    found = survey(FS, str(path))
+    assert found == Survey(
+        found.digest, len(content), lines, content.count(b'"'), content.count(b","), plain=plain, blank=blank
+    )
+    assert (count_lines(FS, str(path)) == 0) is blank
+
+
+@pytest.mark.parametrize(
+    ("content", "blank"), [(b"", True), (b" \n\r\n", True), (b"\xef\xbb\xbf", True), (b"a", False)]
+)
+def test_survey_of_gzip(tmp_path: Path, content: bytes, blank: bool):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(content))
+    found = survey(FS, str(path))
+    assert found.blank is blank
+    assert not found.plain
+    assert found.size == path.stat().st_size
+
+
+def test_unreadable_files_are_named(tmp_path: Path):
+    for name in ("a.json", "a.json.gz"):
+        with pytest.raises(UnreadableFileError, match=name):
+            survey(FS, str(tmp_path / name))
+        with pytest.raises(UnreadableFileError, match=name):
+            list(chunks(FS, str(tmp_path / name), 10))
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(UnreadableFileError, match=r"x\.json"):
+        survey(FS, str(tmp_path / "x.json"))

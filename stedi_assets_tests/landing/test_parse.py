@@ -1,0 +1,374 @@
+"""Fast reading gives what ``judge`` gives: line by line for any file, and for every file that is read whole."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stedi_assets.contracts import LandingSource, Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.fingerprint import fingerprint
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing import parse
+from stedi_assets.landing.files import LandingFile, LandingZone
+from stedi_assets.landing.ingest import Ingestion, _Day
+from stedi_assets.landing.line import Rejected, judge
+from stedi_assets.landing.parse import read_lines
+from stedi_assets.landing.survey import survey
+from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
+
+FS = fsspec.filesystem("file")
+WHOLE = ["accelerometer_landing", "step_trainer_landing"]
+
+Row = tuple[object, ...]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DuckDBEngine]:
+    with DuckDBEngine(threads=2) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("raw")
+
+
+def source(table: str) -> LandingSource:
+    found = contract(table).source
+    assert found is not None
+    return found
+
+
+def judged(table: str, content: bytes) -> tuple[list[tuple[int, Row]], list[tuple[int, str, str]]]:
+    """What ``judge`` says of a file: its good lines and its bad ones, by number."""
+    good, bad = [], []
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        verdict = judge(line, source(table), DAY)
+        if isinstance(verdict, Rejected):
+            bad.append((number, verdict.reason, line.decode("utf-8", "backslashreplace")))
+        elif verdict is not None:
+            good.append((number, verdict))
+    return good, bad
+
+
+def assert_read_as_judged(engine: DuckDBEngine, path: Path, table: str, content: bytes) -> None:
+    """Read a file line by line and compare."""
+    path.write_bytes(content)
+    pieces = list(read_lines(engine, FS, str(path), contract(table), "a/b.json", DAY))
+    good, bad = judged(table, content)
+    numbered = table == "customer_landing"
+    found = Counter(row for piece in pieces for row in _rows(contract(table), piece.rows.to_pylist()))
+    assert found == Counter((*values, "a/b.json", *([number] if numbered else [])) for number, values in good)
+    assert sorted(reject for piece in pieces for reject in piece.rejects) == bad
+    assert sum(piece.lines for piece in pieces) == len(good) + len(bad)
+
+
+def _rows(table: Table, rows: Iterable[dict[str, object]]) -> list[Row]:
+    names = [column.name for column in table.data_columns]
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("table", TABLES)
+@settings(several, max_examples=60)
+@given(data=st.data())
+def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
+    assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: str, monkeypatch: pytest.MonkeyPatch):
+    """Thousands of generated lines at once, so that the reader's buffers and our pieces cut anywhere."""
+    made: list[bytes] = []
+
+    @settings(several, max_examples=50, database=None, derandomize=True)
+    @given(st.lists(lines(table), min_size=1, max_size=20))
+    def make(some: list[bytes]) -> None:
+        made.extend(some)
+
+    make()
+    made += [GOOD[table]] * 2000
+    random.Random(1).shuffle(made)
+    for size, most in ((16 << 20, 1 << 18), (10_000, 1 << 18), (16 << 20, 7)):
+        monkeypatch.setattr(parse, "PIECE", size)
+        monkeypatch.setattr(parse, "PIECE_LINES", most)
+        assert_read_as_judged(engine, folder / "long.json", table, b"\n".join(made))
+
+
+def test_lines_about_as_long_as_the_reader_takes(engine: DuckDBEngine, folder: Path):
+    def line(length: int, *, good: bool = True) -> bytes:
+        text = b'{"sensorReadingTime":1691323200000,"distanceFromObject":7,"serialNumber":"%s"}' % (b"x" * length)
+        return text if good else text[:-1]
+
+    sizes = [parse.LONG_LINE + n for n in (-200, -79, -78, -77, -1, 0, 1, parse.LONG_LINE)]
+    content = b"\n".join([GOOD["step_trainer_landing"], *(line(n, good=g) for n in sizes for g in (True, False))])
+    assert_read_as_judged(engine, folder / "wide.json", "step_trainer_landing", content)
+
+
+# --- whole files --------------------------------------------------------------------------------
+
+
+class Whole:
+    """Reads files of one table at full speed, if the product does."""
+
+    def __init__(self, engine: DuckDBEngine, table: str, root: Path) -> None:
+        self.table = table
+        self.root = root
+        (root / table).mkdir(exist_ok=True)
+        self.ingestion = Ingestion(engine, Lakehouse(str(root / "lake")), LandingZone(str(root)), contract(table))
+        self.accepted = 0
+
+    def read(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> list[Row] | None:
+        """The rows of files, or none where they are not read this way."""
+        batch = []
+        for name, content in zip(names, contents):
+            path = f"{self.table}/{name}"
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_bytes(content)
+            batch.append((LandingFile(self.table, path, DAY, len(content), ""), survey(FS, f"{self.root}/{path}")))
+        day = _Day(DAY, fingerprint("test"), [], [])
+        if not self.ingestion._read_whole(day, batch):
+            assert not day.written
+            assert not day.ingested
+            return None
+        assert [(one.source_file, one.rows, one.lines) for one in day.ingested] == [
+            (file.path, found.lines, found.lines) for file, found in batch
+        ]
+        written = f"{self.ingestion.lakehouse.root(contract(self.table))}/{day.written[0].path}"
+        return _rows(
+            contract(self.table), self.ingestion.engine.connection.read_parquet(written).to_arrow_table().to_pylist()
+        )
+
+    def check(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> None:
+        """Whatever is read this way is what ``judge`` says, every line."""
+        names = list(names)
+        rows = self.read(*contents, names=names)
+        if rows is None:
+            return
+        self.accepted += 1
+        expected = []
+        for name, content in zip(names, contents):
+            good, bad = judged(self.table, content)
+            assert not bad
+            expected += [(*values, f"{self.table}/{name}") for _, values in good]
+        assert Counter(rows) == Counter(expected)
+
+
+@pytest.fixture(params=WHOLE)
+def whole(request: pytest.FixtureRequest, engine: DuckDBEngine, tmp_path: Path) -> Whole:
+    return Whole(engine, request.param, tmp_path)
+
+
+def tricky(table: str) -> list[bytes]:
+    """Lines that go wrong in ways that may make up for each other."""
+    good = GOOD[table]
+    text, time, number = (
+        (b'"ann@example.com"', b"1691323200000", b"2.5")
+        if table == "accelerometer_landing"
+        else (b'"s-1"', b"1691323200000", b"7")
+    )
+    key, last = (
+        (b'"user"', b'"z"') if table == "accelerometer_landing" else (b'"serialNumber"', b'"distanceFromObject"')
+    )
+    return [
+        good,
+        # quotes more, quotes less
+        good.replace(number, b'"%s"' % number),
+        good.replace(time, b'"%s"' % time),
+        good.replace(text, b"5"),
+        good.replace(text, b"null"),
+        good.replace(text, b'""'),
+        good.replace(text, b"{}"),
+        good.replace(text, b'{"a":1}'),
+        good.replace(text, b'["a"]'),
+        good.replace(text, b'"a\\"b"'),
+        good.replace(text, b'"\\u0022"'),
+        good.replace(text, b'"\\\\"'),
+        good.replace(text, b'" a"'),
+        good.replace(text, b'"a,b"'),
+        good.replace(text, b'"\\ud800"'),
+        good.replace(text, b'"\xff"'),
+        good.replace(key, b'"us\\"er"'),
+        good.replace(key, b"'k'"),
+        good.replace(key, b'"%s"' % key[1:-1].upper()),
+        # keys more, keys less
+        good[:-1] + b',"q":1}',
+        good[:-1] + b',"q":"b"}',
+        good[:-1] + b",%s:1}" % last,
+        good[:-1] + b",'q':1}",
+        good[:-1] + b",q:1}",
+        good.replace(b",%s" % last, b",%s:1,%s" % (last, last)),
+        good[: good.rindex(b",")] + b"}",
+        b"{%s:%s}" % (key, text),
+        b"{}",
+        # commas
+        good[:-1] + b",}",
+        good[:-1] + b" ,\t}",
+        good + b",",
+        good.replace(b",", b"\t,", 1),
+        good.replace(b",", b" ", 1),
+        good.replace(b",", b",,", 1),
+        # numbers
+        good.replace(number, b"1.5"),
+        good.replace(number, b"1e999"),
+        good.replace(number, b"NaN"),
+        good.replace(number, b"-Infinity"),
+        good.replace(number, b"true"),
+        good.replace(number, b"false"),
+        good.replace(number, b"null"),
+        good.replace(number, b"01"),
+        good.replace(number, b"-1"),
+        good.replace(time, b"1.5"),
+        good.replace(time, b"1691323200000.5"),
+        good.replace(time, b"1691323200000.0"),
+        # around the object
+        good + good,
+        good + b" " + good,
+        good + b"\r" + good,
+        good + b"\r\r" + good,
+        b"[" + good + b"]",
+        good + b"\r",
+        b" \t" + good,
+        b"\v" + good,
+        good + b"\f",
+        good + b"\0",
+        b"\xef\xbb\xbf" + good,
+        good + b"}",
+        good + b" x",
+        good + b"//",
+        good[:-1],
+        good[1:],
+        good[: len(good) // 2],
+        good[len(good) // 2 :],
+        # no object
+        b"",
+        b" ",
+        b"\r",
+        b"\v",
+        b"\0",
+        b"x",
+        b"null",
+        b"[]",
+        b'""',
+        b'"',
+        b",",
+        b",,",
+        b",,,,",
+        b"," * 8,
+        b'"' * (good.count(b'"')),
+        b'"' * (good.count(b'"')) + b"," * good.count(b","),
+    ]
+
+
+def test_no_mix_of_bad_lines_is_taken_for_good_ones(whole: Whole):
+    """Every one, two and three of the tricky lines, wherever their quotes add up to those of good ones."""
+    pool = tricky(whole.table)
+    quotes = pool[0].count(b'"')
+    tried = 0
+    for some in itertools.chain.from_iterable(itertools.combinations_with_replacement(pool, n) for n in (1, 2)):
+        for content in (b"\n".join(some), b"\n".join(some) + b"\n"):
+            # The product refuses the others by this count alone; looking at each would take a minute.
+            if content.count(b'"') == quotes * (content.count(b"\n") + (not content.endswith(b"\n"))):
+                tried += 1
+                whole.check(content)
+    assert tried > 100
+    assert whole.accepted > 10
+
+
+def test_three_bad_lines_that_make_up_for_each_other(whole: Whole):
+    pool = tricky(whole.table)
+    quotes, commas = pool[0].count(b'"'), pool[0].count(b",")
+    odd = [line for line in pool if (line.count(b'"'), line.count(b",")) != (quotes, commas)]
+    tried = 0
+    for some in itertools.combinations_with_replacement(odd, 3):
+        content = b"\n".join(some) + b"\n"
+        if content.count(b'"') == 3 * quotes and content.count(b",") == 3 * commas:
+            tried += 1
+            whole.check(content)
+            if tried == 200:
+                break
+    assert tried > 20
+
+
+@pytest.mark.parametrize("table", WHOLE)
+@settings(several, max_examples=80)
+@given(data=st.data())
+def test_what_is_read_whole_is_what_is_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
+    whole = Whole(engine, table, folder)
+    good = st.just(GOOD[table])
+    batch = st.lists(
+        st.lists(st.one_of(good, good, st.sampled_from(tricky(table)), lines(table)), max_size=4).map(b"\n".join),
+        min_size=1,
+        max_size=3,
+    )
+    whole.check(*data.draw(batch))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"z":1,"y":2,"x":3,"timestamp":%d,"user":"a"}',
+        b'\t{ "user" : "Zo\xc3\xab \xf0\x9f\x98\x80" ,"timestamp":%d.0,"x":-0,"y":1E-2,"z":12345678901234567891 }\r',
+        b'{"\\u0075ser":"\\u0041\\/b","timestamp":%d,"x":5e-324,"y":1e308,"z":0.1}',
+    ],
+)
+def test_good_files_are_read_whole(engine: DuckDBEngine, tmp_path: Path, line: bytes):
+    whole = Whole(engine, "accelerometer_landing", tmp_path)
+    for end in (b"\n", b"\r\n"):
+        whole.check(end.join([line % NOON] * 5), (line % NOON) + end)
+    assert whole.accepted == 2
+
+
+def test_file_names_are_no_patterns(engine: DuckDBEngine, tmp_path: Path):
+    """``f[1].json`` also means ``f1.json`` to the reader: one would be read twice and the other not at all."""
+    whole = Whole(engine, "accelerometer_landing", tmp_path)
+    names = [
+        "f[1].json",
+        "f1.json",
+        "a*.json",
+        "ab.json",
+        "c?.json",
+        "cd.json",
+        "**.json",
+        "it's.json",
+        'q"q.json',
+        "é .json",
+    ]
+    contents = [GOOD["accelerometer_landing"].replace(b"ann", b"p%d" % n) for n in range(len(names))]
+    whole.check(*contents, names=names)
+    assert whole.accepted == 1
+    assert whole.read(GOOD["accelerometer_landing"], names=["back\\slash.json"]) is None
+
+
+def test_folder_names_give_no_values(engine: DuckDBEngine, tmp_path: Path):
+    """``x=7/`` is a partition to the reader, which would take its value for the field's."""
+    whole = Whole(engine, "accelerometer_landing", tmp_path)
+    whole.check(GOOD["accelerometer_landing"], names=["x=7/user=bob/landing_date=2023-08-06/filename=f.json"])
+    assert whole.accepted == 1
+
+
+def test_a_file_that_grew_since_it_was_surveyed_is_not_read_whole(
+    engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = Whole(engine, "accelerometer_landing", tmp_path)
+    line = GOOD["accelerometer_landing"] + b"\n"
+    real = parse.whole_query
+
+    def grow(*args: object) -> str:
+        (tmp_path / "accelerometer_landing" / "a.json").write_bytes(line * 3)
+        return real(*args)
+
+    monkeypatch.setattr("stedi_assets.landing.ingest.whole_query", grow)
+    assert whole.read(line * 2) is None
