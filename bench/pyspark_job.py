@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 
 CORES = 2
 SHUFFLE_BYTES = 64 * 2**20  # of landing JSON for each partition of a shuffle
@@ -59,27 +59,27 @@ def session(landing: Path) -> SparkSession:
 
 def landing_day(path: Column) -> Column:
     """The day on which a file landed: from its path, else from the milliseconds in its name."""
-    in_path = F.regexp_extract(path, r"/landing_date=(\d{4}-\d\d-\d\d)/", 1)
-    folders = F.regexp_replace(F.regexp_extract(path, r"/(\d{4}/\d\d/\d\d)/", 1), "/", "-")
-    millis = F.regexp_extract(path, r"-(\d{13})\.json", 1)
-    return F.coalesce(
-        F.nullif(in_path, F.lit("")).cast("date"),
-        F.nullif(folders, F.lit("")).cast("date"),
-        F.timestamp_millis(F.nullif(millis, F.lit("")).cast("bigint")).cast("date"),
+    in_path = sf.regexp_extract(path, r"/landing_date=(\d{4}-\d\d-\d\d)/", 1)
+    folders = sf.regexp_replace(sf.regexp_extract(path, r"/(\d{4}/\d\d/\d\d)/", 1), "/", "-")
+    millis = sf.regexp_extract(path, r"-(\d{13})\.json", 1)
+    return sf.coalesce(
+        sf.nullif(in_path, sf.lit("")).cast("date"),
+        sf.nullif(folders, sf.lit("")).cast("date"),
+        sf.timestamp_millis(sf.nullif(millis, sf.lit("")).cast("bigint")).cast("date"),
     )
 
 
 def key_of(name: str) -> Column:
     """An e-mail or serial number as it is compared and stored."""
-    return F.lower(F.trim(F.col(name)))
+    return sf.lower(sf.trim(sf.col(name)))
 
 
 def subject_id(email: Column, key: bytes) -> Column:
     """HMAC-SHA256 of an e-mail in hex, from two hashes over the padded key."""
     block = key.ljust(64, b"\0")  # a key longer than a block would have to be hashed first
-    inner, outer = (F.lit(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
-    hashed = F.unhex(F.sha2(F.concat(inner, F.encode(email, "UTF-8")), 256))
-    return F.sha2(F.concat(outer, hashed), 256)
+    inner, outer = (sf.lit(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+    hashed = sf.unhex(sf.sha2(sf.concat(inner, sf.encode(email, "UTF-8")), 256))
+    return sf.sha2(sf.concat(outer, hashed), 256)
 
 
 class Job:
@@ -100,8 +100,8 @@ class Job:
     def land(self, table: str) -> DataFrame:
         """Write a landing table: typed, as delivered, with the file and its landing day."""
         folder = (self.landing / table).as_posix()
-        path = F.col("_metadata.file_path")
-        below = F.regexp_extract(path, rf"({table}/.*)$", 1)
+        path = sf.col("_metadata.file_path")
+        below = sf.regexp_extract(path, rf"({table}/.*)$", 1)
         frame = (
             self.spark.read.schema(SCHEMAS[table])
             .option("recursiveFileLookup", "true")
@@ -117,32 +117,32 @@ class Job:
 
         # The latest record of each e-mail decides, for consent and for the device.
         newest_first = Window.partitionBy("email").orderBy(
-            F.desc("lastUpdateDate"), F.desc("landing_date"), F.desc("source_file"), F.desc("line")
+            sf.desc("lastUpdateDate"), sf.desc("landing_date"), sf.desc("source_file"), sf.desc("line")
         )
-        day_after = F.unix_millis(F.date_add("landing_date", 1).cast("timestamp"))
-        research, never = F.col("shareWithResearchAsOfDate"), F.expr("false")
+        day_after = sf.unix_millis(sf.date_add("landing_date", 1).cast("timestamp"))
+        research, never = sf.col("shareWithResearchAsOfDate"), sf.expr("false")
         latest = (
             customers.withColumn("email", key_of("email"))
             .withColumn("serialNumber", key_of("serialNumber"))
-            .withColumn("line", F.monotonically_increasing_id())
-            .withColumn("age", F.row_number().over(newest_first))
+            .withColumn("line", sf.monotonically_increasing_id())
+            .withColumn("age", sf.row_number().over(newest_first))
             .where("age = 1")
-            .withColumn("consents", F.ifnull((research > 0) & (research < day_after), never))
+            .withColumn("consents", sf.ifnull((research > 0) & (research < day_after), never))
             .drop("age", "line", "source_file")
             .cache()
         )
         trusted = self.save(latest.where("consents").drop("consents"), "customer_trusted")
 
-        emails = F.broadcast(trusted.select(F.col("email").alias("user")))
+        emails = sf.broadcast(trusted.select(sf.col("email").alias("user")))
         readings = self.save(
             accelerometer.withColumn("user", key_of("user")).drop("source_file").join(emails, "user").dropDuplicates(),
             "accelerometer_trusted",
         )
 
-        with_readings = readings.select(F.col("user").alias("email")).distinct()
+        with_readings = readings.select(sf.col("user").alias("email")).distinct()
         curated = self.save(
             trusted.join(with_readings, "email", "left_semi")
-            .withColumn("subject_id", subject_id(F.col("email"), key))
+            .withColumn("subject_id", subject_id(sf.col("email"), key))
             .select(*trusted.columns[:-1], "subject_id", "landing_date"),
             "customers_curated",
         )
@@ -158,35 +158,35 @@ class Job:
         `contested`: a claimant does not consent. `owner_id`: the subject id of the one
         claimant who does, null where there are several.
         """
-        consenting = F.when(F.col("consents"), F.col("email"))
-        owner = F.when(F.count(consenting) == 1, F.max(consenting))
+        consenting = sf.when(sf.col("consents"), sf.col("email"))
+        owner = sf.when(sf.count(consenting) == 1, sf.max(consenting))
         return (
-            latest.join(F.broadcast(curated.select("serialNumber").distinct()), "serialNumber")
+            latest.join(sf.broadcast(curated.select("serialNumber").distinct()), "serialNumber")
             .groupBy("serialNumber")
-            .agg((~F.bool_and("consents")).alias("contested"), owner.alias("owner"))
-            .withColumn("owner_id", subject_id(F.col("owner"), key))
+            .agg((~sf.bool_and("consents")).alias("contested"), owner.alias("owner"))
+            .withColumn("owner_id", subject_id(sf.col("owner"), key))
             .drop("owner")
         )
 
     @staticmethod
     def usable(steps: DataFrame, devices: DataFrame, accelerometer: DataFrame, latest: DataFrame) -> DataFrame:
         """The step readings of devices, of contested ones only those that can be told apart."""
-        contested = F.broadcast(devices.where("contested").select("serialNumber"))
-        claimants = F.broadcast(
-            latest.join(contested, "serialNumber").select(F.col("email").alias("user"), "serialNumber", "consents")
+        contested = sf.broadcast(devices.where("contested").select("serialNumber"))
+        claimants = sf.broadcast(
+            latest.join(contested, "serialNumber").select(sf.col("email").alias("user"), "serialNumber", "consents")
         )
         cleared = (
             accelerometer.select(key_of("user").alias("user"), "timestamp")
             .join(claimants, "user")
-            .groupBy("serialNumber", F.col("timestamp").alias("sensorReadingTime"))
-            .agg(F.bool_and("consents").alias("cleared"))
+            .groupBy("serialNumber", sf.col("timestamp").alias("sensorReadingTime"))
+            .agg(sf.bool_and("consents").alias("cleared"))
         )
         return (
             steps.withColumn("serialNumber", key_of("serialNumber"))
             .drop("source_file")
-            .join(F.broadcast(devices.select("serialNumber", "contested")), "serialNumber")
+            .join(sf.broadcast(devices.select("serialNumber", "contested")), "serialNumber")
             .dropDuplicates()
-            .join(F.broadcast(cleared), ["serialNumber", "sensorReadingTime"], "left")
+            .join(sf.broadcast(cleared), ["serialNumber", "sensorReadingTime"], "left")
             .where("NOT contested OR cleared")
             .select("sensorReadingTime", "serialNumber", "distanceFromObject", "landing_date")
         )
@@ -198,21 +198,21 @@ class Job:
         A customer has one device, so the wearer owns it exactly where the two are equal.
         """
         worn = readings.join(
-            F.broadcast(
+            sf.broadcast(
                 curated.select(
-                    F.col("email").alias("user"),
+                    sf.col("email").alias("user"),
                     "subject_id",
-                    F.col("serialNumber").alias("own_device"),
+                    sf.col("serialNumber").alias("own_device"),
                 )
             ),
             "user",
         ).withColumnRenamed("landing_date", "reading_landed")
-        taken = steps.join(F.broadcast(devices.select("serialNumber", "owner_id")), "serialNumber").withColumnRenamed(
+        taken = steps.join(sf.broadcast(devices.select("serialNumber", "owner_id")), "serialNumber").withColumnRenamed(
             "landing_date", "step_landed"
         )
-        same = F.col("own_device") == F.col("serialNumber")
-        device = F.when(same, F.col("subject_id")).otherwise(F.col("owner_id"))
-        return worn.join(taken, F.col("timestamp") == F.col("sensorReadingTime")).select(
+        same = sf.col("own_device") == sf.col("serialNumber")
+        device = sf.when(same, sf.col("subject_id")).otherwise(sf.col("owner_id"))
+        return worn.join(taken, sf.col("timestamp") == sf.col("sensorReadingTime")).select(
             "subject_id",
             device.alias("device_subject_id"),
             "sensorReadingTime",
@@ -221,7 +221,7 @@ class Job:
             "y",
             "z",
             same.alias("same_customer"),
-            F.greatest("step_landed", "reading_landed").alias("landing_date"),
+            sf.greatest("step_landed", "reading_landed").alias("landing_date"),
         )
 
 

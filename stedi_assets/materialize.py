@@ -27,8 +27,9 @@ from stedi_assets.platform import Platform
 from stedi_assets.reconcile import Run, differing, downstream, landing_differences, runs
 from stedi_assets.sensors import landing_run_config
 
-RUN_BYTES = 1 << 30
-"""Raw bytes that a run of several days may have; more is split, so that a run's rows stay on one machine's scale."""
+RUN_BYTES = 8 << 30
+"""Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
+reconciliation; fewer days are less to do again when a run fails."""
 
 _LOGGER = "progress"
 
@@ -88,6 +89,10 @@ def open_instance(home: Path) -> dg.DagsterInstance:
         "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
         "event_log_storage": _stored("stedi_assets.event_log", "KeptSqliteEventLogStorage", home / "history" / "runs"),
         "schedule_storage": _stored("dagster._core.storage.schedules", "SqliteScheduleStorage", home / "schedules"),
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
         "telemetry": {"enabled": False},
     }
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.errors import withheld
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.landing.files import LandingFile, Listing
@@ -38,6 +39,7 @@ BACKOFF = 30
 REMEMBERED = 7 * 24 * 60 * 60
 """Seconds for which a failed run is remembered that left the landing tables right and others not made."""
 
+_EVERY_TABLE = tuple(table.name for table in ASSET_TABLES)
 _FAILED = frozenset({dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 _RUNNING = frozenset(
     {
@@ -225,7 +227,7 @@ def _past(instance: dg.DagsterInstance, days: Collection[date]) -> dict[date, li
                     running=run.status in _RUNNING,
                     ended=record.end_time or record.update_timestamp.timestamp(),
                     failed=run.status in _FAILED,
-                    tables=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())),
+                    tables=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())) or _EVERY_TABLE,
                     run_id=run.run_id,
                 )
             )

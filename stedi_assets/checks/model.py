@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow as pa
 
 from stedi_assets import transforms
 from stedi_assets.contracts import Table
@@ -63,14 +64,18 @@ class Checked:
         return self.platform.engine.relation(self.table, self.snapshot.select(self.days))
 
     @cached_property
-    def people(self) -> duckdb.DuckDBPyRelation:
-        """Who claims which device and since when they consent, by the records that landed."""
+    def people(self) -> pa.Table:
+        """Who claims which device and since when they consent, by the records that landed.
+
+        In memory, as ``LakeView`` has it: of two kinds of frames with one name, the engine's connection would take
+        the table, however old it is.
+        """
         engine = self.platform.engine
         customers = contract("customer_landing")
         files = self.platform.lakehouse.snapshot(customers).files
-        return engine.connection.from_arrow(engine.collect(transforms.consents(engine.scan(customers, files))))
+        return engine.collect(transforms.consents(engine.scan(customers, files)))
 
-    def query(self, sql: str, **frames: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
+    def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""
         return self.platform.engine.rows(sql, rows=self.rows, **frames)[0]
 

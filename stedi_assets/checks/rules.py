@@ -14,9 +14,9 @@ _SPACES = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
 
 _CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
 
-# Of a whole value: something like a@b.c, a phone number, or the 8-4-4-4-12 of a serial number.
-_EMAIL = r"[^@\s]+@[^@\s]+"
+# Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
 _PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
+_LONGEST = 36
 _SERIAL = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -143,15 +143,17 @@ def _identifiers(checked: Checked) -> Verdict:
     stored = checked.snapshot.schema
     columns = sorted(set(stored.names if stored is not None else ()) - allowed)
     texts = [named(c.name) for c in checked.table.data_columns if c.type is DataType.TEXT]
-    shape = f"({_EMAIL}|{_PHONE}|{_SERIAL})"
+    # A pseudonym is longer than any phone or serial number and has no @, so the cheap half decides for nearly all.
+    shape = f"({_PHONE}|{_SERIAL})"
     found = " + ".join(
-        f"(SELECT count(*) FROM (SELECT DISTINCT {name} AS value FROM rows) WHERE regexp_full_match(value, '{shape}'))"
+        f"count(*) FILTER (WHERE contains({name}, '@') "
+        f"OR (strlen({name}) <= {_LONGEST} AND regexp_full_match({name}, '{shape}')))"
         for name in texts
     )
-    (values,) = checked.query(f"SELECT {found or '0'}")
+    (values,) = checked.query(f"SELECT {found or '0'} FROM rows")
     return Verdict(
         passed=not columns and not values,
-        says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; distinct values that look like an "
+        says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; values that look like an "
         f"e-mail, a phone number or a serial number: {values}.",
         numbers={"identifying columns": len(columns), "identifying values": values},
     )

@@ -226,7 +226,7 @@ class Lakehouse:
             within: values of the partition columns besides ``landing_date``.
 
         Returns:
-            The version that the commit made.
+            A version of the table that has the commit; others' commits may have come since.
 
         Raises:
             WriteConflictError: other writers kept coming first; the table is as they left it.
@@ -266,6 +266,8 @@ class Lakehouse:
                 # Full jitter: writers that collided once should not collide again.
                 time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - not a secret
                 continue
+            # The object still is of the version that it was opened at.
+            delta.update_incremental()
             return int(delta.version())
         msg = (
             f"Could not replace {len(days)} day(s) of {table.name}: other writers came first {_ATTEMPTS} times. "

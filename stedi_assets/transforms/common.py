@@ -18,7 +18,8 @@ Frame = nw.LazyFrame[Any]
 
 def lazy(frame: Any) -> Frame:
     """Any frame that Narwhals knows (native or its own) as a lazy one on the same engine."""
-    return nw.from_native(frame, pass_through=False).lazy()
+    known: Frame = nw.from_native(frame, pass_through=False).lazy()
+    return known
 
 
 def normalised(name: str) -> nw.Expr:

@@ -158,6 +158,7 @@ def test_the_duckdb_script_knows_whose_reading_and_whose_device_it_is(by_duckdb:
     assert all(row["same_customer"] == (row["subject_id"] == row["device_subject_id"]) for row in added)
 
 
+@pytest.mark.slow
 def test_the_pyspark_job_makes_the_same_rows(
     landing: tuple[Path, dict[str, int]], by_duckdb: dict[str, list[Row]], tmp_path: Path
 ) -> None:

@@ -359,3 +359,14 @@ def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spo
     assert "WithheldError" in stored
     assert "Failed checking" in stored
     assert "ann@example.com" not in stored
+
+
+def test_consent_is_judged_by_the_records_of_now(lake: Small) -> None:
+    # One process that reconciles and checks, as `stedi materialize` is, must not judge by people of before.
+    lake.land("customer_landing", lines(customer("bob", consents=False)), day="2023-08-05")
+    assert lake.materialize().runs
+    lake.platform.view().fingerprints("accelerometer_trusted")
+    lake.land_people("ann")
+    result = lake.run([table.name for table in ASSET_TABLES], "2023-08-06")
+    assert result.success
+    assert lake.rows("customer_trusted", "email") == [("ann@example.com",)]

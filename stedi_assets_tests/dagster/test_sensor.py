@@ -211,13 +211,13 @@ def test_nothing_landed(ticking: Ticking) -> None:
 
 def test_first_files_one_run_per_day(ticking: Ticking) -> None:
     ticking.lake.land_people("ann")
-    ticking.lake.land_people("bob", day="2023-08-04")
+    ticking.lake.land_people("bob", day="2023-08-07")
     asked = ticking.settle()
-    assert [request.partition_key for request in asked] == ["2023-08-04", "2023-08-06"]
+    assert [request.partition_key for request in asked] == ["2023-08-06", "2023-08-07"]
     assert {selection(request) for request in asked} == {ALL}
-    assert asked[0].tags[DAY_TAG] == "2023-08-04"
+    assert asked[0].tags[DAY_TAG] == "2023-08-06"
     assert asked[0].tags[SENSOR_TAG] == SENSOR
-    assert ticking.lake.count("machine_learning_curated") == 2
+    assert ticking.lake.count("machine_learning_curated") == 4, "two of them of different days"
 
 
 def test_a_new_file_asks_for_its_table_and_what_is_made_from_it(ticking: Ticking) -> None:
@@ -314,11 +314,12 @@ def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock)
         # Now only one table differs, which is another request.
         if attempt:
             assert ticking.tick()[0] == [], "not at once"
-            clock.ahead += BACKOFF * 2**attempt + 60
+            clock.ahead = BACKOFF * 2 ** (attempt - 1) + 60
         (request,), _ = ticking.tick()
         assert "accelerometer_landing" in selection(request)
         assert not ticking.run(request).success
-    clock.ahead += 10**6
+        clock.ahead = 0
+    clock.ahead = 10**6
     asked, said = ticking.tick()
     assert asked == []
     assert f"{DAY}: tried {ATTEMPTS} times and still differs; look at the last run" in said

@@ -251,7 +251,7 @@ def test_a_customers_own_dates_have_no_range():
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_the_oracle_agrees(table: str, data: st.DataObject):
     line = data.draw(lines(table))

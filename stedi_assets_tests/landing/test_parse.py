@@ -101,7 +101,7 @@ def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: s
     make()
     made += [GOOD[table]] * 2000
     random.Random(1).shuffle(made)
-    for size, most in ((16 << 20, 1 << 18), (10_000, 1 << 18), (16 << 20, 7)):
+    for size, most in ((16 << 20, 1 << 18), (30_000, 1 << 18), (16 << 20, 100)):
         monkeypatch.setattr(parse, "PIECE", size)
         monkeypatch.setattr(parse, "PIECE_LINES", most)
         assert_read_as_judged(engine, folder / "long.json", table, b"\n".join(made))
@@ -278,7 +278,7 @@ def test_no_mix_of_bad_lines_is_taken_for_good_ones(whole: Whole):
     quotes = pool[0].count(b'"')
     tried = 0
     for some in itertools.chain.from_iterable(itertools.combinations_with_replacement(pool, n) for n in (1, 2)):
-        for content in (b"\n".join(some), b"\n".join(some) + b"\n"):
+        for content in [b"\n".join(some) + b"\n", *([b"\n".join(some)] if len(some) == 1 else [])]:
             # The product refuses the others by this count alone; looking at each would take a minute.
             if content.count(b'"') == quotes * (content.count(b"\n") + (not content.endswith(b"\n"))):
                 tried += 1

@@ -1,0 +1,461 @@
+"""The ``stedi`` command as its users have it: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from stedi_assets.cli.main import cli
+from stedi_assets.contracts import TABLES, Table
+from stedi_assets.materialize import MaterializeError, Materializer
+from stedi_assets.platform import Platform
+from stedi_assets.sample import write_sample
+from stedi_assets.sample.report import SampleReport
+from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
+from stedi_assets_tests.dagster.lake import Small, clean_environment, customer, lines, movement, step
+
+HOUSE = Path(__file__).parents[2]
+POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(ReadingsBeforeConsent, Pairing)]
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+def stedi(folder: Path, *arguments: str, **env: str) -> Done:
+    """Run ``stedi`` in a folder, as a pipe sees it."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("stedi")), *arguments],
+        cwd=folder,
+        env=clean_environment(folder, **env),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# ---- a whole session ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Done]]:
+    """``make demo`` by hand, in an empty folder: no dagster.yaml, no variables set."""
+    folder = tmp_path_factory.mktemp("session")
+    said = {"dry before": stedi(folder, "materialize", "--dry-run")}
+    said["counts before"] = stedi(folder, "counts")
+    said["sample"] = stedi(folder, "sample")
+    said["dry"] = stedi(folder, "materialize", "--dry-run")
+    said["materialize"] = stedi(folder, "materialize")
+    said["again"] = stedi(folder, "materialize")
+    said["dry after"] = stedi(folder, "materialize", "--dry-run")
+    said["counts"] = stedi(folder, "counts")
+    return folder, said
+
+
+def test_an_empty_folder_is_up_to_date(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, said = session
+    assert (said["dry before"].code, said["dry before"].out) == (0, "")
+    assert said["counts before"].code == 0
+    assert all(row["rows"] == "0" for row in rows_of(said["counts before"].out))
+    assert not (folder / "data" / "lake" / "trusted" / "x").exists()
+
+
+def test_the_sample_is_made(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, said = session
+    assert (said["sample"].code, said["sample"].out) == (0, "")
+    assert said["sample"].err.startswith("Wrote 110,909 lines")
+    again = stedi(folder, "sample")
+    assert again.code == 0
+    assert "holds this sample already" in again.err
+    other = stedi(folder, "sample", "--seed", "7")
+    assert other.code == 2
+    assert other.err.startswith("Error: ")
+    assert "Traceback" not in other.err
+
+
+def test_a_dry_run_says_what_would_be_run_and_runs_nothing(session: tuple[Path, dict[str, Done]]) -> None:
+    _, said = session
+    assert said["dry"].code == 1
+    listed = rows_of(said["dry"].out)
+    assert {row["table"] for row in listed} == {"customer_landing", "accelerometer_landing", "step_trainer_landing"}
+    assert all(row["rows now"] == "0" and "new file" in row["why"] for row in listed)
+    assert (said["dry after"].code, said["dry after"].out) == (0, "")
+    assert "up to date" in said["dry after"].err
+
+
+def test_everything_is_made_once(session: tuple[Path, dict[str, Done]]) -> None:
+    _, said = session
+    assert (said["materialize"].code, said["materialize"].out) == (0, "")
+    assert "Every table is up to date (1 run in" in said["materialize"].err
+    assert (
+        "machine_learning_curated.same_customer: 2700 of 43681 pairs join different customers"
+        in said["materialize"].err
+    )
+    assert (said["again"].code, said["again"].err.strip()) == (0, "Every table was up to date.")
+
+
+def test_the_counts_are_as_expected(session: tuple[Path, dict[str, Done]]) -> None:
+    _, said = session
+    assert said["counts"].code == 0
+    rows = rows_of(said["counts"].out)
+    assert {row["verdict"] for row in rows if row["expected"]} == {"as expected"}
+    assert {row["table"]: int(row["rows"]) for row in rows}["machine_learning_curated"] == 43681
+
+
+def test_counts_that_differ(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    wrong = folder / "wrong.json"
+    wrong.write_text('{"customer_trusted": 1}')
+    done = stedi(folder, "counts", STEDI_EXPECTED_COUNTS="wrong.json")
+    assert done.code == 1
+    assert {row["table"]: row["verdict"] for row in rows_of(done.out)}["customer_trusted"] == "DIFFERS"
+    assert "stedi materialize --dry-run" in done.err
+    wrong.write_text("no json")
+    done = stedi(folder, "counts", STEDI_EXPECTED_COUNTS="wrong.json")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: Cannot use the expected counts in wrong.json")
+
+
+QUERY = "SELECT same_customer, count(*) AS n FROM machine_learning_curated GROUP BY ALL ORDER BY 1"
+
+
+def test_queries(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    assert stedi(folder, "query", QUERY) == Done(0, "same_customer,n\nFalse,2700\nTrue,40981\n", "")
+    as_json = stedi(folder, "query", "--format", "json", QUERY)
+    assert [json.loads(line) for line in as_json.out.splitlines()] == [
+        {"same_customer": False, "n": 2700},
+        {"same_customer": True, "n": 40981},
+    ]
+    table = stedi(folder, "query", "--format", "table", QUERY)
+    assert [line.split() for line in table.out.splitlines()] == [
+        ["same_customer", "n"],
+        ["False", "2,700"],
+        ["True", "40,981"],
+    ]
+    nothing = stedi(folder, "query", "SELECT landing_date FROM landing_quarantine")
+    assert (nothing.code, nothing.out) == (0, "landing_date\n")
+
+
+def test_queries_that_fail(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    for sql, why in (
+        ("SELEC 1", "syntax error"),
+        ("SELECT * FROM nowhere", "nowhere"),
+        ("SELECT nothing FROM customer_trusted", "nothing"),
+        ("SELECT CAST(email AS BIGINT) FROM customer_trusted", "duckdb.ConversionException"),
+    ):
+        done = stedi(folder, "query", sql)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("Error: ")
+        assert why in done.err
+        assert "Traceback" not in done.err
+        assert "@" not in done.err
+        assert "There are the tables customer_landing," in done.err
+
+
+def test_a_reader_that_has_enough_is_no_error(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    command = f"{Path(sys.executable).with_name('stedi')} query 'FROM machine_learning_curated' | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=folder,
+        env=clean_environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("subject_id,")
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_a_query_changes_no_table(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    stedi(folder, "query", "CREATE OR REPLACE VIEW customer_trusted AS SELECT 1")
+    assert stedi(folder, "query", "SELECT count(*) AS n FROM customer_trusted").out == "n\n482\n"
+
+
+def test_from_another_folder(session: tuple[Path, dict[str, Done]], tmp_path: Path) -> None:
+    folder, _ = session
+    lake = os.path.relpath(folder / "data" / "lake", tmp_path)
+    done = stedi(tmp_path, "query", "SELECT count(*) AS n FROM customers_curated", STEDI_LAKE_URI=lake)
+    assert (done.code, done.out) == (0, "n\n482\n")
+
+
+def test_its_state_lies_in_the_folder(session: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = session
+    assert (folder / ".dagster" / "history" / "runs.db").exists()
+    assert {path.name for path in folder.iterdir()} - {"wrong.json"} == {".dagster", "data"}
+
+
+# ---- help and settings -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", "sample", "land", "materialize", "counts", "query"])
+def test_help_can_be_read(command: str) -> None:
+    for flag in ("--help", "-h"):
+        done = CliRunner().invoke(cli, [*command.split(), flag], terminal_width=100)
+        assert done.exit_code == 0
+        assert done.output.startswith("Usage: ")
+        assert max(map(len, done.output.splitlines())) <= 100
+        assert "\b" not in done.output
+        assert "Traceback" not in done.output
+    options = [line for line in done.output.splitlines() if line.lstrip().startswith("--")]
+    assert all(len(line.split()) > 2 for line in options), "every option says what it is for"
+
+
+def test_the_examples_keep_their_lines() -> None:
+    output = CliRunner().invoke(cli, ["--help"]).output
+    assert "\n    stedi materialize     make every table from it\n" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("STEDI_ENGINE", "polars", "'duckdb' or 'spark'"),
+        ("STEDI_PAIRING", "both", "'timestamp' or 'customer'"),
+        ("STEDI_READINGS_BEFORE_CONSENT", "no", "'include' or 'exclude'"),
+        ("STEDI_FIRST_DAY", "yesterday", "YYYY-MM-DD"),
+        ("STEDI_MEMORY_LIMIT", "much", "512MB"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, name: str, value: str, takes: str) -> None:
+    done = stedi(tmp_path, "counts", **{name: value})
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Error: {name} is '{value}'")
+    assert takes in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_an_engine_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = stedi(tmp_path, "materialize", STEDI_ENGINE="spark")
+    assert done.code == 2
+    assert done.err.startswith("Error: STEDI_ENGINE is 'spark', but")
+
+
+def test_wrong_usage(tmp_path: Path) -> None:
+    for arguments in (["nothing"], ["materialize", "--day", "today"], ["query"], ["sample", "--customers", "0"]):
+        done = CliRunner().invoke(cli, arguments)
+        assert done.exit_code == 2
+        assert "Usage: " in done.output
+
+
+# ---- days and failures -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    """Two landing days of Ann and Bob in ``data``, not materialized."""
+    lake = Small.at(tmp_path / "data")
+    lake.land_people("ann")
+    lake.land("customer_landing", lines(customer("bob")), day="2023-08-07")
+    lake.land("accelerometer_landing", lines(movement("bob")), day="2023-08-07")
+    lake.land("step_trainer_landing", lines(step("bob")), day="2023-08-07")
+    return lake
+
+
+def landed(small: Small) -> dict[str, int]:
+    return {name: small.count(name) for name in ("customer_landing", "customer_trusted", "machine_learning_curated")}
+
+
+def test_one_day(small: Small, tmp_path: Path) -> None:
+    done = stedi(tmp_path, "materialize", "--day", "2023-08-07")
+    assert done.code == 0
+    assert landed(small) == {"customer_landing": 1, "customer_trusted": 1, "machine_learning_curated": 1}
+    dry = stedi(tmp_path, "materialize", "--dry-run")
+    assert dry.code == 1
+    assert {row["landing day"] for row in rows_of(dry.out)} == {"2023-08-06"}
+    done = stedi(tmp_path, "materialize", "--force", "--day", "2023-08-07")
+    assert done.code == 0
+    assert "(1 run in" in done.err
+    assert landed(small)["customer_landing"] == 1
+
+
+def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp_path: Path) -> None:
+    broken = small.path("accelerometer_landing", "broken.json.gz")
+    broken.write_bytes(b"this is no gzip file")
+    done = stedi(tmp_path, "materialize")
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert "The run of 2023-08-06 failed" in done.err
+    assert "accelerometer_landing: " in done.err
+    assert "landing_date=2023-08-06/broken.json.gz" in done.err
+    assert "Everything else is up to date" in done.err
+    # Of the other day everything is made, and of the day that failed what does not need the file.
+    assert landed(small) == {"customer_landing": 2, "customer_trusted": 2, "machine_learning_curated": 1}
+    assert small.count("accelerometer_landing") == 1
+    again = stedi(tmp_path, "materialize")
+    assert again.code == 2
+    assert "broken.json.gz" in again.err
+    broken.unlink()
+    assert stedi(tmp_path, "materialize").code == 0
+    assert landed(small)["machine_learning_curated"] == 4
+
+
+def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stedi_assets.engines.duckdb import DuckDBEngine
+
+    write = DuckDBEngine.write
+
+    def doubling(self: DuckDBEngine, frame: Any, lakehouse: Any, table: Table, *arguments: Any) -> Any:
+        if table.name == "accelerometer_trusted":
+            rows = self.collect(frame)
+            frame = self.frame(pa.concat_tables([rows, rows]))
+        return write(self, frame, lakehouse, table, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DuckDBEngine, "write", doubling)
+        for _ in range(2):
+            with pytest.raises(MaterializeError, match=r"accelerometer_trusted\.unique_key: "):
+                small.materialize()
+            assert small.count("accelerometer_trusted") == 4
+            assert small.count("customers_curated") == 0
+            assert small.count("step_trainer_trusted") == 0
+    small.materialize()
+    assert small.count("accelerometer_trusted") == 2
+    assert small.count("customers_curated") == 2
+
+
+def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stedi_assets.materialize.GIVE_UP", 2)
+    for number in range(1, 6):
+        small.land("step_trainer_landing", lines(step("ann")), "broken.json.gz", day=f"2023-08-0{number}")
+    with pytest.raises(MaterializeError, match="Gave up after 2 failures"):
+        small.materialize()
+
+
+# ---- Dagster's state ---------------------------------------------------------------------------
+
+
+def test_dagster_and_stedi_share_their_state(small: Small, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((HOUSE / "dagster.yaml").read_text())
+    dagster = subprocess.run(
+        [
+            *(sys.executable, "-m", "dagster", "asset", "materialize", "-m", "stedi_assets.definitions"),
+            *("--select", "*", "--partition", "2023-08-06"),
+        ],
+        cwd=tmp_path,
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        check=False,
+    )
+    assert dagster.returncode == 0, dagster.stderr.decode()[-2000:]
+    done = stedi(tmp_path, "materialize")
+    assert done.code == 0
+    assert "(1 run in" in done.err, "the other day, and nothing of the first"
+    instance = _instance(tmp_path)
+    assert len(instance.get_runs()) == 2
+    assert len(list((tmp_path / ".dagster").rglob("runs.db"))) == 1
+
+
+def test_dagster_home(small: Small, tmp_path: Path) -> None:
+    home = tmp_path / "elsewhere"
+    assert stedi(tmp_path, "materialize", DAGSTER_HOME=str(home)).code == 0
+    assert (home / "history" / "runs.db").exists()
+    assert not (tmp_path / ".dagster").exists()
+
+
+def _instance(folder: Path) -> dg.DagsterInstance:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return dg.DagsterInstance.from_config(str(folder))
+    finally:
+        os.chdir(before)
+
+
+# ---- counts under every policy -----------------------------------------------------------------
+
+
+def settings_of(policy: str) -> dict[str, str]:
+    before, pairing = policy.split("/")
+    return {"STEDI_READINGS_BEFORE_CONSENT": before, "STEDI_PAIRING": pairing}
+
+
+def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], int]:
+    """Materialize under a policy; rows of every table, and the pairs of one customer."""
+    before, pairing = policy.split("/")
+    policies = Policies(ReadingsBeforeConsent(before), Pairing(pairing))
+    lake = Small.at(folder, policies)
+    lake.platform = Platform.of(
+        Settings(landing, str(folder / "lake"), policies=policies, dagster_home=folder / "home")
+    )
+    Materializer(lake.platform, lake.instance).run()
+    same = sum(row[0] for row in lake.rows("machine_learning_curated", "same_customer"))
+    rows = {name: lake.count(name) for name in TABLES}
+    lake.close()
+    return rows, same
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "faults"])
+def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
+    """A sample, plain or with faults; its lake goes from one policy to the next."""
+    folder = tmp_path_factory.mktemp("faults" if request.param else "plain")
+    return folder, write_sample(str(folder / "data" / "landing"), faults=request.param)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
+    folder, report = sampled
+    expected = report.policies[policy]
+    done = stedi(folder, "materialize", **settings_of(policy))
+    assert done.code == 0, done.err
+    counts = stedi(folder, "counts", **settings_of(policy))
+    rows = {row["table"]: int(row["rows"]) for row in rows_of(counts.out)}
+    assert {name: rows[name] for name in expected.tables} == expected.tables
+    assert counts.code == 0, "the command knows what its policy makes of the sample"
+    same = stedi(folder, "query", "SELECT count(*) FILTER (WHERE same_customer) AS n FROM machine_learning_curated")
+    assert int(rows_of(same.out)[0]["n"]) == expected.same_customer
+
+
+PUBLISHED = {
+    "include/timestamp": (482, 40_981, 482, 14_460, 43_681, 40_981),
+    "include/customer": (482, 40_981, 482, 14_460, 40_981, 40_981),
+    "exclude/timestamp": (482, 32_025, 464, 11_297, 34_253, 32_025),
+    "exclude/customer": (482, 32_025, 464, 11_297, 32_025, 32_025),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_published_counts_of_the_public_data(tmp_path_factory: pytest.TempPathFactory, policy: str) -> None:
+    reference = os.environ.get("STEDI_REFERENCE_LANDING")
+    if not reference:
+        pytest.skip(
+            "STEDI_REFERENCE_LANDING is not set: get the public STEDI data (customer, accelerometer and step trainer "
+            "landing files of Udacity's 'STEDI Human Balance Analytics' project), bring it in with `stedi land`, and "
+            "set STEDI_REFERENCE_LANDING to that landing folder"
+        )
+    rows, same = count_all(tmp_path_factory.mktemp("reference"), reference, policy)
+    landing = tuple(rows[name] for name in ("customer_landing", "accelerometer_landing", "step_trainer_landing"))
+    assert landing == (956, 81_273, 28_680)
+    names = (
+        *("customer_trusted", "accelerometer_trusted", "customers_curated", "step_trainer_trusted"),
+        "machine_learning_curated",
+    )
+    assert (*(rows[name] for name in names), same) == PUBLISHED[policy]
+    assert rows["landing_quarantine"] == 0

@@ -1,0 +1,80 @@
+"""The transforms against the oracle, on random histories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from stedi_assets import transforms
+from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.settings import Pairing, ReadingsBeforeConsent
+from stedi_assets_tests.oracle.histories import History, histories
+from stedi_assets_tests.oracle.rules import ASSETS, COLUMNS, Tables, land, refine
+from stedi_assets_tests.transforms.conftest import Record, arrow, pandas_arrow_frame, pandas_frame, rows
+
+KEY = b"a key for tests"
+BACKENDS = ("duckdb", "pandas", "pandas[pyarrow]", "pyarrow")
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:", config={"threads": 1}) as opened:
+        yield opened
+
+
+def records(tables: Tables, name: str) -> list[Record]:
+    return [dict(zip(COLUMNS[name], row)) for row in tables[name].elements()]
+
+
+@settings(
+    max_examples=50,
+    deadline=None,
+    backend="hypothesis-urandom",
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    history=histories(),
+    backend=st.sampled_from(BACKENDS),
+    before=st.sampled_from(ReadingsBeforeConsent),
+    pairing=st.sampled_from(Pairing),
+)
+def test_transforms_give_the_oracles_tables(
+    connection: duckdb.DuckDBPyConnection,
+    history: History,
+    backend: str,
+    before: ReadingsBeforeConsent,
+    pairing: Pairing,
+) -> None:
+    landing = land(history.files)
+    expected = refine(landing, KEY, before.value, pairing.value)
+
+    def made(name: str, frame: Any = None) -> Any:
+        """A landing table of the oracle's, or what a transform made, as a frame of the backend."""
+        found = records(landing.tables, name) if frame is None else frame.collect("pyarrow").to_native().to_pylist()
+        if backend == "duckdb":
+            return connection.from_arrow(arrow(name, found))
+        return {"pandas": pandas_frame, "pandas[pyarrow]": pandas_arrow_frame, "pyarrow": arrow}[backend](name, found)
+
+    people, moves, steps = (made(name) for name in ASSETS[:3])
+    results = {"customer_trusted": transforms.customer_trusted(people)}
+    results["accelerometer_trusted"] = transforms.accelerometer_trusted(moves, people, before)
+    customers = made("customer_trusted", results["customer_trusted"])
+    readings = made("accelerometer_trusted", results["accelerometer_trusted"])
+    subject_ids = Pseudonyms(lambda: KEY).subject_ids(customers)
+    results["customers_curated"] = transforms.customers_curated(customers, readings, people, subject_ids)
+    curated = made("customers_curated", results["customers_curated"])
+    results["step_trainer_trusted"] = transforms.step_trainer_trusted(steps, curated, people, moves, before)
+    used = made("step_trainer_trusted", results["step_trainer_trusted"])
+    results["machine_learning_curated"] = transforms.machine_learning_curated(
+        used, readings, curated, people, None, pairing, before
+    )
+    for name, frame in results.items():
+        found = rows(frame, *COLUMNS[name])
+        assert found == expected[name], f"{name} on {backend}: {Counter(expected[name])} expected, found {found}"
