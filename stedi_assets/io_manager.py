@@ -21,6 +21,9 @@ from stedi_assets.lakehouse import Snapshot
 from stedi_assets.platform import Platform
 from stedi_assets.transforms.common import lazy
 
+MANY_DAYS = 100
+"""Days of one run beyond which it says nothing of each: the table's own row count must do."""
+
 
 class LakehouseIOManager(dg.IOManager):
     """Loads inputs from the lake and replaces partitions of it.
@@ -60,7 +63,10 @@ class LakehouseIOManager(dg.IOManager):
                 platform.lakehouse.replace(contract, days, files)
         finally:
             self._views.pop((context.run_id, context.step_key), None)
-        context.add_output_metadata(table_metadata(platform.lakehouse.snapshot(contract), days))
+        snapshot = platform.lakehouse.snapshot(contract)
+        context.add_output_metadata(table_metadata(snapshot))
+        for day, metadata in partition_metadata(snapshot, days).items():
+            context.step_context.add_asset_metadata(metadata, partition_key=day.isoformat())
 
 
 def days_between(first: str, last: str) -> list[date]:
@@ -79,13 +85,29 @@ def static_metadata(contract: Table) -> dict[str, Any]:
     }
 
 
-def table_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[str, Any]:
+def table_metadata(snapshot: Snapshot) -> dict[str, Any]:
     """What Dagster may know of a table that was just written: numbers and places, no values of rows."""
     return {
         "dagster/row_count": snapshot.rows(),
-        "dagster/partition_row_count": snapshot.rows(set(days)),
         "dagster/uri": snapshot.root,
         "delta/version": snapshot.version,
-        "delta/files": len(snapshot.select(set(days))),
-        "delta/bytes": sum(file.size for file in snapshot.select(set(days))),
+    }
+
+
+def partition_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[date, dict[str, Any]]:
+    """What Dagster may know of each partition that was just written; nothing where they are too many.
+
+    A run of several days reports each of them, so what is said of all must be true of each. And Dagster
+    looks the whole range up again for each partition that something is said of.
+    """
+    if len(days) > MANY_DAYS:
+        return {}
+    by_day = snapshot.days()
+    return {
+        day: {
+            "dagster/partition_row_count": sum(file.rows for file in by_day.get(day, ())),
+            "delta/files": len(by_day.get(day, ())),
+            "delta/bytes": sum(file.size for file in by_day.get(day, ())),
+        }
+        for day in days
     }

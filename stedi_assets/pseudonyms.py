@@ -31,8 +31,8 @@ class Pseudonyms:
 
     Args:
         key: gives the secret, when it is first needed.
-        frame: turns rows in memory into a frame of the engine in use; by default they become
-            one of the same kind as the customers'.
+        frame: turns rows in memory into a frame of the engine in use; without it they become one of
+            the same kind as the customers', who must be in memory too (PyArrow, pandas).
     """
 
     def __init__(self, key: Callable[[], bytes], frame: Callable[[pa.Table], Any] | None = None) -> None:
@@ -91,7 +91,7 @@ def _local_key(path: Path) -> bytes:
     """Read the key, or make it if there is none.
 
     Raises:
-        PseudonymKeyError: others than its owner can read it.
+        PseudonymKeyError: others than its owner can read it, or there is nothing in it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,10 @@ def _local_key(path: Path) -> bytes:
             finally:
                 made.unlink()
     except OSError as error:
-        msg = f"Cannot make the pseudonym key {path}: {error.strerror}. Make its folder writable, or set STEDI_PSEUDONYM_KEY."
+        msg = (
+            f"Cannot make the pseudonym key {path}: {error.strerror}. "
+            "Make its folder writable, or set STEDI_PSEUDONYM_KEY."
+        )
         raise PseudonymKeyError(msg) from error
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
@@ -116,4 +119,11 @@ def _local_key(path: Path) -> bytes:
             f"may be undone. Run: chmod 600 {path} - and if others did read it, make a new lake with a new key."
         )
         raise PseudonymKeyError(msg)
-    return path.read_text().strip().encode()
+    key = path.read_text().strip().encode()
+    if not key:
+        msg = (
+            f"The pseudonym key {path} is empty, so anybody could compute the pseudonyms. Put the lake's key back; "
+            "if there never was one, delete the file, and a new one is made."
+        )
+        raise PseudonymKeyError(msg)
+    return key

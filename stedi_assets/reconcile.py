@@ -41,6 +41,7 @@ def landing_differences(platform: Platform, listing: Listing) -> dict[str, dict[
         Of each landing table with such partitions, their landing days and why.
     """
     files = platform.lakehouse.snapshot(contract("landing_files"))
+    quarantine = platform.lakehouse.snapshot(contract("landing_quarantine"))
     result = {}
     for table in LANDING_TABLES:
         found = plan(
@@ -49,6 +50,7 @@ def landing_differences(platform: Platform, listing: Listing) -> dict[str, dict[
             ingested_files(platform.engine, platform.lakehouse, table),
             platform.lakehouse.snapshot(table).fingerprints(),
             recorded_fingerprints(files, table),
+            quarantined=recorded_fingerprints(quarantine, table),
         )
         if found:
             result[table.name] = found

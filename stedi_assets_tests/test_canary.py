@@ -145,19 +145,19 @@ def shapes(value: str) -> Iterator[bytes]:
 def assert_no_canary(house: House) -> None:
     wanted = {shape: value for value in CANARIES for shape in shapes(value)}
     pattern = re.compile(b"|".join(re.escape(shape) for shape in sorted(wanted, key=len, reverse=True)))
-    root = str(house.root).encode()
     for where, content in everything_outside_the_tables(house):
-        # The test's own folder may be named after the test.
-        found = pattern.search(content.replace(root, b""))
+        found = pattern.search(content)
         assert found is None, (
             f"{wanted.get(found[0], found[0])!r} in {where}: …{content[found.start() - 200 : found.end() + 99]!r}"
         )
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    seed(tmp_path)
-    return House(tmp_path)
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    # Not tmp_path: it is named after the test, and so holds what is searched for.
+    root = tmp_path_factory.mktemp("house")
+    seed(root)
+    return House(root)
 
 
 RAISING = dedent(
@@ -166,17 +166,17 @@ RAISING = dedent(
     write = DuckDBEngine.write
     def raising(self, frame, lakehouse, table, *more, **others):
         if table.name == {table!r}:
-            rows = self.collect(frame)
+            collected = self.collect(frame)
             {how}
         return write(self, frame, lakehouse, table, *more, **others)
     DuckDBEngine.write = raising
     """
 )
-OF_DUCKDB = 'self.connection.execute("SELECT CAST(email AS BIGINT) FROM rows").fetchall()'
-OF_ARROW = "rows['email'].cast('int64')"
+OF_DUCKDB = 'self.connection.execute("SELECT CAST(email AS BIGINT) FROM collected").fetchall()'
+OF_ARROW = "collected['email'].cast('int64')"
 CHAINED = """
-            try: raise ValueError(str(rows.to_pylist()))
-            except ValueError as error: raise RuntimeError(repr(rows.to_pylist())) from error"""
+        try: raise ValueError(str(collected.to_pylist()))
+        except ValueError as error: raise RuntimeError(repr(collected.to_pylist())) from error"""
 
 
 def test_the_search_finds_what_is_there(house: House) -> None:
@@ -202,7 +202,7 @@ def test_the_search_finds_what_is_there(house: House) -> None:
 
 def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
     assert house.stedi("materialize") == 0
-    assert "10 lines" in house.said() or "lines are in landing_quarantine" in house.said()
+    assert "lines are in landing_quarantine" in house.said()
     assert_no_canary(house)
 
     unreadable = land(house.root, "accelerometer_landing", DAY, (EMAILS[0] * 9).encode(), "broken.json.gz")
@@ -275,5 +275,5 @@ def test_no_canary_leaves_the_tables_through_dagster(house: House) -> None:
         """
     )
     for select in ("customer_trusted", "accelerometer_trusted", "machine_learning_curated"):
-        assert house.dagster("--select", select, "--partition", NEXT, patched=patched) != 0
+        assert house.dagster("--select", select, "--partition", DAY, patched=patched) != 0
     assert_no_canary(house)

@@ -8,7 +8,7 @@ from pydantic import Field
 from stedi_assets.assets.common import OWNERS, table_asset
 from stedi_assets.contracts import LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract_of
-from stedi_assets.io_manager import days_between, static_metadata, table_metadata
+from stedi_assets.io_manager import days_between, partition_metadata, static_metadata, table_metadata
 from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
 from stedi_assets.partitions import landing_days
 from stedi_assets.platform import Platform
@@ -67,15 +67,14 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
             _report(context, day, report)
         for name in ("landing_quarantine", "landing_files"):
             snapshot = platform.lakehouse.snapshot(contract_of(name))
-            metadata = table_metadata(snapshot, days)
+            of_table, of_day = table_metadata(snapshot), partition_metadata(snapshot, days)
             for day in days:
+                metadata = {**of_table, **of_day.get(day, {})}
                 context.log_event(dg.AssetMaterialization(name, partition=day.isoformat(), metadata=metadata))
-        return dg.MaterializeResult(
-            metadata={
-                **table_metadata(platform.lakehouse.snapshot(contract), days),
-                **_totals(list(reports.values())),
-            }
-        )
+        snapshot = platform.lakehouse.snapshot(contract)
+        for day, metadata in partition_metadata(snapshot, days).items():
+            context.add_asset_metadata({**metadata, **_numbers(reports[day])}, partition_key=day.isoformat())
+        return dg.MaterializeResult(metadata=table_metadata(snapshot))
 
     return landing
 
@@ -90,10 +89,10 @@ def _report(context: dg.AssetExecutionContext, day: date, report: DayReport) -> 
         context.log.warning(f"{day}: kept the rows of {report.kept} file(s) that are gone.")
 
 
-def _totals(reports: list[DayReport]) -> dict[str, int]:
+def _numbers(report: DayReport) -> dict[str, int]:
     return {
-        "landing/files": sum(report.files for report in reports),
-        "landing/duplicate_files": sum(report.duplicates for report in reports),
-        "landing/lines": sum(report.lines for report in reports),
-        "landing/quarantined_lines": sum(report.rejected for report in reports),
+        "landing/files": report.files,
+        "landing/duplicate_files": report.duplicates,
+        "landing/lines": report.lines,
+        "landing/quarantined_lines": report.rejected,
     }

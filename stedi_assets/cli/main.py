@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -349,10 +348,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         cli(standalone_mode=True)
-    except BrokenPipeError:
-        # Whoever read has enough, as `head` does; Python must not complain about it while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(OK)
     except Exception as error:
         from stedi_assets.errors import described, speaks_for_itself
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,9 +29,19 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | No
         wanted: one of :data:`FORMATS`.
 
     Returns:
-        How many rows there were.
+        How many rows there were; 0 where the reader of a pipe had enough.
     """
-    form = chosen(wanted)
+    try:
+        count = _print(columns, rows, chosen(wanted))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has enough, as `head` does; Python must not complain about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return count
+
+
+def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> int:
     count = 0
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")

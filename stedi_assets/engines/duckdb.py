@@ -155,6 +155,8 @@ class DuckDBEngine:
     def rows(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> list[tuple[Any, ...]]:
         """The result of an SQL query over named frames; for results that are small."""
         for name, relation in frames.items():
+            # What is registered would hide a view of the same name that is made later.
+            self.connection.unregister(name)
             if isinstance(relation, pa.Table):
                 self.connection.register(name, relation)
             else:

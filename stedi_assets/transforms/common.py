@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import date, datetime, time
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -36,6 +38,13 @@ def day_end(name: str) -> nw.Expr:
     year = nw.col(name).dt.year().cast(nw.Int64)
     days = (year - 1970) * 365 + (year - 1969) // 4 + nw.col(name).dt.ordinal_day().cast(nw.Int64)
     return days * MS_PER_DAY
+
+
+def like_dates_of(frame: Any, days: Collection[date]) -> list[date]:
+    """``days`` as ``frame`` writes its landing days: plain pandas has no type for a date, only one for a time."""
+    written = lazy(frame).collect_schema()["landing_date"]
+    midnight = isinstance(written, nw.Datetime)
+    return [datetime.combine(day, time()) if midnight else day for day in sorted(days)]
 
 
 def columns_of(frame: Frame, table: Table) -> Frame:

@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
-from stedi_assets.transforms.common import Frame, columns_of, lazy
+from stedi_assets.transforms.common import Frame, columns_of, lazy, like_dates_of
 from stedi_assets.transforms.customers import consents
 
 
@@ -90,7 +90,7 @@ def machine_learning_curated(
         same_customer=nw.col("device") == nw.col("worn_device"),
     )
     if days is not None:
-        pairs = pairs.filter(nw.col("landing_date").is_in(sorted(days)))
+        pairs = pairs.filter(nw.col("landing_date").is_in(like_dates_of(step_trainer_trusted, days)))
     if pairing is Pairing.CUSTOMER:
         pairs = pairs.filter(nw.col("same_customer")).with_columns(owner=nw.col("person"))
     else:

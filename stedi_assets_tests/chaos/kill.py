@@ -87,7 +87,7 @@ def plans(seed: int, count: int) -> list[Kill]:
 
 
 def prepare(root: Path) -> None:
-    """Two landing zones, the lakes that they give, and how long and how many writes the way from one to the other is."""
+    """Two landing zones and the lakes that they give."""
     old, new = sample(root / "old" / "landing", CUSTOMERS, DAYS), root / "new" / "landing"
     copied(old, new)
     more_readings(new, {LAST_DAY - timedelta(days=1)})

@@ -63,8 +63,12 @@ def all_done(work: Mapping[str, Callable[[], object]], folder: Path, at_once: in
         while left and len(running) < at_once:
             name, piece = left.pop(0)
             running[forked(piece, folder / f"{name}.log")] = name
-        child, status = os.waitpid(-1, 0)
-        codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
+        for child in list(running):
+            # Not any child: others than these may be waited for elsewhere.
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
     return codes
 
 

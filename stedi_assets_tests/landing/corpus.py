@@ -148,8 +148,8 @@ def objects(draw: st.DrawFn, table: str) -> bytes:
 
 _PARTS = [
     b"", b" ", b"\r", b"\r\r", b"\v", b"\f", b"\0", b"\t", b",", b"\xef\xbb\xbf", b"\xff", b"\xc0\x80", b"\xed\xa0\x80",
-    b"\xc2\xa0", b"\xe2\x80\xa8", b"\x01", b"\x7f", b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b":", b"x", b"1", b"null",
-    b"true", b"false", b"//", b"/**/", b"#", b"{}", b"[]", b'""', b"NaN", b"\x1e", b"\x1a",
+    b"\xc2\xa0", b"\xe2\x80\xa8", b"\x7f", b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b":", b"x", b"1", b"null",
+    b"true", b"false", b"//", b"/**/", b"#", b"{}", b"[]", b'""', b"NaN", b"\x1e",
 ]  # fmt: skip
 
 

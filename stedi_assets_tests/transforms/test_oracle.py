@@ -67,7 +67,9 @@ def test_transforms_give_the_oracles_tables(
     results["accelerometer_trusted"] = transforms.accelerometer_trusted(moves, people, before)
     customers = made("customer_trusted", results["customer_trusted"])
     readings = made("accelerometer_trusted", results["accelerometer_trusted"])
-    subject_ids = Pseudonyms(lambda: KEY).subject_ids(customers)
+    # Frames that are not in memory belong to a connection, so the pseudonyms must be told which.
+    frame = connection.from_arrow if backend == "duckdb" else None
+    subject_ids = Pseudonyms(lambda: KEY, frame).subject_ids(customers)
     results["customers_curated"] = transforms.customers_curated(customers, readings, people, subject_ids)
     curated = made("customers_curated", results["customers_curated"])
     results["step_trainer_trusted"] = transforms.step_trainer_trusted(steps, curated, people, moves, before)

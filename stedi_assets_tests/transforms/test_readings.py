@@ -61,7 +61,11 @@ def test_a_reading_counts_once_per_landing_day(constructor: Constructor) -> None
         ),
         constructor("customer_landing", [customer(ANN, "s")]),
     )
-    assert rows(found, "user", "x", "landing_date") == {(ANN, 1.0, DAY_1): 1, (ANN, 1.5, DAY_1): 1, (ANN, 1.0, DAY_2): 1}
+    assert rows(found, "user", "x", "landing_date") == {
+        (ANN, 1.0, DAY_1): 1,
+        (ANN, 1.5, DAY_1): 1,
+        (ANN, 1.0, DAY_2): 1,
+    }
 
 
 @pytest.mark.parametrize(("policy", "first"), [(INCLUDE, -1), (EXCLUDE, 0)])

@@ -1,0 +1,1 @@
+"""The contracts, the settings and the other parts that hold no rows."""
