@@ -41,12 +41,13 @@ PEOPLE = pandas_frame(
 )
 MOVES = pandas_frame("accelerometer_landing", [worn(ANN), worn(BOB), worn(CAT), worn(ANN, NOON + 1, day=DAY_2)])
 STEPS = pandas_frame("step_trainer_landing", [step("s"), step("T "), step("c"), step("s", NOON + 1)])
-TRUSTED = pandas_frame("customer_trusted", trusted(customer(ANN, "s"), customer(BOB, "t", NOON + 1)))
+SHARING = trusted(customer(ANN, "s"), customer(BOB, "t", NOON + 1))
+TRUSTED = pandas_frame("customer_trusted", SHARING)
 USED_MOVES = pandas_frame("accelerometer_trusted", trusted(worn(ANN), worn(BOB), worn(ANN, NOON + 1, day=DAY_2)))
 USED_STEPS = pandas_frame("step_trainer_trusted", trusted(step("s"), step("t"), step("s", NOON + 1)))
 CURATED = pandas_frame(
     "customers_curated",
-    [{**record, "subject_id": PSEUDONYMS.subject_id(record["email"])} for record in TRUSTED.to_dict("records")],
+    [{**record, "subject_id": PSEUDONYMS.subject_id(record["email"])} for record in SHARING],
 )
 A, B = PSEUDONYMS.subject_id(ANN), PSEUDONYMS.subject_id(BOB)
 
