@@ -5,7 +5,6 @@ Runs are Dagster runs like any other, in this process, recorded in the instance,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,6 +25,7 @@ from stedi_assets.partitions import ONE_DAY
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import Run, differing, downstream, landing_differences, runs
 from stedi_assets.sensors import landing_run_config
+from stedi_assets.settings import dagster_home_is_set
 
 RUN_BYTES = 8 << 30
 """Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
@@ -79,7 +79,7 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 
     As in ``dagster dev``, a ``dagster.yaml`` in the current folder counts where ``DAGSTER_HOME`` is not set.
     """
-    if "DAGSTER_HOME" in os.environ:  # noqa: TID251 - Dagster's own variable, asked for its presence only
+    if dagster_home_is_set():
         home.mkdir(parents=True, exist_ok=True)
         return dg.DagsterInstance.from_config(str(home))
     if (Path.cwd() / "dagster.yaml").exists():

@@ -109,6 +109,11 @@ class Settings:
         )
 
 
+def dagster_home_is_set() -> bool:
+    """Whether Dagster's own variable says where its state lies."""
+    return bool(os.environ.get("DAGSTER_HOME"))
+
+
 def _uri(value: str) -> str:
     """Without a trailing slash; a relative folder becomes absolute, so that it survives a change of folder."""
     value = value.removeprefix("file://").rstrip("/") or "/"

@@ -111,7 +111,8 @@ def _reader(source: LandingSource, paths: Sequence[str]) -> str:
     literal = [_GLOB.sub(r"[\g<0>]", path) for path in paths]
     # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
     return (
-        f"read_json({list_of(literal)}, format = 'newline_delimited', compression = 'uncompressed', ignore_errors = true, "
+        f"read_json({list_of(literal)}, format = 'newline_delimited', compression = 'uncompressed', "
+        "ignore_errors = true, "
         f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
         f"columns = {{{columns}}})"
     )
