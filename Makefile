@@ -31,7 +31,7 @@ dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
 test: $(INSTALLED) ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .
