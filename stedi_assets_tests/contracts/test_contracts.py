@@ -60,7 +60,7 @@ def test_an_anonymous_table_cannot_declare_a_direct_identifier() -> None:
         replace(contract("customers_curated"), anonymous=True)
 
 
-@pytest.mark.parametrize("privacy", PERSONAL)
+@pytest.mark.parametrize("privacy", sorted(PERSONAL))
 def test_statistics_are_never_of_people(privacy: Privacy) -> None:
     with pytest.raises(ValueError, match=f"Column name: statistics would put its values .* a {privacy.value}"):
         replace(TEXT, privacy=privacy, statistics=True)

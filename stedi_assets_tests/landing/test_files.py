@@ -287,9 +287,15 @@ def test_every_cut_of_a_gzip_stream(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"x", b'{"a":1}\n', b"\0\0\0", gzip.compress(b"a\n") + b"more", gzip.compress(b"a\nb\n")[:-8] + b"\0" * 8,
-     gzip.compress(b"")[:-1]],
-)  # fmt: skip
+    [
+        pytest.param(b"x", id="one byte"),
+        pytest.param(b'{"a":1}\n', id="plain text"),
+        pytest.param(b"\0\0\0", id="zeros"),
+        pytest.param(gzip.compress(b"a\n") + b"more", id="text after the member"),
+        pytest.param(gzip.compress(b"a\nb\n")[:-8] + b"\0" * 8, id="wrong checksum"),
+        pytest.param(gzip.compress(b"")[:-1], id="cut off"),
+    ],
+)
 def test_what_is_no_gzip_or_a_damaged_one_is_unreadable(tmp_path: Path, content: bytes):
     path = tmp_path / "a.json.gz"
     path.write_bytes(content)
