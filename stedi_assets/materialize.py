@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from filelock import FileLock
 
 from stedi_assets.build import JOB, build_definitions
 from stedi_assets.contracts import ASSET_TABLES
@@ -79,12 +80,18 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 
     As in ``dagster dev``, a ``dagster.yaml`` in the current folder counts where ``DAGSTER_HOME`` is not set.
     """
+    home.mkdir(parents=True, exist_ok=True)
+    # Dagster's SQLite storages make their tables when they are first opened, and fail if another process does so
+    # in the same moment.
+    with FileLock(home / ".opening"):
+        return _opened(home)
+
+
+def _opened(home: Path) -> dg.DagsterInstance:
     if dagster_home_is_set():
-        home.mkdir(parents=True, exist_ok=True)
         return dg.DagsterInstance.from_config(str(home))
     if (Path.cwd() / "dagster.yaml").exists():
         return dg.DagsterInstance.from_config(str(Path.cwd()))
-    home.mkdir(parents=True, exist_ok=True)
     overrides = {
         "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
         "event_log_storage": _stored("stedi_assets.event_log", "KeptSqliteEventLogStorage", home / "history" / "runs"),

@@ -1,0 +1,60 @@
+"""A tick of the landing sensor over a landing zone that has been ingested, but for one new file.
+
+    python bench/landing_tick.py LANDING EMPTY
+
+Prepares, untimed, the landing tables of `LANDING` in the folder `EMPTY`, forgetting one file again;
+then prints what `run.py` reads, `{"seconds": …}`: how long the tick took that finds it. A tick with
+nothing to do costs the same, as it looks at the same files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from stedi_assets.build import build_definitions
+from stedi_assets.contracts import LANDING_TABLES
+from stedi_assets.landing.ingest import Ingestion
+from stedi_assets.platform import Platform
+from stedi_assets.sensors import SENSOR
+from stedi_assets.settings import Settings
+
+
+def prepare(platform: Platform) -> None:
+    """Ingest every file but the last."""
+    listing = platform.listing()
+    newest = max(listing.files, key=lambda file: (file.landing_date, file.path))
+    most = dataclasses.replace(listing, files=tuple(file for file in listing.files if file != newest))
+    for table in LANDING_TABLES:
+        by_day = most.by_day(table.name)
+        if by_day:
+            Ingestion(platform.engine, platform.lakehouse, platform.landing, table).run(by_day.keys(), by_day)
+
+
+def main(landing: str, empty: str) -> None:
+    """Prepare, tick, and print how long the tick took."""
+    settings = Settings(landing_uri=landing, lake_uri=str(Path(empty) / "lake"))
+    platform = Platform.of(settings)
+    prepare(platform)
+    platform.close()
+    # As a sensor's process has it: nothing of the lake is in memory.
+    platform = Platform.of(settings)
+    definitions = build_definitions(settings, platform)
+    sensor = definitions.resolve_sensor_def(SENSOR)
+    with dg.DagsterInstance.ephemeral() as instance:
+        started = time.perf_counter()
+        context = dg.build_sensor_context(instance, definitions=definitions, resources={"platform": platform})
+        found = sensor.evaluate_tick(context)
+        seconds = time.perf_counter() - started
+    if len(found.run_requests or ()) != 1:
+        sys.exit(f"One run was to be requested, not {len(found.run_requests or ())}.")
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
