@@ -22,7 +22,6 @@ from functools import cached_property
 from typing import Any
 
 import duckdb
-import narwhals.stable.v2 as nw
 import pyarrow as pa
 
 from stedi_assets import transforms
@@ -182,13 +181,20 @@ class LakeView:
     def _of_customers_curated(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
-        landed = self._all("customer_landing")
-        trusted = transforms.customer_trusted(landed)
-        themselves = trusted.select("email", subject_id=nw.col("email"))
-        rows = transforms.customers_curated(trusted, self._all("accelerometer_trusted"), landed, themselves)
-        digests = self._digests(rows, contract("customers_curated"))
+        # Of the rows themselves, what they are made from tells; here, which of them are curated.
+        curated = dict(
+            self.engine.rows(
+                f"""
+                SELECT record_landed, {_digest("email")}
+                FROM (SELECT DISTINCT "user" AS email FROM moves) JOIN people USING (email)
+                WHERE consented_at IS NOT NULL GROUP BY ALL
+                """,
+                moves=self._relation(self._all("accelerometer_trusted")),
+                people=self._people,
+            )
+        )
         made_of = self._upstream("customer_trusted", made)
-        return {day: (made_of.get(day), digests.get(day), self.pseudonyms.key_id) for day in {**made_of, **digests}}
+        return {day: (made_of.get(day), curated.get(day), self.pseudonyms.key_id) for day in {**made_of, **curated}}
 
     def _of_accelerometer_trusted(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
@@ -412,8 +418,9 @@ class LakeView:
 
     @cached_property
     def _people(self) -> pa.Table:
-        """Who claims which device and since when they consent; computed once."""
-        return self.engine.collect(transforms.consents(self._all("customer_landing")))
+        """Who claims which device, since when they consent, and when that landed; computed once."""
+        people = transforms.consents(self._all("customer_landing"), "landing_date")
+        return self.engine.collect(people.rename({"landing_date": "record_landed"}))
 
     @cached_property
     def _subjects(self) -> pa.Table:

@@ -31,6 +31,10 @@ class Engine(Protocol):
         """Rows that are in memory."""
         ...
 
+    def hold(self, frame: Frame) -> Frame:
+        """The same rows, computed now and once, for a frame that is used several times; until the next write."""
+        ...
+
     def collect(self, frame: Frame) -> pa.Table:
         """Compute a frame into memory."""
         ...
@@ -43,7 +47,7 @@ class Engine(Protocol):
         fingerprints: Mapping[date, str],
         within: Mapping[str, str] | None = None,
     ) -> list[NewFile]:
-        """Compute a frame into new Parquet files below the table's folder.
+        """Compute a frame into new Parquet files below the table's folder, day by day; lets go what is held.
 
         Args:
             frame: has the table's columns; rows of days that are not named are left out.

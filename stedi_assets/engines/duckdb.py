@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +42,8 @@ class DuckDBEngine:
     def __init__(self, memory_limit: str = "1GB", threads: int | None = None) -> None:
         self._memory_limit = memory_limit
         self._threads = threads
+        self._held: list[str] = []
+        self._names = (f"held_{number}" for number in itertools.count())
 
     @cached_property
     def _spill(self) -> Path:
@@ -61,6 +64,9 @@ class DuckDBEngine:
             config["threads"] = self._threads
         connection = duckdb.connect(":memory:", config=config)
         connection.execute("SET enable_progress_bar = false")
+        # Joins run as they are written: the large side streams past the small one. Of pairs the planner has no
+        # idea how many there are, and built its hash tables of millions of them: twice the time and the memory.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         return connection
 
     def scan(self, table: Table, files: Sequence[DataFile]) -> Frame:
@@ -82,6 +88,18 @@ class DuckDBEngine:
         """See :meth:`Engine.frame`."""
         return nw.from_native(self.connection.from_arrow(rows)).lazy()
 
+    def hold(self, frame: Frame) -> Frame:
+        """See :meth:`Engine.hold`."""
+        relation: duckdb.DuckDBPyRelation = frame.to_native()
+        name = next(self._names)
+        relation.create(name)
+        self._held.append(name)
+        return nw.from_native(self.connection.table(name)).lazy()
+
+    def _let_go(self) -> None:
+        while self._held:
+            self.connection.execute(f"DROP TABLE IF EXISTS {self._held.pop()}")
+
     def collect(self, frame: Frame) -> pa.Table:
         """See :meth:`Engine.collect`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
@@ -97,21 +115,14 @@ class DuckDBEngine:
     ) -> list[NewFile]:
         """See :meth:`Engine.write`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
-        if len(fingerprints) == 1:
+        try:
+            # Day by day, so that no more than a day's rows are on their way; what days share is held (see ``hold``).
             return [
                 self._copy(relation, lakehouse, table, day, fingerprint, within)
                 for day, fingerprint in fingerprints.items()
             ]
-        # Computed once, then cut by day.
-        self.connection.execute("DROP TABLE IF EXISTS days_to_write")
-        relation.create("days_to_write")
-        try:
-            return [
-                self._copy(self.connection.table("days_to_write"), lakehouse, table, day, fingerprint, within)
-                for day, fingerprint in fingerprints.items()
-            ]
         finally:
-            self.connection.execute("DROP TABLE IF EXISTS days_to_write")
+            self._let_go()
 
     def _copy(
         self,
@@ -168,6 +179,7 @@ class DuckDBEngine:
         if "connection" in self.__dict__:
             self.connection.close()
             del self.__dict__["connection"]
+            self._held.clear()
             shutil.rmtree(self.__dict__.pop("_spill"), ignore_errors=True)
 
     def __enter__(self) -> DuckDBEngine:

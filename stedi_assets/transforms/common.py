@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time
 from typing import Any
 
@@ -17,11 +17,20 @@ MS_PER_DAY = 86_400_000
 
 Frame = nw.LazyFrame[Any]
 
+Hold = Callable[[Frame], Frame]
+"""Has the engine compute a frame once that is used several times, or by several landing days that are written
+one after the other. A rule gives the same rows without it."""
+
 
 def lazy(frame: Any) -> Frame:
     """Any frame that Narwhals knows (native or its own) as a lazy one on the same engine."""
     known: Frame = nw.from_native(frame, pass_through=False).lazy()
     return known
+
+
+def not_held(frame: Frame) -> Frame:
+    """The frame as it is, to be computed wherever it is used."""
+    return frame
 
 
 def normalised(name: str) -> nw.Expr:

@@ -7,7 +7,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
-from stedi_assets.transforms.common import Frame, columns_of, day_end, lazy, normalised
+from stedi_assets.transforms.common import Frame, Hold, columns_of, day_end, lazy, normalised, not_held
 
 _ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
 """What makes one record later than another: the greatest decides, in this order of columns."""
@@ -32,7 +32,7 @@ def latest_records(customer_landing: Any, *wanted: str) -> Frame:
     )
 
 
-def consents(customer_landing: Any) -> Frame:
+def consents(customer_landing: Any, *also: str) -> Frame:
     """Who claims which device, and since when they consent.
 
     Consent is a positive ``shareWithResearchAsOfDate`` no later than the end of the day on which its
@@ -40,32 +40,39 @@ def consents(customer_landing: Any) -> Frame:
 
     Args:
         customer_landing: records of **all** landing days.
+        also: more columns of each customer's latest record.
 
     Returns:
         One row per customer: ``email``, ``serialNumber`` and ``consented_at`` (epoch ms; null for
         one who does not consent).
     """
     share = nw.col("shareWithResearchAsOfDate")
-    return latest_records(customer_landing, "shareWithResearchAsOfDate").select(
+    return latest_records(customer_landing, "shareWithResearchAsOfDate", *also).select(
         "email",
         "serialNumber",
+        *also,
         consented_at=nw.when((share > 0) & (share < day_end("landing_date"))).then(share),
     )
 
 
-def customer_trusted(customer_landing: Any) -> Frame:
+def customer_trusted(customer_landing: Any, hold: Hold = not_held) -> Frame:
     """The customers who share with research now, in the partition of their latest record.
 
     Args:
         customer_landing: records of **all** landing days.
+        hold: computes once what is used several times.
     """
     share = nw.col("shareWithResearchAsOfDate")
     trusted = latest_records(customer_landing).filter((share > 0) & (share < day_end("landing_date")))
-    return columns_of(trusted, table("customer_trusted"))
+    return hold(columns_of(trusted, table("customer_trusted")))
 
 
 def customers_curated(
-    customer_trusted: Any, accelerometer_trusted: Any, customer_landing: Any, subject_ids: Any
+    customer_trusted: Any,
+    accelerometer_trusted: Any,
+    customer_landing: Any,
+    subject_ids: Any,
+    hold: Hold = not_held,
 ) -> Frame:
     """The trusted customers who have accelerometer readings, with their pseudonyms.
 
@@ -75,8 +82,9 @@ def customers_curated(
         customer_landing: records of **all** landing days, so that a stale row of
             ``customer_trusted`` is left out at once.
         subject_ids: ``email`` and ``subject_id`` of (at least) the customers.
+        hold: computes once what is used several times.
     """
-    readers = lazy(accelerometer_trusted).select(email=nw.col("user")).unique("email")
+    readers = lazy(accelerometer_trusted).select(email=nw.col("user")).unique()
     consenting = consents(customer_landing).filter(~nw.col("consented_at").is_null()).select("email")
     curated = (
         lazy(customer_trusted)
@@ -84,4 +92,4 @@ def customers_curated(
         .join(readers, on="email", how="semi")
         .join(lazy(subject_ids), on="email", how="inner")
     )
-    return columns_of(curated, table("customers_curated"))
+    return hold(columns_of(curated, table("customers_curated")))
