@@ -42,6 +42,7 @@ def build_resources(platform: Platform) -> dict[str, object]:
         "platform": platform,
         "policies": platform.settings.policies,
         "pseudonyms": platform.pseudonyms,
+        "hold": platform.engine.hold,
         "io_manager": LakehouseIOManager(platform),
     }
 

@@ -32,6 +32,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.recall import Recall, normal
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent
 
 RULES_VERSION = 1
@@ -81,11 +82,15 @@ EVENT_TIME = {
     "step_trainer_trusted": "sensorReadingTime",
 }
 
-Fingerprints = Mapping[date, "str | None"]
+SEEN = {
+    "accelerometer_landing": "user",
+    "step_trainer_landing": "serialNumber",
+    "accelerometer_trusted": "user",
+    "step_trainer_trusted": "serialNumber",
+}
+"""Of each table of readings, the column that says whose they are."""
 
-_SUBJECTS = pa.schema(
-    [("email", pa.string()), ("serialNumber", pa.string()), ("consented_at", pa.int64()), ("subject_id", pa.string())]
-)
+Fingerprints = Mapping[date, "str | None"]
 
 
 def _digest(*expressions: str) -> str:
@@ -107,11 +112,20 @@ class LakeView:
         engine: reads them.
         policies: which readings and pairs count.
         pseudonyms: makes ``subject_id``.
+        recall: remembers what other views computed.
     """
 
-    def __init__(self, lakehouse: Lakehouse, engine: DuckDBEngine, policies: Policies, pseudonyms: Pseudonyms) -> None:
+    def __init__(
+        self,
+        lakehouse: Lakehouse,
+        engine: DuckDBEngine,
+        policies: Policies,
+        pseudonyms: Pseudonyms,
+        recall: Recall,
+    ) -> None:
         self.lakehouse = lakehouse
         self.engine = engine
+        self.recall = recall
         self.policies = policies
         self.pseudonyms = pseudonyms
         self._snapshots: dict[str, Snapshot] = {}
@@ -186,10 +200,10 @@ class LakeView:
             self.engine.rows(
                 f"""
                 SELECT record_landed, {_digest("email")}
-                FROM (SELECT DISTINCT "user" AS email FROM moves) JOIN people USING (email)
+                FROM (SELECT DISTINCT value AS email FROM seen) JOIN people USING (email)
                 WHERE consented_at IS NOT NULL GROUP BY ALL
                 """,
-                moves=self._relation(self._all("accelerometer_trusted")),
+                seen=self._seen("accelerometer_trusted", None),
                 people=self._people,
             )
         )
@@ -204,10 +218,10 @@ class LakeView:
             self.engine.rows(
                 f"""
                 SELECT landing_date, {_digest("email", self._since)}
-                FROM (SELECT DISTINCT landing_date, {_normal("user")} AS email FROM readings) JOIN people USING (email)
+                FROM (SELECT landing_date, value AS email FROM seen) JOIN people USING (email)
                 WHERE consented_at IS NOT NULL GROUP BY ALL
                 """,
-                readings=self._landed("accelerometer_landing", days),
+                seen=self._seen("accelerometer_landing", days),
                 people=self._people,
             )
         )
@@ -217,11 +231,10 @@ class LakeView:
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
         landed = self._upstream("step_trainer_landing", made)
-        steps = self._landed("step_trainer_landing", days)
         claims = dict(
             self.engine.rows(
                 f"""
-                WITH devices AS (SELECT DISTINCT landing_date, {_normal("serialNumber")} AS serialNumber FROM steps)
+                WITH devices AS (SELECT landing_date, value AS serialNumber FROM seen)
                 SELECT landing_date,
                     {_digest("serialNumber", "email", self._since, "consented_at IS NULL", "subject_id IS NULL")}
                 FROM devices JOIN people USING (serialNumber)
@@ -230,16 +243,14 @@ class LakeView:
                                        WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL)
                 GROUP BY ALL
                 """,
-                steps=steps,
+                seen=self._seen("step_trainer_landing", days),
                 people=self._subjects,
             )
         )
-        moved = self._moved_on_shared_devices(steps, days)
+        moved = self._moved_on_shared_devices(days)
         return {day: (self._before, landed.get(day), claims.get(day), moved.get(day)) for day in _wanted(days, landed)}
 
-    def _moved_on_shared_devices(
-        self, steps: duckdb.DuckDBPyRelation, days: Collection[date] | None
-    ) -> dict[date, str]:
+    def _moved_on_shared_devices(self, days: Collection[date] | None) -> dict[date, str]:
         """Of devices that someone who refuses claims too: who of the claimants moved when the device measured."""
         shared = (
             "SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(*) > 1 AND count(consented_at) > 0"
@@ -255,14 +266,14 @@ class LakeView:
                 WITH shared AS (
                     SELECT email, serialNumber FROM people WHERE serialNumber IN ({shared})
                 ), measured AS (
-                    SELECT DISTINCT landing_date, {_normal("serialNumber")} AS serialNumber, sensorReadingTime
+                    SELECT DISTINCT landing_date, {normal("serialNumber")} AS serialNumber, sensorReadingTime
                     FROM steps
-                ), moves AS (SELECT DISTINCT {_normal("user")} AS email, "timestamp" FROM readings)
+                ), moves AS (SELECT DISTINCT {normal("user")} AS email, "timestamp" FROM readings)
                 SELECT landing_date, {_digest("serialNumber", "email", "sensorReadingTime")}
                 FROM measured JOIN shared USING (serialNumber) JOIN moves USING (email)
                 WHERE sensorReadingTime = "timestamp" GROUP BY ALL
                 """,
-                steps=steps,
+                steps=self._landed("step_trainer_landing", days),
                 people=self._people,
                 readings=self.engine.relation(contract(landing), files),
             )
@@ -289,30 +300,28 @@ class LakeView:
 
     def _wearers_by_day(self, days: Collection[date] | None) -> dict[date, str]:
         """Who of those that moved on a day has pairs, and under which pseudonym."""
-        files = self.snapshot("accelerometer_trusted").select(None if days is None else set(days))
         return dict(
             self.engine.rows(
                 f"""
                 SELECT landing_date, {_digest("email", "subject_id")}
-                FROM (SELECT DISTINCT landing_date, "user" AS email FROM moves) JOIN people USING (email)
+                FROM (SELECT landing_date, value AS email FROM seen) JOIN people USING (email)
                 WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL GROUP BY ALL
                 """,
-                moves=self.engine.relation(contract("accelerometer_trusted"), files),
+                seen=self._seen("accelerometer_trusted", days),
                 people=self._subjects,
             )
         )
 
     def _claims_by_day(self, days: Collection[date] | None) -> dict[date, str]:
         """Who claims the devices that measured on a day, and under which pseudonym."""
-        files = self.snapshot("step_trainer_trusted").select(None if days is None else set(days))
         return dict(
             self.engine.rows(
                 f"""
                 SELECT landing_date, {_digest("serialNumber", "email", self._since, "subject_id")}
-                FROM (SELECT DISTINCT landing_date, serialNumber FROM steps) JOIN people USING (serialNumber)
+                FROM (SELECT landing_date, value AS serialNumber FROM seen) JOIN people USING (serialNumber)
                 WHERE consented_at IS NOT NULL GROUP BY ALL
                 """,
-                steps=self.engine.relation(contract("step_trainer_trusted"), files),
+                seen=self._seen("step_trainer_trusted", days),
                 people=self._subjects,
             )
         )
@@ -418,14 +427,13 @@ class LakeView:
 
     @cached_property
     def _people(self) -> pa.Table:
-        """Who claims which device, since when they consent, and when that landed; computed once."""
-        people = transforms.consents(self._all("customer_landing"), "landing_date")
-        return self.engine.collect(people.rename({"landing_date": "record_landed"}))
+        """Who claims which device, since when they consent, and when that landed."""
+        return self.recall.people(self.snapshot("customer_landing").files)
 
     @cached_property
     def _subjects(self) -> pa.Table:
         """The same people with the pseudonym of those who are curated; computed once."""
-        rows = self.engine.rows(
+        return self.engine.arrow(
             """
             SELECT email, serialNumber, consented_at, subject_id FROM people
             LEFT JOIN (SELECT email, min(subject_id) AS subject_id FROM curated GROUP BY email) USING (email)
@@ -433,7 +441,10 @@ class LakeView:
             people=self._people,
             curated=self._relation(self._all("customers_curated")),
         )
-        return pa.Table.from_pylist([dict(zip(_SUBJECTS.names, row)) for row in rows], _SUBJECTS)
+
+    def _seen(self, name: str, days: Collection[date] | None) -> pa.Table:
+        """Whose readings (of a person or a device) landed on each day."""
+        return self.recall.seen(self.snapshot(name), SEEN[name], days)
 
     def _landed(self, name: str, days: Collection[date] | None) -> duckdb.DuckDBPyRelation:
         return self.engine.relation(contract(name), self.snapshot(name).select(None if days is None else set(days)))
@@ -447,11 +458,6 @@ class LakeView:
         digest = _digest(*(named(c.name) for c in table.columns))
         query = f"SELECT landing_date, {digest} FROM rows GROUP BY ALL"
         return dict(self.engine.rows(query, rows=self._relation(frame)))
-
-
-def _normal(name: str) -> str:
-    """An e-mail or serial number as it is compared, in SQL; the same rule as ``transforms``'."""
-    return f"lower(trim({named(name)}, chr(32) || chr(9) || chr(10) || chr(13) || chr(11) || chr(12)))"
 
 
 def _wanted(days: Collection[date] | None, inputs: Mapping[date, Any]) -> Collection[date]:

@@ -14,6 +14,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.pseudonyms import Pseudonyms, pseudonyms
+from stedi_assets.recall import Recall
 from stedi_assets.settings import Settings
 
 
@@ -26,6 +27,7 @@ class Platform:
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
+    recall: Recall
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
@@ -37,11 +39,12 @@ class Platform:
             lakehouse=Lakehouse(settings.lake_uri),
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame),
+            recall=Recall(engine),
         )
 
     def view(self) -> LakeView:
         """The lake as it is now."""
-        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms)
+        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.recall)
 
     def listing(self, only: frozenset[date] | None = None) -> Listing:
         """What lies in the landing folders, up to today."""

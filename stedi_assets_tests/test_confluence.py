@@ -46,6 +46,7 @@ from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.platform import Platform
 from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.recall import Recall
 from stedi_assets.reconcile import differing, downstream, landing_differences, runs
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.transforms import customers, pairs, readings
@@ -105,7 +106,9 @@ class Lake:
         self.landing = root / "landing"
         settings = Settings(str(self.landing), str(root / "lake"), policies=policies)
         self.lakehouse, self.engine = self._parts(settings)
-        self.platform = dataclasses.replace(Platform.of(settings), engine=self.engine, lakehouse=self.lakehouse)
+        self.platform = dataclasses.replace(
+            Platform.of(settings), engine=self.engine, lakehouse=self.lakehouse, recall=Recall(self.engine)
+        )
         self.configure(policies, KEY)
         self.made: Counter[str] = Counter()
         self.needless: Counter[str] = Counter()

@@ -8,9 +8,9 @@ import dagster as dg
 from stedi_assets import transforms
 from stedi_assets.assets.common import table_asset
 from stedi_assets.io_manager import days_between
-from stedi_assets.platform import Platform
 from stedi_assets.pseudonyms import Pseudonyms
 from stedi_assets.settings import Policies
+from stedi_assets.transforms.common import Hold
 
 
 def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
@@ -22,11 +22,11 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
         accelerometer_trusted: Any,
         customer_landing: Any,
         pseudonyms: dg.ResourceParam[Pseudonyms],
-        platform: dg.ResourceParam[Platform],
+        hold: dg.ResourceParam[Hold],
     ) -> Any:
         subject_ids = pseudonyms.subject_ids(customer_trusted)
         return transforms.customers_curated(
-            customer_trusted, accelerometer_trusted, customer_landing, subject_ids, platform.engine.hold
+            customer_trusted, accelerometer_trusted, customer_landing, subject_ids, hold
         )
 
     @table_asset("machine_learning_curated", first_day)
@@ -37,7 +37,7 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
         customers_curated: Any,
         customer_landing: Any,
         policies: dg.ResourceParam[Policies],
-        platform: dg.ResourceParam[Platform],
+        hold: dg.ResourceParam[Hold],
     ) -> Any:
         keys = context.partition_key_range
         return transforms.machine_learning_curated(
@@ -48,7 +48,7 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
             days_between(keys.start, keys.end),
             policies.pairing,
             policies.readings_before_consent,
-            platform.engine.hold,
+            hold,
         )
 
     return [customers_curated, machine_learning_curated]

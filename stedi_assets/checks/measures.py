@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,14 +67,26 @@ def _schema(checked: Checked) -> Verdict:
 
 def _required(checked: Checked) -> Verdict:
     required = [column for column in checked.table.data_columns if column.required]
-    lacking = ", ".join(f"count(*) FILTER (WHERE {_lacks(column)})" for column in required)
-    counts = checked.query(f"SELECT {lacking} FROM rows")
-    found = {column.name: count for column, count in zip(required, counts, strict=True) if count}
+    texts = [column for column in required if column.type is DataType.TEXT]
+    numbers = [column for column in required if column.type is not DataType.TEXT]
+    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers)))
+    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts))
+    lacking = {column.name: found[column.name] for column in required if found[column.name]}
     return Verdict(
-        passed=not found,
-        says="Rows without a required value: " + (_listed(found) or "none") + ".",
-        numbers={f"lacking {name}": count for name, count in found.items()},
+        passed=not lacking,
+        says="Rows without a required value: " + (_listed(lacking) or "none") + ".",
+        numbers={f"lacking {name}": count for name, count in lacking.items()},
     )
+
+
+def _counted(checked: Checked, frame: str, count: str, columns: Sequence[Column]) -> Sequence[int]:
+    """Of each column, how many rows lack a value."""
+    if not columns:
+        return ()
+    counts = ", ".join(f"coalesce({count} FILTER (WHERE {_lacks(column)}), 0)::BIGINT" for column in columns)
+    of = {"texts": checked.texts} if frame == "texts" else {}
+    found: Sequence[int] = checked.query(f"SELECT {counts} FROM {frame}", **of)
+    return found
 
 
 def _lacks(column: Column) -> str:

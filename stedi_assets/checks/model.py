@@ -12,9 +12,9 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
-from stedi_assets import transforms
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import DataType, Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.engines.duckdb import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.platform import Platform
 
@@ -64,16 +64,22 @@ class Checked:
         return self.platform.engine.relation(self.table, self.snapshot.select(self.days))
 
     @cached_property
-    def people(self) -> pa.Table:
-        """Who claims which device and since when they consent, by the records that landed.
+    def texts(self) -> duckdb.DuckDBPyRelation | pa.Table:
+        """The text columns of the rows that are checked, and how many rows (``n``) each line stands for.
 
-        In memory, as ``LakeView`` has it: of two kinds of frames with one name, the engine's connection would take
-        the table, however old it is.
+        Derived readings have few names among many rows, so whoever looks at the names need not look at every row.
+        Of other tables, every row is a line.
         """
         engine = self.platform.engine
-        customers = contract("customer_landing")
-        files = self.platform.lakehouse.snapshot(customers).files
-        return engine.collect(transforms.consents(engine.scan(customers, files)))
+        columns = ", ".join(named(c.name) for c in self.table.data_columns if c.type is DataType.TEXT)
+        if self.table.source is None and "email" not in self.table.column_names:
+            return engine.arrow(f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL", checked=self.rows)
+        return self.rows.project(f"{columns}, 1::BIGINT AS n")
+
+    @property
+    def people(self) -> pa.Table:
+        """Who claims which device and since when they consent, by the records that landed."""
+        return self.platform.recall.people(self.platform.lakehouse.snapshot(contract("customer_landing")).files)
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stedi_assets.checks.measures import WARN
 from stedi_assets.checks.model import Check, Checked, Verdict
 from stedi_assets.contracts import DataType, Privacy, Table
@@ -113,24 +115,17 @@ _WHO = {
 
 def _consent(checked: Checked) -> Verdict:
     name = checked.table.name
+    frames: dict[str, Any] = {"people": checked.people, "texts": checked.texts}
     if name == "machine_learning_curated":
-        curated = checked.relation("customers_curated")
-        condition = (
-            f"subject_id NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})) OR device_subject_id "
-            f"NOT IN (SELECT subject_id FROM curated WHERE email IN ({_CONSENTING}))"
-        )
-        (wrong,) = checked.query(f"SELECT count(*) FROM rows WHERE {condition}", people=checked.people, curated=curated)
+        frames["curated"] = checked.relation("customers_curated")
+        subjects = f"SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})"
+        condition = f"subject_id NOT IN ({subjects}) OR device_subject_id NOT IN ({subjects})"
     elif name == "step_trainer_trusted":
         # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
-        (wrong,) = checked.query(
-            'SELECT count(*) FROM rows WHERE "serialNumber" NOT IN '
-            '(SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)',
-            people=checked.people,
-        )
+        condition = '"serialNumber" NOT IN (SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)'
     else:
-        (wrong,) = checked.query(
-            f"SELECT count(*) FROM rows WHERE {_WHO[name]} NOT IN ({_CONSENTING})", people=checked.people
-        )
+        condition = f"{_WHO[name]} NOT IN ({_CONSENTING})"
+    (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return Verdict(
         passed=not wrong,
         says=f"{wrong} rows are of people whose latest record does not consent.",
@@ -146,11 +141,11 @@ def _identifiers(checked: Checked) -> Verdict:
     # A pseudonym is longer than any phone or serial number and has no @, so the cheap half decides for nearly all.
     shape = f"({_PHONE}|{_SERIAL})"
     found = " + ".join(
-        f"count(*) FILTER (WHERE contains({name}, '@') "
-        f"OR (strlen({name}) <= {_LONGEST} AND regexp_full_match({name}, '{shape}')))"
+        f"coalesce(sum(n) FILTER (WHERE contains({name}, '@') "
+        f"OR (strlen({name}) <= {_LONGEST} AND regexp_full_match({name}, '{shape}'))), 0)"
         for name in texts
     )
-    (values,) = checked.query(f"SELECT {found or '0'} FROM rows")
+    (values,) = checked.query(f"SELECT ({found or '0'})::BIGINT FROM texts", texts=checked.texts)
     return Verdict(
         passed=not columns and not values,
         says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; values that look like an "
@@ -170,7 +165,8 @@ _REFERENCES = {
 def _references(checked: Checked) -> Verdict:
     column, upstream, key = _REFERENCES[checked.table.name]
     (dangling,) = checked.query(
-        f"SELECT count(*) FROM rows WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+        texts=checked.texts,
         upstream=checked.relation(upstream),
     )
     return Verdict(

@@ -165,6 +165,15 @@ class DuckDBEngine:
 
     def rows(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> list[tuple[Any, ...]]:
         """The result of an SQL query over named frames; for results that are small."""
+        self._name(frames)
+        return self.connection.execute(query).fetchall()
+
+    def arrow(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
+        """The same, in memory as columns."""
+        self._name(frames)
+        return self.connection.sql(query).to_arrow_table()
+
+    def _name(self, frames: Mapping[str, duckdb.DuckDBPyRelation | pa.Table]) -> None:
         for name, relation in frames.items():
             # What is registered would hide a view of the same name that is made later.
             self.connection.unregister(name)
@@ -172,7 +181,6 @@ class DuckDBEngine:
                 self.connection.register(name, relation)
             else:
                 relation.create_view(name, replace=True)
-        return self.connection.execute(query).fetchall()
 
     def close(self) -> None:
         """See :meth:`Engine.close`."""

@@ -17,6 +17,7 @@ from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.derivation import INPUTS
 from stedi_assets.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
+from stedi_assets.transforms.common import not_held
 from stedi_assets_tests.transforms.conftest import (
     ANN,
     BOB,
@@ -65,13 +66,15 @@ def test_there_is_an_asset_for_each_table_and_it_reads_its_inputs(assets: Mappin
 
 
 def test_customer_trusted(assets: Mapping[str, Any]) -> None:
-    found = assets["customer_trusted"](customer_landing=PEOPLE)
+    found = assets["customer_trusted"](customer_landing=PEOPLE, hold=not_held)
     assert rows(found, "email", "serialNumber") == {(ANN, "s"): 1, (BOB, "t"): 1}
 
 
 @pytest.mark.parametrize(("policies", "users"), [(Policies(), (ANN, BOB)), (EXCLUDE, (ANN,))])
 def test_accelerometer_trusted(assets: Mapping[str, Any], policies: Policies, users: tuple[str, ...]) -> None:
-    found = assets["accelerometer_trusted"](accelerometer_landing=MOVES, customer_landing=PEOPLE, policies=policies)
+    found = assets["accelerometer_trusted"](
+        accelerometer_landing=MOVES, customer_landing=PEOPLE, policies=policies, hold=not_held
+    )
     assert set(rows(found, "user")) == {(user,) for user in users}
 
 
@@ -81,6 +84,7 @@ def test_customers_curated(assets: Mapping[str, Any]) -> None:
         accelerometer_trusted=USED_MOVES,
         customer_landing=PEOPLE,
         pseudonyms=PSEUDONYMS,
+        hold=not_held,
     )
     assert rows(found, "email", "subject_id") == {(ANN, A): 1, (BOB, B): 1}
 
@@ -93,6 +97,7 @@ def test_step_trainer_trusted(assets: Mapping[str, Any], policies: Policies, ser
         customer_landing=PEOPLE,
         accelerometer_landing=MOVES,
         policies=policies,
+        hold=not_held,
     )
     assert {serial for (serial,) in rows(found, "serialNumber")} == serials
 
@@ -116,6 +121,7 @@ def test_machine_learning_curated(assets: Mapping[str, Any], day: Any, pairing: 
         customers_curated=CURATED,
         customer_landing=PEOPLE,
         policies=Policies(pairing=pairing),
+        hold=not_held,
     )
     assert all(count == 1 for count in table_rows(found, "machine_learning_curated").values())
     columns = ("subject_id", "device_subject_id", "sensorReadingTime", "same_customer", "landing_date")
