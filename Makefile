@@ -30,7 +30,7 @@ dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	@mkdir -p .dagster data/landing
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
-test: $(INSTALLED) ## run the tests (see "Known gaps" in CHANGELOG.md for what is left out)
+test: $(INSTALLED) ## run every test
 	$(BIN)/python -m pytest -n auto
 
 lint: $(INSTALLED) ## ruff and mypy
