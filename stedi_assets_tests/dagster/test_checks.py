@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from stedi_assets.checks.build import checks_of
 from stedi_assets.contracts import ASSET_TABLES, DataType, Table
@@ -53,6 +54,27 @@ def check(small: Small, name: str, day: date) -> tuple[dg.ExecuteInProcessResult
     keys = [dg.AssetCheckKey(dg.AssetKey(name), one.name) for one in checks_of(contract(name))]
     result = small.run([], day, checks=keys)
     return result, {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def test_a_run_of_several_days_says_of_each_what_it_found(good: Small) -> None:
+    graph = good.job().asset_layer.asset_graph
+    for name in (table.name for table in ASSET_TABLES):
+        keys = [key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
+        assert keys
+        for key in keys:
+            records = good.instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
+            # One run made both days.
+            assert len({record.run_id for record in records}) == 1
+            assert {record.partition for record in records} == {str(today()), str(today() - timedelta(days=1))}
+            for record in records:
+                assert record.status is AssetCheckExecutionRecordStatus.SUCCEEDED or key.name in WARNINGS, key
+                evaluation = record.evaluation
+                assert evaluation is not None
+                latest = good.instance.fetch_materializations(
+                    dg.AssetRecordsFilter(key.asset_key, asset_partitions=[str(record.partition)]), limit=1
+                ).records[0]
+                assert evaluation.target_materialization_data is not None
+                assert evaluation.target_materialization_data.storage_id == latest.storage_id
 
 
 def people(small: Small) -> set[str]:
