@@ -7,6 +7,7 @@ What follows from a setting (opening a lake, making a key) belongs to the part t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -145,8 +146,7 @@ def _day(env: Mapping[str, str], name: str, default: date) -> date:
 
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:
     value = env.get(name, default).strip()
-    number = value.rstrip("KMGTiBkmgtb ")
-    if not number.replace(".", "", 1).isdigit() or number == value:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?)?B", value, re.IGNORECASE):
         msg = f"{name} is {value!r}; it takes a size such as '512MB' or '4GB'. Unset it for {default!r}."
         raise SettingsError(msg)
     return value

@@ -106,13 +106,6 @@ def _duplicates(checked: Checked) -> Verdict:
     )
 
 
-_WHO = {
-    "customer_trusted": "email",
-    "customers_curated": "email",
-    "accelerometer_trusted": '"user"',
-}
-
-
 def _consent(checked: Checked) -> Verdict:
     name = checked.table.name
     frames: dict[str, Any] = {"people": checked.people, "texts": checked.texts}
@@ -124,7 +117,8 @@ def _consent(checked: Checked) -> Verdict:
         # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
         condition = '"serialNumber" NOT IN (SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)'
     else:
-        condition = f"{_WHO[name]} NOT IN ({_CONSENTING})"
+        who = "email" if "email" in checked.table.column_names else "user"
+        condition = f"{named(who)} NOT IN ({_CONSENTING})"
     (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return Verdict(
         passed=not wrong,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
@@ -14,6 +17,7 @@ from typing import Any
 import duckdb
 import narwhals.stable.v2 as nw
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema, sql_type
@@ -29,6 +33,31 @@ def quoted(text: str) -> str:
 def named(name: str) -> str:
     """``name`` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def as_named(path: str) -> str:
+    """``path`` as a pattern that only this one path matches: DuckDB's readers take every path for a pattern."""
+    return _PATTERN.sub(r"[\g<0>]", path)
+
+
+_PATTERN = re.compile(r"[*?\[]")
+_SPILL = "stedi-spill-"
+_IN_USE = ".in-use"
+_JUST_MADE = 60
+"""Seconds for which a folder may not be in use yet."""
+
+
+def sweep_spilled(folder: Path) -> None:
+    """Remove what engines spilled whose processes were killed: it may hold rows of people."""
+    for left in folder.glob(f"{_SPILL}*"):
+        try:
+            if left.stat().st_uid != os.getuid() or time.time() - left.stat().st_mtime < _JUST_MADE:
+                continue
+            # The lock is its process's for as long as that lives.
+            with FileLock(left / _IN_USE, timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except (OSError, Timeout):
+            continue
 
 
 class DuckDBEngine:
@@ -47,8 +76,13 @@ class DuckDBEngine:
 
     @cached_property
     def _spill(self) -> Path:
-        # Rows of people may be spilled: a folder that only its owner can enter, gone with the engine.
-        return Path(tempfile.mkdtemp(prefix="stedi-spill-"))
+        # Rows of people may be spilled: a folder that only its owner can enter, gone with the engine, or, if that is
+        # killed, when the next one comes.
+        sweep_spilled(Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=_SPILL))
+        self._in_use = FileLock(folder / _IN_USE)
+        self._in_use.acquire()
+        return folder
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -77,7 +111,7 @@ class DuckDBEngine:
         """The rows of ``files`` as a relation, for what is written in SQL."""
         if not files:
             return self.connection.from_arrow(arrow_schema(table).empty_table())
-        paths = ", ".join(quoted(file.uri) for file in files)
+        paths = ", ".join(quoted(as_named(file.uri)) for file in files)
         types = ", ".join(f"{named(name)}: {sql_type(table.column(name))}" for name in table.partition_by)
         columns = ", ".join(named(name) for name in table.column_names)
         return self.connection.sql(
@@ -189,6 +223,7 @@ class DuckDBEngine:
             del self.__dict__["connection"]
             self._held.clear()
             shutil.rmtree(self.__dict__.pop("_spill"), ignore_errors=True)
+            self._in_use.release()
 
     def __enter__(self) -> DuckDBEngine:
         return self

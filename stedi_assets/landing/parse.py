@@ -26,7 +26,6 @@ The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -39,7 +38,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named, quoted
+from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
 from stedi_assets.landing.line import EXACT_INTEGER, Rejected, event_bounds, judge
 from stedi_assets.landing.survey import CutOff, Survey, chunks
 
@@ -59,7 +58,6 @@ _READER = {DataType.TEXT: "JSON", DataType.INTEGER: "DOUBLE", DataType.NUMBER: "
 _LARGE = 1e308
 """Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
 
-_GLOB = re.compile(r"[*?\[]")
 _TAKEN_BY_READER = (b"true", b"false", b"\v", b"\f")
 _names = itertools.count()
 
@@ -107,11 +105,11 @@ def may_be_whole(table: Table, found: Sequence[Survey], paths: Sequence[str]) ->
 
 def _reader(source: LandingSource, paths: Sequence[str]) -> str:
     columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
-    # Names are no patterns, and folders named like ``user=ann`` say nothing of the rows.
-    literal = [_GLOB.sub(r"[\g<0>]", path) for path in paths]
+    # Folders named like ``user=ann`` say nothing of the rows.
     # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
+    files = list_of(as_named(path) for path in paths)
     return (
-        f"read_json({list_of(literal)}, format = 'newline_delimited', compression = 'uncompressed', "
+        f"read_json({files}, format = 'newline_delimited', compression = 'uncompressed', "
         "ignore_errors = true, "
         f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
         f"columns = {{{columns}}})"

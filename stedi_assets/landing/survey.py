@@ -211,8 +211,10 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes | CutOff]:
 
 def unreadable(path: str, error: BaseException) -> UnreadableFileError:
     """The error that says that a raw file cannot be read."""
+    kind = type(error)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     msg = (
-        f"Cannot read the raw file {path}: {type(error).__name__}. Expected a readable file of JSON lines "
+        f"Cannot read the raw file {path}: {name}. Expected a readable file of JSON lines "
         "(gzip, if its name ends with .gz). Mend it or move it out of the landing folder, then run the day again; "
         "the table is as it was."
     )

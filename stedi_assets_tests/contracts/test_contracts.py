@@ -233,6 +233,8 @@ BAD = [
     ("STEDI_FIRST_DAY", "2022-02-30", "a day as YYYY-MM-DD"),
     ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "4", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "4iB", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "4 kmgB", "a size such as"),
 ]
 
 
