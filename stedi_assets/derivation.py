@@ -266,12 +266,16 @@ class LakeView:
                 WITH shared AS (
                     SELECT email, serialNumber FROM people WHERE serialNumber IN ({shared})
                 ), measured AS (
-                    SELECT DISTINCT landing_date, {normal("serialNumber")} AS serialNumber, sensorReadingTime
-                    FROM steps
-                ), moves AS (SELECT DISTINCT {normal("user")} AS email, "timestamp" FROM readings)
+                    SELECT DISTINCT landing_date, serialNumber, email, sensorReadingTime
+                    FROM (SELECT * REPLACE ({normal("serialNumber")} AS serialNumber) FROM steps)
+                    JOIN shared USING (serialNumber)
+                ), moves AS (
+                    SELECT DISTINCT email, "timestamp" AS sensorReadingTime
+                    FROM (SELECT {normal("user")} AS email, "timestamp" FROM readings)
+                    WHERE email IN (SELECT email FROM shared)
+                )
                 SELECT landing_date, {_digest("serialNumber", "email", "sensorReadingTime")}
-                FROM measured JOIN shared USING (serialNumber) JOIN moves USING (email)
-                WHERE sensorReadingTime = "timestamp" GROUP BY ALL
+                FROM moves JOIN measured USING (email, sensorReadingTime) GROUP BY ALL
                 """,
                 steps=self._landed("step_trainer_landing", days),
                 people=self._people,
@@ -352,7 +356,7 @@ class LakeView:
                 WITH windows(day, low, high) AS (VALUES {values}),
                 s AS ({within("steps", "sensorReadingTime")}), m AS ({within("moves", "timestamp")})
                 SELECT greatest(s.landing_date, m.landing_date) AS later, {pair}
-                FROM s JOIN m ON s.sensorReadingTime = m."timestamp" AND s.landing_date <> m.landing_date
+                FROM m JOIN s ON s.sensorReadingTime = m."timestamp" AND s.landing_date <> m.landing_date
                 JOIN people wearer ON wearer.email = m."user"
                 LEFT JOIN people claim ON claim.serialNumber = s.serialNumber AND claim.consented_at IS NOT NULL
                 WHERE wearer.consented_at IS NOT NULL AND wearer.subject_id IS NOT NULL
@@ -395,11 +399,11 @@ class LakeView:
                 ), pairs AS (
                     SELECT DISTINCT serialNumber, sensorReadingTime,
                            greatest(s.landing_date, m.landing_date) AS landing_date
-                    FROM measured s JOIN moves m ON s.sensorReadingTime = m."timestamp"
+                    FROM moves m JOIN measured s ON s.sensorReadingTime = m."timestamp"
                 ), movers AS (
                     SELECT DISTINCT serialNumber, sensorReadingTime, email
-                    FROM measured JOIN shared USING (serialNumber)
-                    JOIN moves ON moves."user" = email AND moves."timestamp" = sensorReadingTime
+                    FROM moves JOIN (SELECT * FROM measured JOIN shared USING (serialNumber))
+                    ON moves."user" = email AND moves."timestamp" = sensorReadingTime
                 )
                 SELECT landing_date, {_digest("serialNumber", "sensorReadingTime", "email")}
                 FROM pairs JOIN movers USING (serialNumber, sensorReadingTime) GROUP BY ALL

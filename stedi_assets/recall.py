@@ -67,9 +67,8 @@ class Recall:
         return pa.table([pa.chunked_array(dates, pa.date32()), pa.chunked_array(parts, pa.string())], schema=_SEEN)
 
     def _distinct(self, table: Table, files: Sequence[DataFile], column: str) -> dict[date, pa.Array]:
-        relation = self._engine.relation(table, files)
-        relation = relation.aggregate(f"landing_date, {normal(column)} AS value").order("landing_date")
-        rows = relation.to_arrow_table().cast(_SEEN).combine_chunks()
+        query = f"SELECT landing_date, {normal(column)} AS value FROM readings GROUP BY ALL ORDER BY landing_date"
+        rows = self._engine.arrow(query, readings=self._engine.relation(table, files)).cast(_SEEN).combine_chunks()
         runs = pc.run_end_encode(rows["landing_date"].combine_chunks())
         found: dict[date, pa.Array] = {}
         start = 0

@@ -465,16 +465,17 @@ def drawing_afresh(examples: int) -> Any:
     )
 
 
-def remembering(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, but computed once for each of the last few frames."""
-    known: dict[int, tuple[Any, Any]] = {}
+    known: dict[tuple[object, ...], tuple[Any, Any]] = {}
 
-    def remembered(frame: Any) -> Any:
-        if id(frame) not in known:
+    def remembered(frame: Any, *also: str) -> Any:
+        key = id(frame), *also
+        if key not in known:
             if len(known) > 20:
                 known.clear()
-            known[id(frame)] = (frame, function(frame))
-        return known[id(frame)][1]
+            known[key] = frame, function(frame, *also)
+        return known[key][1]
 
     return remembered
 
