@@ -78,7 +78,9 @@ class Outcome:
 def open_instance(home: Path) -> dg.DagsterInstance:
     """Dagster's instance in ``home``, made if it is not there.
 
-    As in ``dagster dev``, a ``dagster.yaml`` in the current folder counts where ``DAGSTER_HOME`` is not set.
+    As in ``dagster dev``, a ``dagster.yaml`` in ``home`` counts, or in the current folder where ``DAGSTER_HOME`` is
+    not set. Without one, the state lies where Dagster has it by default, and is stored as this project's
+    ``dagster.yaml`` asks.
     """
     home.mkdir(parents=True, exist_ok=True)
     # Dagster's SQLite storages make their tables when they are first opened, and fail if another process does so
@@ -88,10 +90,9 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 
 
 def _opened(home: Path) -> dg.DagsterInstance:
-    if dagster_home_is_set():
-        return dg.DagsterInstance.from_config(str(home))
-    if (Path.cwd() / "dagster.yaml").exists():
-        return dg.DagsterInstance.from_config(str(Path.cwd()))
+    configured = home if dagster_home_is_set() else Path.cwd()
+    if (configured / "dagster.yaml").exists():
+        return dg.DagsterInstance.from_config(str(configured))
     overrides = {
         "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
         "event_log_storage": _stored("stedi_assets.event_log", "KeptSqliteEventLogStorage", home / "history" / "runs"),
