@@ -195,15 +195,22 @@ class LakeView:
     def _of_customers_curated(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
-        # Of the rows themselves, what they are made from tells; here, which of them are curated.
+        # Of the rows themselves, what they are made from tells; here, which of them are curated. Those are looked for
+        # among the stored customers, which may be stale, or, where it is asked what should be, among those of now.
+        if "customer_trusted" in made:
+            customers: pa.Table | duckdb.DuckDBPyRelation = self._people
+            landed = "record_landed"
+        else:
+            customers, landed = self._landed("customer_trusted", days), "landing_date"
         curated = dict(
             self.engine.rows(
                 f"""
-                SELECT record_landed, {_digest("email")}
-                FROM (SELECT DISTINCT value AS email FROM seen) JOIN people USING (email)
-                WHERE consented_at IS NOT NULL GROUP BY ALL
+                SELECT {landed}, {_digest("email")}
+                FROM (SELECT DISTINCT value AS email FROM seen) JOIN customers USING (email)
+                WHERE email IN (SELECT email FROM people WHERE consented_at IS NOT NULL) GROUP BY ALL
                 """,
                 seen=self._seen("accelerometer_trusted", None),
+                customers=customers,
                 people=self._people,
             )
         )
