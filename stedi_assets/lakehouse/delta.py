@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
@@ -171,6 +172,41 @@ class Snapshot:
         return min(f.minimum.get(column, low) for f in files), max(f.maximum.get(column, high) for f in files)
 
 
+@dataclass(frozen=True)
+class _Commit:
+    """A commit of a table in a folder, to see whether it is still the last one without reading the log anew.
+
+    Versions follow each other without a gap, so the last one is the one that has no next. A table that was removed
+    and made anew has other files under the same names.
+    """
+
+    path: Path
+    following: Path
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, root: str, version: int) -> _Commit | None:
+        """The commit of a version; none in an object store, or if its file is gone."""
+        if "://" in root:
+            return None
+        path, following = (Path(root) / "_delta_log" / f"{number:020}.json" for number in (version, version + 1))
+        stamp = _stamp(path)
+        return None if stamp is None else cls(path, following, stamp)
+
+    def is_last(self) -> bool:
+        """Whether there is no later one."""
+        return _stamp(self.following) is None and _stamp(self.path) == self.stamp
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
 class Lakehouse:
     """The tables below one URI.
 
@@ -182,6 +218,7 @@ class Lakehouse:
     def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.uri = uri.rstrip("/")
         self.storage_options = dict(storage_options or {})
+        self._latest: dict[str, tuple[_Commit, Snapshot]] = {}
 
     def root(self, table: Table) -> str:
         """Where the table lies."""
@@ -190,11 +227,19 @@ class Lakehouse:
     def snapshot(self, table: Table) -> Snapshot:
         """The table as it is now; an empty one if it was never written."""
         root = self.root(table)
+        if table.name in self._latest:
+            commit, known = self._latest[table.name]
+            if known.table == table and commit.is_last():
+                return known
         try:
             delta = DeltaTable(root, storage_options=self.storage_options)
         except TableNotFoundError:
             return Snapshot(table, root, None)
-        return Snapshot(table, root, delta)
+        snapshot = Snapshot(table, root, delta)
+        commit = _Commit.of(root, snapshot.version)
+        if commit is not None:
+            self._latest[table.name] = commit, snapshot
+        return snapshot
 
     def new_path(self, partition: Mapping[str, str], fingerprint: str) -> str:
         """A path, below a table's folder, that no file ever had.

@@ -1,0 +1,87 @@
+"""Snapshots of a table: what they pin, and that nobody is shown an old one for the newest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from stedi_assets.contracts import table
+from stedi_assets.contracts.render import arrow_schema
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.lakehouse import Lakehouse
+
+STEPS = table("step_trainer_landing")
+MONDAY, TUESDAY = date(2023, 8, 7), date(2023, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DuckDBEngine]:
+    with DuckDBEngine(threads=1) as engine:
+        yield engine
+
+
+def put(engine: DuckDBEngine, root: Path, day: date, rows: int) -> int:
+    """Replace a partition, as another process does; gives the version."""
+    lakehouse = Lakehouse(str(root))
+    same = {"serialNumber": "s", "distanceFromObject": 1, "source_file": "f", "landing_date": day}
+    frame = engine.frame(
+        pa.Table.from_pylist([{"sensorReadingTime": n, **same} for n in range(rows)], arrow_schema(STEPS))
+    )
+    return lakehouse.replace(STEPS, [day], engine.write(frame, lakehouse, STEPS, {day: "0" * 16}))
+
+
+def test_a_table_that_did_not_change_is_not_read_again(engine: DuckDBEngine, tmp_path: Path) -> None:
+    lakehouse = Lakehouse(str(tmp_path))
+    assert lakehouse.snapshot(STEPS).version == -1
+    put(engine, tmp_path, MONDAY, 2)
+    first = lakehouse.snapshot(STEPS)
+    assert lakehouse.snapshot(STEPS) is first
+    assert first.rows() == 2
+
+
+def test_every_commit_of_anybody_is_seen(engine: DuckDBEngine, tmp_path: Path) -> None:
+    lakehouse = Lakehouse(str(tmp_path))
+    seen = []
+    for rows in range(5):
+        version = put(engine, tmp_path, TUESDAY if rows % 2 else MONDAY, rows)
+        snapshot = lakehouse.snapshot(STEPS)
+        assert snapshot.version == version
+        assert snapshot.rows() == rows + max(rows - 1, 0)
+        seen.append(snapshot)
+    # Those that were taken before still say what they said.
+    assert [snapshot.rows() for snapshot in seen] == [0, 1, 3, 5, 7]
+    assert len({snapshot.version for snapshot in seen}) == 5
+    # Own commits as well.
+    assert lakehouse.replace(STEPS, [MONDAY], []) > seen[-1].version
+    assert lakehouse.snapshot(STEPS).rows() == 3
+
+
+def test_a_table_made_anew_is_seen_whatever_its_version(engine: DuckDBEngine, tmp_path: Path) -> None:
+    lakehouse = Lakehouse(str(tmp_path))
+    version = put(engine, tmp_path, MONDAY, 3)
+    old = lakehouse.snapshot(STEPS)
+    shutil.rmtree(lakehouse.root(STEPS))
+    assert lakehouse.snapshot(STEPS).version == -1
+    assert put(engine, tmp_path, MONDAY, 1) == version
+    new = lakehouse.snapshot(STEPS)
+    assert (old.version, new.version) == (version, version)
+    assert (old.rows(), new.rows()) == (3, 1)
+
+
+def test_a_log_without_its_old_commits_is_read_all_the_same(engine: DuckDBEngine, tmp_path: Path) -> None:
+    lakehouse = Lakehouse(str(tmp_path))
+    for rows in range(1, 4):
+        put(engine, tmp_path, MONDAY, rows)
+    DeltaTable(lakehouse.root(STEPS)).create_checkpoint()
+    for commit in sorted((Path(lakehouse.root(STEPS)) / "_delta_log").glob("*.json"))[:-1]:
+        commit.unlink()
+    assert lakehouse.snapshot(STEPS).rows() == 3
+    assert lakehouse.snapshot(STEPS).rows() == 3
+    put(engine, tmp_path, MONDAY, 5)
+    assert lakehouse.snapshot(STEPS).rows() == 5
