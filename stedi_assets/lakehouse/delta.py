@@ -19,11 +19,12 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
@@ -32,6 +33,8 @@ from deltalake.transaction import AddAction
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema
+
+Result = TypeVar("Result")
 
 _ATTEMPTS = 30
 _FINGERPRINT = re.compile(r"^([0-9a-f]{16})-[0-9a-f-]{36}\.parquet$")
@@ -93,6 +96,7 @@ class Snapshot:
         self.table = table
         self.root = root
         self._delta = delta
+        self._remembered: dict[str, Any] = {}
 
     @property
     def version(self) -> int:
@@ -103,6 +107,13 @@ class Snapshot:
     def schema(self) -> pa.Schema | None:
         """The stored schema, or none where there is no table yet."""
         return None if self._delta is None else pa.schema(self._delta.schema().to_arrow())
+
+    def remember(self, what: str, compute: Callable[[], Result]) -> Result:
+        """What ``compute`` gives of this version, computed once."""
+        if what not in self._remembered:
+            self._remembered[what] = compute()
+        found: Result = self._remembered[what]
+        return found
 
     @cached_property
     def files(self) -> tuple[DataFile, ...]:
@@ -228,8 +239,8 @@ class Lakehouse:
         """The table as it is now; an empty one if it was never written."""
         root = self.root(table)
         if table.name in self._latest:
-            commit, known = self._latest[table.name]
-            if known.table == table and commit.is_last():
+            last, known = self._latest[table.name]
+            if known.table == table and last.is_last():
                 return known
         try:
             delta = DeltaTable(root, storage_options=self.storage_options)

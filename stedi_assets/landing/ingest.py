@@ -316,8 +316,12 @@ def ingested_files(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> 
     """The record of one landing table: its rows of ``landing_files``."""
     files = contract("landing_files")
     snapshot = lakehouse.snapshot(files)
-    mine = [file for file in snapshot.files if file.partition["landing_table"] == table.name]
-    return record(engine.relation(files, mine).to_arrow_table())
+
+    def read() -> list[IngestedFile]:
+        mine = [file for file in snapshot.files if file.partition["landing_table"] == table.name]
+        return record(engine.relation(files, mine).to_arrow_table())
+
+    return list(snapshot.remember(f"record of {table.name}", read))
 
 
 def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | None]:
