@@ -51,13 +51,16 @@ class Scope(str, Enum):
     ALL = "all"
     """Every landing day."""
 
+    WHO = "who"
+    """Every landing day, but only whose readings there are: ``landing_date`` and the column that says it, each once."""
+
 
 INPUTS: dict[str, dict[str, Scope]] = {
     "customer_trusted": {"customer_landing": Scope.ALL},
     "accelerometer_trusted": {"accelerometer_landing": Scope.SAME_DAYS, "customer_landing": Scope.ALL},
     "customers_curated": {
         "customer_trusted": Scope.SAME_DAYS,
-        "accelerometer_trusted": Scope.ALL,
+        "accelerometer_trusted": Scope.WHO,
         "customer_landing": Scope.ALL,
     },
     "step_trainer_trusted": {
@@ -140,12 +143,14 @@ class LakeView:
 
     def input(self, name: str, upstream: str, days: Collection[date]) -> Frame:
         """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need."""
+        if INPUTS[name][upstream] is Scope.WHO:
+            return self.engine.frame(self._seen(upstream, None).rename_columns(["landing_date", SEEN[upstream]]))
         return self.engine.scan(contract(upstream), self._files(name, upstream, days))
 
     def _files(self, name: str, upstream: str, days: Collection[date]) -> list[DataFile]:
         scope = INPUTS[name][upstream]
         snapshot = self.snapshot(upstream)
-        if scope is Scope.ALL:
+        if scope in {Scope.ALL, Scope.WHO}:
             return list(snapshot.files)
         if scope is Scope.SAME_DAYS:
             return snapshot.select(set(days))

@@ -8,7 +8,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -186,16 +187,29 @@ class DuckDBEngine:
             msg = f"DuckDB did not say what it wrote to {table.name}."
             raise RuntimeError(msg)
         _, rows, size, _, statistics, *_ = row
-        told = {c.name: statistics.get(named(c.name), {}) for c in table.data_columns if c.statistics}
+        told = {c.name: statistics.get(named(c.name), {}) for c in table.data_columns}
+        public = [c.name for c in table.data_columns if c.statistics]
         return NewFile(
             path=path,
             partition=dict(partition),
             rows=rows,
             size=size,
-            minimum={name: int(said["min"]) for name, said in told.items() if "min" in said},
-            maximum={name: int(said["max"]) for name, said in told.items() if "max" in said},
+            minimum={name: int(told[name]["min"]) for name in public if "min" in told[name]},
+            maximum={name: int(told[name]["max"]) for name in public if "max" in told[name]},
             nulls={name: int(said["null_count"]) for name, said in told.items() if "null_count" in said},
         )
+
+    @contextmanager
+    def in_order(self, wanted: bool = True) -> Iterator[None]:
+        """Have queries within the block give rows in the order of what they read, where that is wanted."""
+        if not wanted:
+            yield
+            return
+        self.connection.execute("SET preserve_insertion_order = true")
+        try:
+            yield
+        finally:
+            self.connection.execute("SET preserve_insertion_order = false")
 
     def rows(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> list[tuple[Any, ...]]:
         """The result of an SQL query over named frames; for results that are small."""

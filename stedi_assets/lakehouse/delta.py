@@ -57,8 +57,8 @@ class NewFile:
         partition: value of each partition column, as text.
         rows: how many rows it has.
         size: in bytes.
-        minimum, maximum, nulls: per column with statistics; never of a column that could
-            identify a person.
+        minimum, maximum: per column with statistics; never of a column that could identify a person.
+        nulls: per column, how many rows lack it.
     """
 
     path: str
@@ -307,7 +307,7 @@ class Lakehouse:
             delta = self._open(table)
             try:
                 delta.create_write_transaction(
-                    [_add(file) for file in files],
+                    [_add(table, file) for file in files],
                     mode="overwrite",
                     schema=delta.schema(),
                     partition_by=list(table.partition_by),
@@ -383,12 +383,16 @@ def _bounds(action: Mapping[str, object], prefix: str) -> dict[str, int]:
     }
 
 
-def _add(file: NewFile) -> AddAction:
+def _add(table: Table, file: NewFile) -> AddAction:
     statistics = {
         "numRecords": file.rows,
         "minValues": dict(file.minimum),
         "maxValues": dict(file.maximum),
-        "nullCount": dict(file.nulls),
+        "nullCount": {
+            column.name: file.nulls[column.name]
+            for column in table.data_columns
+            if column.statistics and column.name in file.nulls
+        },
     }
     return AddAction(
         path=file.path,

@@ -25,7 +25,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot
 from stedi_assets.landing.files import LandingFile, LandingZone
-from stedi_assets.landing.parse import Parsed, may_be_whole, read_lines, whole_query
+from stedi_assets.landing.parse import Parsed, may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
 from stedi_assets.landing.record import IngestedFile, as_rows, first_copies, record
 from stedi_assets.landing.survey import Survey, UnreadableFileError, count_lines, survey
 
@@ -215,17 +215,18 @@ class Ingestion:
     def _read_whole(self, day: _Day, batch: Sequence[tuple[LandingFile, Survey]]) -> bool:
         """Read a batch at full speed; false if that does not prove every line good."""
         paths = [f"{self.root}/{file.path}" for file, _ in batch]
-        if not may_be_whole(self.table, [found for _, found in batch], paths):
+        surveys = [found for _, found in batch]
+        if not may_be_whole(self.table, surveys, paths):
             return False
-        lines = sum(found.lines for _, found in batch)
-        query = whole_query(self.table, day.landing_date, paths, self.root)
+        query = whole_query(self.table, day.landing_date, paths, surveys, self.root)
         partition = {"landing_date": day.landing_date.isoformat()}
         try:
-            new = self.engine.copy(query, self.lakehouse, self.table, partition, day.fingerprint)
+            with self.engine.in_order(numbers_lines(self.table)):
+                new = self.engine.copy(query, self.lakehouse, self.table, partition, day.fingerprint)
         except duckdb.Error:
             # A line that is too long, or a file that changed or went: the slow way says which.
             return False
-        if new.rows != lines:
+        if not proves_whole(self.table, surveys, new.rows, new.nulls):
             # Some line is suspect. The new file is no part of the table; vacuuming removes it.
             return False
         day.written.append(new)

@@ -9,11 +9,11 @@ have both its speed and the rule:
 
 * The reader gives at most one row per line, and none for a blank one. So where as many rows look
   good as there are lines, each line is one object, and its row looks good.
-* A row that looks good has every field, each text field a JSON string that is not blank, each number
-  finite, each integer without a fraction. So its line has at least ``2 x fields + 2 x text fields``
-  double quotes and ``fields - 1`` commas. If the files have exactly that many in all, no line has
-  more: none has a second key, an unknown key, a number in quotes, or a comma before its brace (which
-  the reader takes).
+* A row that looks good has every required field, each text field a JSON string that is not blank, each
+  number finite, each integer without a fraction. So its line has at least ``2 x fields + 2 x text fields``
+  double quotes and ``fields - 1`` commas, of the fields that it has. If the files have exactly that many in
+  all, no line has more: none has a second key, an unknown key, a null, a number in quotes, or a comma before
+  its brace (which the reader takes).
 * What else the reader takes leaves a byte behind: ``true`` and ``false`` as numbers, vertical tabs and
   form feeds around a line. Files with such bytes are not read this way.
 
@@ -26,7 +26,7 @@ The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -86,21 +86,46 @@ def may_be_whole(table: Table, found: Sequence[Survey], paths: Sequence[str]) ->
         paths: where the files lie.
     """
     source = _source(table)
-    if any(column.name == "source_line" for column in table.columns):
-        return False
-    if not all(field.required for field in source.fields):
-        # How many quotes a good line has differs from line to line.
-        return False
-    lines = sum(one.lines for one in found)
-    quotes = sum(4 if field.type is DataType.TEXT else 2 for field in source.fields)
+    optional = {field.name: sum(one.lines for one in found) for field in source.fields if not field.required}
     return (
-        lines > 0
+        any(one.lines for one in found)
         and all(one.plain for one in found)
-        and sum(one.quotes for one in found) == lines * quotes
-        and sum(one.commas for one in found) == lines * (len(source.fields) - 1)
+        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {})))
+        and all(has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional)))
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
+
+
+def proves_whole(table: Table, found: Sequence[Survey], rows: int, nulls: Mapping[str, int]) -> bool:
+    """Whether what :func:`whole_query` gave proves that every line is good as read.
+
+    Args:
+        table: the landing table.
+        found: the surveys of the files.
+        rows: how many rows it gave.
+        nulls: of each column, how many of them lack it.
+    """
+    return rows == sum(one.lines for one in found) and _marks(found) == _fewest_marks(_source(table), found, nulls)
+
+
+def _marks(found: Sequence[Survey]) -> tuple[int, int]:
+    """The double quotes and the commas in files."""
+    return sum(one.quotes for one in found), sum(one.commas for one in found)
+
+
+def _fewest_marks(source: LandingSource, found: Sequence[Survey], nulls: Mapping[str, int]) -> tuple[int, int]:
+    """The fewest double quotes and commas that files of good lines can have.
+
+    Args:
+        source: the fields.
+        found: the surveys of the files.
+        nulls: of each field, how many lines lack it.
+    """
+    lines = sum(one.lines for one in found)
+    there = {field: lines - nulls.get(field.name, 0) for field in source.fields}
+    quotes = sum(number * (4 if field.type is DataType.TEXT else 2) for field, number in there.items())
+    return quotes, sum(there.values()) - lines
 
 
 def _reader(source: LandingSource, paths: Sequence[str]) -> str:
@@ -122,7 +147,7 @@ def _values(source: LandingSource) -> str:
     for field in source.fields:
         name = named(field.name)
         if field.type is DataType.TEXT:
-            taken.append(f"({name}::VARCHAR)[2:-2] AS {name}")
+            taken.append(f"{name} ->> '$' AS {name}")
         elif field.type is DataType.INTEGER:
             # A value that is not good may lie outside 64 bits; its row is judged or dropped, not read.
             taken.append(f"TRY_CAST({name} AS BIGINT) AS {name}")
@@ -157,20 +182,31 @@ def _good(source: LandingSource, landing_date: date) -> str:
     return " AND ".join(signs)
 
 
-def whole_query(table: Table, landing_date: date, paths: Sequence[str], root: str) -> str:
+def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: Sequence[Survey], root: str) -> str:
     """The query that reads files whole: the rows of the files that look good, in data column order.
+
+    Where the table numbers its lines, it must run with insertion order preserved; the numbers are right if
+    :func:`proves_whole`.
 
     Args:
         table: the landing table.
         landing_date: the day the files landed.
         paths: readable by the engine.
+        found: the surveys of the files.
         root: the landing root, which ``source_file`` leaves out.
     """
     source = _source(table)
-    return (
-        f"SELECT {_values(source)}, substr(filename, {len(root) + 2}) AS source_file "
-        f"FROM {_reader(source, paths)} WHERE {_good(source, landing_date)}"
-    )
+    columns = f"{_values(source)}, substr(filename, {len(root) + 2}) AS source_file"
+    if numbers_lines(table):
+        before = itertools.accumulate((one.lines for one in found), initial=0)
+        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before))
+        columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
+    return f"SELECT {columns} FROM {_reader(source, paths)} WHERE {_good(source, landing_date)}"
+
+
+def numbers_lines(table: Table) -> bool:
+    """Whether the rows of a landing table say which line they come from."""
+    return "source_line" in table.column_names
 
 
 def read_lines(
@@ -288,16 +324,15 @@ def _read_likely(
     )
     fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
     try:
-        engine.connection.execute("SET preserve_insertion_order = true")
-        found = engine.connection.sql(
-            f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, "
-            f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
-            f"FROM {_reader(source, ['memory://' + name])}"
-        ).to_arrow_table()
+        with engine.in_order():
+            found = engine.connection.sql(
+                f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, "
+                f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
+                f"FROM {_reader(source, ['memory://' + name])}"
+            ).to_arrow_table()
     except duckdb.Error:
         return None
     finally:
-        engine.connection.execute("SET preserve_insertion_order = false")
         memory.rm_file(name)
     if found.num_rows != len(lines):
         return None
@@ -317,7 +352,7 @@ def _positions(text: bytes, word: bytes) -> Iterator[int]:
 
 def _origin(table: Table, source_file: str, numbers: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
     origin = {"source_file": pa.repeat(pa.scalar(source_file, pa.string()), len(numbers))}
-    if any(column.name == "source_line" for column in table.data_columns):
+    if numbers_lines(table):
         origin["source_line"] = pa.array(numbers, pa.int64())
     return origin
 
