@@ -21,7 +21,7 @@ from stedi_assets.build import build_definitions
 from stedi_assets.contracts import LANDING_TABLES
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.platform import Platform
-from stedi_assets.sensors import SENSOR
+from stedi_assets.sensors.landing import SENSOR
 from stedi_assets.settings import Settings
 
 

@@ -14,7 +14,7 @@ from stedi_assets.checks import build_checks
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.io_manager import LakehouseIOManager
 from stedi_assets.platform import Platform
-from stedi_assets.sensors import landing_sensor
+from stedi_assets.sensors import consent_sensor, landing_sensor
 from stedi_assets.settings import Settings
 
 JOB = "lakehouse"
@@ -68,7 +68,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[*assets, *side_tables(settings.first_day)],
         jobs=[job],
-        sensors=[landing_sensor(job)],
+        sensors=[landing_sensor(job), consent_sensor(job)],
         resources=build_resources(platform or Platform.of(settings)),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -139,6 +139,12 @@ class LakeView:
             self._snapshots[name] = self.lakehouse.snapshot(contract(name))
         return self._snapshots[name]
 
+    def is_current(self) -> bool:
+        """Whether every table that was asked for is still at the version that was pinned."""
+        return all(
+            self.lakehouse.snapshot(pinned.table).version == pinned.version for pinned in self._snapshots.values()
+        )
+
     # ---- frames ---------------------------------------------------------------------------------
 
     def input(self, name: str, upstream: str, days: Collection[date]) -> Frame:

@@ -16,13 +16,17 @@ from stedi_assets.contracts import Table, table
 from stedi_assets.contracts.render import dagster_lineage, dagster_schema
 from stedi_assets.derivation import LakeView
 from stedi_assets.engines.base import Frame
-from stedi_assets.errors import withheld
-from stedi_assets.lakehouse import Snapshot
+from stedi_assets.errors import WithheldError, withheld
+from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.platform import Platform
 from stedi_assets.transforms.common import lazy
 
 MANY_DAYS = 100
 """Days of one run beyond which it says nothing of each: the table's own row count must do."""
+
+
+RETRIES = 5
+"""How often a step is tried again whose inputs keep changing; then its run fails, and reconciliation asks again."""
 
 
 class LakehouseIOManager(dg.IOManager):
@@ -51,7 +55,11 @@ class LakehouseIOManager(dg.IOManager):
             return view.input(name, upstream, days)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Compute the frame and replace the partitions of this run by it."""
+        """Compute the frame and replace the partitions of this run by it.
+
+        What is committed is what the partitions should hold at that moment: where an input changed meanwhile so that
+        they should hold other rows (somebody withdrew, say), nothing is committed and the step is tried again.
+        """
         contract = table(context.asset_key.to_user_string())
         days = days_between(context.asset_partition_key_range.start, context.asset_partition_key_range.end)
         view = self._view(context.run_id, context.step_key)
@@ -60,7 +68,15 @@ class LakehouseIOManager(dg.IOManager):
             with withheld(f"writing {contract.name}"):
                 fingerprints = view.fingerprints(contract.name, days)
                 files = platform.engine.write(lazy(obj), platform.lakehouse, contract, fingerprints)
-                platform.lakehouse.replace(contract, days, files)
+                with platform.lakehouse.committing():
+                    if not view.is_current() and platform.view().fingerprints(contract.name, days) != fingerprints:
+                        raise dg.RetryRequested(RETRIES)
+                    platform.lakehouse.replace(contract, days, files)
+        except (LakehouseError, WithheldError) as error:
+            # Files of a version that is not the current one any more may be vacuumed away while they are read.
+            if isinstance(error, VacuumedError) or not view.is_current():
+                raise dg.RetryRequested(RETRIES) from error
+            raise
         finally:
             self._views.pop((context.run_id, context.step_key), None)
         snapshot = platform.lakehouse.snapshot(contract)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
+from stedi_assets.contracts import table
 from stedi_assets.derivation import LakeView
 from stedi_assets.engines import open_engine
 from stedi_assets.engines.duckdb import DuckDBEngine
@@ -33,12 +34,13 @@ class Platform:
     def of(cls, settings: Settings) -> Platform:
         """The parts that ``settings`` ask for."""
         engine = open_engine(settings)
+        lakehouse = Lakehouse(settings.lake_uri)
         return cls(
             settings=settings,
             engine=engine,
-            lakehouse=Lakehouse(settings.lake_uri),
+            lakehouse=lakehouse,
             landing=LandingZone(settings.landing_uri),
-            pseudonyms=pseudonyms(settings, engine.frame),
+            pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             recall=Recall(engine),
         )
 
@@ -53,6 +55,11 @@ class Platform:
     def close(self) -> None:
         """Give back what the engine holds."""
         self.engine.close()
+
+
+def has_subjects(lakehouse: Lakehouse) -> bool:
+    """Whether a lake has a pseudonym in it."""
+    return lakehouse.snapshot(table("customers_curated")).rows() > 0
 
 
 def today() -> date:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
-import stat
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +12,8 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import pyarrow as pa
 
+from stedi_assets.keys import SecretKeyError, read_or_make
 from stedi_assets.settings import Settings
-
-_BYTES = 32
-
-
-class PseudonymKeyError(RuntimeError):
-    """The secret key is missing or not secret; the message says what to do."""
 
 
 class Pseudonyms:
@@ -64,12 +56,22 @@ class Pseudonyms:
         return nw.from_arrow(rows, backend=lazy.implementation).lazy()
 
 
-def pseudonyms(settings: Settings, frame: Callable[[pa.Table], Any] | None = None) -> Pseudonyms:
-    """The pseudonyms of a lake; its key is read, or made, when it is first needed."""
-    return Pseudonyms(lambda: _key(settings), frame)
+def pseudonyms(
+    settings: Settings,
+    frame: Callable[[pa.Table], Any] | None = None,
+    in_use: Callable[[], bool] = lambda: False,
+) -> Pseudonyms:
+    """The pseudonyms of a lake; its key is read, or made, when it is first needed.
+
+    Args:
+        settings: which lake, and its key if it is set.
+        frame: see :class:`Pseudonyms`.
+        in_use: whether the lake has pseudonyms already, so that a new key would change them.
+    """
+    return Pseudonyms(lambda: _key(settings, in_use), frame)
 
 
-def _key(settings: Settings) -> bytes:
+def _key(settings: Settings, in_use: Callable[[], bool]) -> bytes:
     if settings.pseudonym_key is not None:
         return settings.pseudonym_key.encode()
     if "://" in settings.lake_uri:
@@ -77,53 +79,22 @@ def _key(settings: Settings) -> bytes:
             "STEDI_PSEUDONYM_KEY is not set, and this lake is not a folder of this machine. Set it to the secret "
             "that subject_id is made with: a long random text, the same for every run on this lake."
         )
-        raise PseudonymKeyError(msg)
-    return _local_key(key_path(settings.lake_uri))
+        raise SecretKeyError(msg)
+    return read_or_make(
+        key_path(settings.lake_uri),
+        "pseudonym key",
+        "Make its folder writable, or set STEDI_PSEUDONYM_KEY.",
+        lambda: _LOST if in_use() else "",
+    )
+
+
+_LOST = (
+    "The lake has subject_ids that were made with it, and with another key every one of them would change: nothing "
+    "that was derived from them before could be matched to the tables any more."
+)
 
 
 def key_path(lake_uri: str) -> Path:
     """Where the key of a local lake lies: beside the lake, not in it, so that sharing the lake does not share it."""
     lake = Path(lake_uri)
     return lake.parent / f".{lake.name}-pseudonym-key"
-
-
-def _local_key(path: Path) -> bytes:
-    """Read the key, or make it if there is none.
-
-    Raises:
-        PseudonymKeyError: others than its owner can read it, or there is nothing in it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and linked, so that of several processes that make it at once all read one whole key.
-        made = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        if not path.exists():
-            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(_BYTES) + "\n")
-            try:
-                os.link(made, path)
-            except FileExistsError:
-                pass
-            finally:
-                made.unlink()
-    except OSError as error:
-        msg = (
-            f"Cannot make the pseudonym key {path}: {error.strerror}. "
-            "Make its folder writable, or set STEDI_PSEUDONYM_KEY."
-        )
-        raise PseudonymKeyError(msg) from error
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        msg = (
-            f"The pseudonym key {path} can be read by others (mode {mode:04o}; expected 0600), so the pseudonyms "
-            f"may be undone. Run: chmod 600 {path} - and if others did read it, make a new lake with a new key."
-        )
-        raise PseudonymKeyError(msg)
-    key = path.read_text().strip().encode()
-    if not key:
-        msg = (
-            f"The pseudonym key {path} is empty, so anybody could compute the pseudonyms. Put the lake's key back; "
-            "if there never was one, delete the file, and a new one is made."
-        )
-        raise PseudonymKeyError(msg)
-    return key

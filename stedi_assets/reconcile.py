@@ -7,17 +7,22 @@ by hand are all found the next time. It keeps no state of its own and changes no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from stedi_assets.consent import rows_without_consent
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.derivation import INPUTS, LakeView
+from stedi_assets.derivation import INPUTS, RULES_VERSION, LakeView
+from stedi_assets.fingerprint import fingerprint
 from stedi_assets.landing.files import Listing
 from stedi_assets.landing.ingest import ingested_files, recorded_fingerprints
 from stedi_assets.landing.record import Difference, plan
 from stedi_assets.platform import Platform
+
+RUN_ROWS = 20_000_000
+"""Rows of inputs that a run of several days may have."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,47 @@ def differing(view: LakeView) -> dict[str, set[date]]:
         if days:
             result[table.name] = days
     return result
+
+
+def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
+    """Of partitions that differ, those that hold rows of people who do not consent, and how many rows.
+
+    Args:
+        view: the lake.
+        stale: of each table, the landing days that differ.
+    """
+    found = {
+        name: dict(rows_without_consent(view, contract(name), days))
+        for name, days in stale.items()
+        if contract(name).consenting
+    }
+    return {name: days for name, days in found.items() if days}
+
+
+def row_counts(view: LakeView, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
+    """How many rows the inputs of the tables to make have, per landing day."""
+    rows: dict[date, int] = {}
+    for upstream in {name for table in tables for name in INPUTS[table]}:
+        for file in view.snapshot(upstream).files:
+            rows[file.landing_date] = rows.get(file.landing_date, 0) + file.rows
+    return rows
+
+
+def state(view: LakeView) -> str:
+    """Names what decides whether partitions differ: the tables' versions, the policies, the key, the rules.
+
+    Equal states differ equally, so whoever found that nothing differs need not look again before it changes.
+    """
+    versions = [(table.name, view.snapshot(table.name).version) for table in ASSET_TABLES]
+    policies = view.policies
+    return fingerprint(
+        RULES_VERSION,
+        view.lakehouse.uri,
+        versions,
+        policies.readings_before_consent.value,
+        policies.pairing.value,
+        view.pseudonyms.key_id,
+    )
 
 
 def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None = None, limit: int = 0) -> list[Run]:

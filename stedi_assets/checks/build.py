@@ -27,6 +27,11 @@ def checks_of(table: Table) -> list[Check]:
     return [*generated(table), *written(table)]
 
 
+def whole_table_checks() -> frozenset[tuple[str, str]]:
+    """Table and name of each check that is about the whole table, whichever days were run."""
+    return frozenset((table.name, check.name) for table in ASSET_TABLES for check in checks_of(table) if check.whole)
+
+
 def build_checks(first_day: date) -> list[dg.AssetChecksDefinition]:
     """The checks of every table that is materialized."""
     return [_checks(table, first_day) for table in ASSET_TABLES]

@@ -39,12 +39,14 @@ def generated(table: Table) -> list[Check]:
             f"The newest landing day is at most {table.max_age.days} days old.",
             _newest,
             severity=WARN,
+            whole=True,
         ),
         Check(
             "row_count",
             "The table has as many rows as expected, where an expectation is set (STEDI_EXPECTED_COUNTS).",
             _row_count,
             severity=WARN,
+            whole=True,
         ),
     ]
     return checks

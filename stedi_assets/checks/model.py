@@ -96,6 +96,7 @@ class Check:
         judge: looks.
         blocking: whether what is made from the table must wait for it to pass.
         severity: whether failing is an error or a warning.
+        whole: whether it is about the whole table, whichever days were run.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Check:
     judge: Callable[[Checked], Verdict]
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    whole: bool = False

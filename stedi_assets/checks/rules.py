@@ -6,6 +6,7 @@ from typing import Any
 
 from stedi_assets.checks.measures import WARN
 from stedi_assets.checks.model import Check, Checked, Verdict
+from stedi_assets.consent import rows_without_consent, without_consent
 from stedi_assets.contracts import DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.duckdb import named
@@ -13,8 +14,6 @@ from stedi_assets.landing.ingest import ingested_files
 from stedi_assets.landing.line import WHITE_SPACE
 
 _SPACES = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
-
-_CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
 
 # Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
 _PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
@@ -40,6 +39,15 @@ def written(table: Table) -> list[Check]:
         checks.append(
             Check("consent", "No row is of a person who does not share with research.", _consent, blocking=True)
         )
+        # Not blocking: the run of a day on which somebody withdrew cannot mend the other days.
+        checks.append(
+            Check(
+                "consent_of_the_whole_table",
+                "Of no landing day is a row of a person who does not share with research.",
+                _consent_everywhere,
+                whole=True,
+            )
+        )
     if table.anonymous:
         checks.append(
             Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
@@ -50,7 +58,13 @@ def written(table: Table) -> list[Check]:
         )
     if table.name == "customer_trusted":
         checks.append(
-            Check("shared_serial_numbers", "No serial number is claimed by several customers.", _shared, severity=WARN)
+            Check(
+                "shared_serial_numbers",
+                "No serial number is claimed by several customers.",
+                _shared,
+                severity=WARN,
+                whole=True,
+            )
         )
     if table.name == "machine_learning_curated":
         checks.append(
@@ -107,23 +121,26 @@ def _duplicates(checked: Checked) -> Verdict:
 
 
 def _consent(checked: Checked) -> Verdict:
-    name = checked.table.name
     frames: dict[str, Any] = {"people": checked.people, "texts": checked.texts}
-    if name == "machine_learning_curated":
+    if checked.table.anonymous:
         frames["curated"] = checked.relation("customers_curated")
-        subjects = f"SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})"
-        condition = f"subject_id NOT IN ({subjects}) OR device_subject_id NOT IN ({subjects})"
-    elif name == "step_trainer_trusted":
-        # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
-        condition = '"serialNumber" NOT IN (SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)'
-    else:
-        who = "email" if "email" in checked.table.column_names else "user"
-        condition = f"{named(who)} NOT IN ({_CONSENTING})"
+    condition = without_consent(checked.table)
     (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return Verdict(
         passed=not wrong,
         says=f"{wrong} rows are of people whose latest record does not consent.",
         numbers={"rows without consent": wrong},
+    )
+
+
+def _consent_everywhere(checked: Checked) -> Verdict:
+    found = rows_without_consent(checked.platform.view(), checked.table)
+    rows = sum(found.values())
+    return Verdict(
+        passed=not rows,
+        says=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record does not "
+        "consent; the consent sensor and `stedi materialize` take them out.",
+        numbers={"rows without consent": rows, "landing days with such rows": len(found)},
     )
 
 

@@ -16,6 +16,9 @@ from stedi_assets.cli.output import FORMATS, show
 from stedi_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stedi_assets.materialize import Materializer, Outcome
     from stedi_assets.materialize import Progress as RunProgress
 
 OK, DIFFERS, FAILED = 0, 1, 2
@@ -134,6 +137,23 @@ def materialize(days: tuple[date, ...], force: bool, dry_run: bool) -> None:
     Runs every landed day whose raw files are not as ingested, then every partition that consent, late
     files or changed tables have made differ, until none does. What is up to date is not run again.
     """
+    _bring_up_to_date(lambda materializer: materializer.run(days or None, force=force), dry_run, landing=True)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Print what differs and would be run, and change nothing.")
+def reconcile(dry_run: bool) -> None:
+    """Bring the trusted and curated tables in line with what customers consent to now.
+
+    Runs exactly the partitions that do not hold what they should: people withdrew or consented, records or
+    readings came late, a run failed, a table was changed by hand. No raw file is read; `stedi materialize`
+    lands what is new first. With --dry-run, exit 1 where something differs.
+    """
+    _bring_up_to_date(lambda materializer: materializer.reconcile(), dry_run, landing=False)
+
+
+def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, landing: bool) -> None:
+    """Do it with progress, and say what came of it; or only say what would be done."""
     from stedi_assets.materialize import MaterializeError, Materializer, open_instance
     from stedi_assets.platform import Platform
 
@@ -141,12 +161,12 @@ def materialize(days: tuple[date, ...], force: bool, dry_run: bool) -> None:
     platform = Platform.of(settings)
     try:
         if dry_run:
-            sys.exit(_print_plan(platform, settings))
+            sys.exit(_print_plan(platform, settings, landing))
         started = time.perf_counter()
         with open_instance(settings.dagster_home) as instance, _progress() as bar:
             follow = _Follow(bar)
             try:
-                outcome = Materializer(platform, instance, follow).run(days or None, force=force)
+                outcome = work(Materializer(platform, instance, follow))
             except MaterializeError as error:
                 raise _Failure(str(error)) from error
         took = time.perf_counter() - started
@@ -270,23 +290,31 @@ class _Follow:
         return str(first) if first == last else f"{first} … {last}"
 
 
-def _print_plan(platform: Any, settings: Settings) -> int:
+def _print_plan(platform: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.reconcile import differing, landing_differences
+    from stedi_assets.reconcile import differing, holding_too_much, landing_differences
 
-    listing = platform.listing()
     rows: list[tuple[Any, ...]] = []
-    for name, found in landing_differences(platform, listing).items():
-        rows += [
-            (name, day, platform.lakehouse.snapshot(table(name)).rows({day}), str(why)) for day, why in found.items()
-        ]
-    for name, days in differing(platform.view()).items():
-        stored = platform.lakehouse.snapshot(table(name))
-        rows += [(name, day, stored.rows({day}), "made from other inputs") for day in sorted(days)]
-    for name, days in _unpassed(platform, settings).items():
-        stored = platform.lakehouse.snapshot(table(name))
-        rows += [(name, day, stored.rows({day}), "did not pass its blocking checks") for day in sorted(days)]
+
+    def differs(name: str, day: date, why: str) -> None:
+        rows.append((name, day, platform.lakehouse.snapshot(table(name)).rows({day}), why))
+
+    if landing:
+        for name, found in landing_differences(platform, platform.listing()).items():
+            for day, difference in found.items():
+                differs(name, day, str(difference))
+    view = platform.view()
+    stale = differing(view)
+    too_much = holding_too_much(view, stale)
+    for name, days in stale.items():
+        for day in sorted(days):
+            must_go = too_much.get(name, {}).get(day, 0)
+            consent = f", {must_go} rows of people who do not consent" if must_go else ""
+            differs(name, day, f"made from other inputs{consent}")
+    for name, days in _unpassed(platform, settings).items() if landing else ():
+        for day in sorted(days):
+            differs(name, day, "did not pass its blocking checks")
     if not rows:
         _say("Every table is up to date.")
         return OK

@@ -6,7 +6,8 @@ from stedi_assets.lakehouse.delta import (
     LakehouseError,
     NewFile,
     Snapshot,
+    VacuumedError,
     WriteConflictError,
 )
 
-__all__ = ["DataFile", "Lakehouse", "LakehouseError", "NewFile", "Snapshot", "WriteConflictError"]
+__all__ = ["DataFile", "Lakehouse", "LakehouseError", "NewFile", "Snapshot", "VacuumedError", "WriteConflictError"]

@@ -19,7 +19,8 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -30,6 +31,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction
+from filelock import FileLock
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema
@@ -37,6 +39,7 @@ from stedi_assets.contracts.render import arrow_schema
 Result = TypeVar("Result")
 
 _ATTEMPTS = 30
+_LOCK = ".committing"
 _FINGERPRINT = re.compile(r"^([0-9a-f]{16})-[0-9a-f-]{36}\.parquet$")
 
 
@@ -46,6 +49,10 @@ class LakehouseError(RuntimeError):
 
 class WriteConflictError(LakehouseError):
     """Other writers kept changing the same partitions; nothing was changed, and a rerun is safe."""
+
+
+class VacuumedError(LakehouseError):
+    """Files were deleted before they became part of the table, which is as it was; a rerun is safe."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +238,20 @@ class Lakehouse:
         self.storage_options = dict(storage_options or {})
         self._latest: dict[str, tuple[_Commit, Snapshot]] = {}
 
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """No other writer of this machine commits, or vacuums, within the block.
+
+        For whoever must know, at the moment of a commit, that what it was made from still holds. In an object store
+        there is no such lock; commits are atomic there too, but may follow a check by a moment.
+        """
+        if "://" in self.uri:
+            yield
+            return
+        Path(self.uri).mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.uri}/{_LOCK}", is_singleton=True):
+            yield
+
     def root(self, table: Table) -> str:
         """Where the table lies."""
         return f"{self.uri}/{table.path}"
@@ -286,7 +307,7 @@ class Lakehouse:
 
         Raises:
             WriteConflictError: other writers kept coming first; the table is as they left it.
-            LakehouseError: the stored table's schema is not the contract's.
+            LakehouseError: the stored table's schema is not the contract's, or new files were vacuumed away.
             ValueError: a file lies outside the partitions that are replaced.
         """
         fixed = dict(within or {})
@@ -304,27 +325,30 @@ class Lakehouse:
             Transaction("/".join([*fixed.values(), day.isoformat()]), time.time_ns()) for day in sorted(days)
         ]
         for attempt in range(_ATTEMPTS):
-            delta = self._open(table)
-            try:
-                delta.create_write_transaction(
-                    [_add(table, file) for file in files],
-                    mode="overwrite",
-                    schema=delta.schema(),
-                    partition_by=list(table.partition_by),
-                    partition_filters=[
-                        *((name, "=", value) for name, value in fixed.items()),
-                        ("landing_date", "in", [day.isoformat() for day in sorted(days)]),
-                    ],
-                    commit_properties=CommitProperties(app_transactions=transactions),
-                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=True),
-                )
-            except CommitFailedError:
-                # Full jitter: writers that collided once should not collide again.
-                time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - not a secret
-                continue
-            # The object still is of the version that it was opened at.
-            delta.update_incremental()
-            return int(delta.version())
+            with self.committing():
+                delta = self._open(table)
+                self._must_be_there(table, files)
+                try:
+                    delta.create_write_transaction(
+                        [_add(table, file) for file in files],
+                        mode="overwrite",
+                        schema=delta.schema(),
+                        partition_by=list(table.partition_by),
+                        partition_filters=[
+                            *((name, "=", value) for name, value in fixed.items()),
+                            ("landing_date", "in", [day.isoformat() for day in sorted(days)]),
+                        ],
+                        commit_properties=CommitProperties(app_transactions=transactions),
+                        post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=True),
+                    )
+                except CommitFailedError:
+                    pass
+                else:
+                    # The object still is of the version that it was opened at.
+                    delta.update_incremental()
+                    return int(delta.version())
+            # Full jitter: writers that collided once should not collide again.
+            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - not a secret
         msg = (
             f"Could not replace {len(days)} day(s) of {table.name}: other writers came first {_ATTEMPTS} times. "
             "Nothing was changed; run it again when fewer runs write the same days."
@@ -334,16 +358,26 @@ class Lakehouse:
     def vacuum(self, table: Table) -> int:
         """Delete every file below the table's folder that its current version does not use.
 
-        Readers of older versions lose them. Do not run it while something writes the table.
+        Readers of older versions lose them. A writer of this machine that has not committed yet loses its new files
+        too; it notices, and its run is tried again. In an object store, do not run it while something writes.
 
         Returns:
             How many files were deleted.
         """
-        try:
-            delta = DeltaTable(self.root(table), storage_options=self.storage_options)
-        except TableNotFoundError:
-            return 0
-        return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
+        with self.committing():
+            try:
+                delta = DeltaTable(self.root(table), storage_options=self.storage_options)
+            except TableNotFoundError:
+                return 0
+            return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
+
+    def _must_be_there(self, table: Table, files: Sequence[NewFile]) -> None:
+        if "://" in self.uri:
+            return
+        gone = sum(not Path(self.root(table), file.path).exists() for file in files)
+        if gone:
+            msg = f"{gone} new file(s) of {table.name} were vacuumed away before they were committed; run it again."
+            raise VacuumedError(msg)
 
     def _open(self, table: Table) -> DeltaTable:
         root = self.root(table)

@@ -31,8 +31,9 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema, dagster_lineage, dagster_schema, markdown, sql_type
 from stedi_assets.derivation import INPUTS
 from stedi_assets.fingerprint import fingerprint
+from stedi_assets.keys import SecretKeyError
 from stedi_assets.partitions import consecutive, landing_days
-from stedi_assets.pseudonyms import PseudonymKeyError, Pseudonyms, key_path, pseudonyms
+from stedi_assets.pseudonyms import Pseudonyms, key_path, pseudonyms
 from stedi_assets.reconcile import Run, downstream, runs
 from stedi_assets.settings import EngineName, Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
 
@@ -371,7 +372,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     of_lake(tmp_path / "lake").subject_id("ann@example.com")
     path = key_path(str(tmp_path / "lake"))
     path.chmod(mode)
-    with pytest.raises(PseudonymKeyError, match=f"can be read by others .*{mode:04o}.*chmod 600") as caught:
+    with pytest.raises(SecretKeyError, match=f"can be read by others .*{mode:04o}.*chmod 600") as caught:
         of_lake(tmp_path / "lake").subject_id("ann@example.com")
     assert path.read_text().strip() not in str(caught.value)
 
@@ -379,18 +380,18 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
 def test_an_empty_key_is_refused(tmp_path: Path) -> None:
     path = key_path(str(tmp_path / "lake"))
     path.touch(0o600)
-    with pytest.raises(PseudonymKeyError, match="is empty"):
+    with pytest.raises(SecretKeyError, match="is empty"):
         of_lake(tmp_path / "lake").subject_id("ann@example.com")
 
 
 def test_a_key_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PseudonymKeyError, match=r"Cannot make the pseudonym key .*STEDI_PSEUDONYM_KEY"):
+    with pytest.raises(SecretKeyError, match=r"Cannot make the pseudonym key .*STEDI_PSEUDONYM_KEY"):
         of_lake(tmp_path / "file" / "lake").subject_id("ann@example.com")
 
 
 def test_another_lake_needs_a_key() -> None:
-    with pytest.raises(PseudonymKeyError, match="STEDI_PSEUDONYM_KEY is not set"):
+    with pytest.raises(SecretKeyError, match="STEDI_PSEUDONYM_KEY is not set"):
         of_lake("s3://bucket/lake").subject_id("ann@example.com")
     assert of_lake("s3://bucket/lake", "key").subject_id("a") == rfc_2104(b"key", b"a")
 

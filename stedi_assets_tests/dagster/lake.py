@@ -111,19 +111,19 @@ class Small:
     def run(
         self,
         tables: Collection[str],
-        day: date | str,
+        day: date | str | None,
         checks: Collection[dg.AssetCheckKey] | None = None,
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Run some tables of a day, or some checks alone, in this process."""
+        """Run some tables of a day (or of those that ``tags`` name), or some checks alone, in this process."""
         job = self.job().get_subset(
             asset_selection={dg.AssetKey(name) for name in tables},
             asset_check_selection=None if checks is None else set(checks),
         )
         return job.execute_in_process(
             instance=self.instance,
-            partition_key=str(day),
+            partition_key=None if day is None else str(day),
             run_config={**(config or {}), "loggers": {"silent": {}}},
             tags=dict(tags or {}),
             raise_on_error=False,

@@ -10,12 +10,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stedi_assets import sensors
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.landing.files import LandingFile
 from stedi_assets.landing.record import Difference
-from stedi_assets.sensors import ATTEMPTS, BACKOFF, DAY_TAG, REQUEST_TAG, SENSOR, SENSOR_TAG, PastRun, requests
+from stedi_assets.sensors import landing as sensors
+from stedi_assets.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
+from stedi_assets.sensors.past import DAY_TAG, REQUEST_TAG, SENSOR_TAG, PastRun
 from stedi_assets_tests.dagster.lake import DAY, STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.dagster.ticking import Ticking
 
 ALL = tuple(table.name for table in ASSET_TABLES)
 STEPS = ("step_trainer_landing", "step_trainer_trusted", "machine_learning_curated")
@@ -156,47 +158,9 @@ def test_what_an_earlier_run_did_not_make_comes_along() -> None:
 # ---- the real sensor ---------------------------------------------------------------------------
 
 
-class Ticking:
-    """The real sensor on a lake, and Dagster's daemon in its place."""
-
-    def __init__(self, lake: Small) -> None:
-        self.lake = lake
-        self.keys: set[str] = set()
-
-    def tick(self) -> tuple[list[dg.RunRequest], str]:
-        """What one tick asks for, and what it says when it asks for nothing."""
-        repository = self.lake.definitions().get_repository_def()
-        sensor = repository.get_sensor_def(SENSOR)
-        with dg.build_sensor_context(
-            instance=self.lake.instance,
-            repository_def=repository,
-            resources={"platform": self.lake.platform},
-            sensor_name=SENSOR,
-        ) as context:
-            found = sensor.evaluate_tick(context)
-        # Dagster launches a run key once.
-        fresh = [request for request in found.run_requests or [] if request.run_key not in self.keys]
-        assert len(fresh) == len(found.run_requests or []), "asked for with a key that was used already"
-        self.keys |= {str(request.run_key) for request in fresh}
-        return fresh, found.skip_message or ""
-
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """Do what the request describes."""
-        tables = [key.to_user_string() for key in request.asset_selection or ()]
-        return self.lake.run(tables, str(request.partition_key), config=request.run_config, tags=request.tags)
-
-    def settle(self) -> list[dg.RunRequest]:
-        """Tick once, run everything that it asks for, and see that the next tick asks for nothing."""
-        asked, _ = self.tick()
-        for request in asked:
-            assert self.run(request).success
-        assert self.tick()[0] == []
-        return asked
-
-
 @pytest.fixture
 def ticking(lake: Small) -> Ticking:
-    return Ticking(lake)
+    return Ticking(lake, SENSOR)
 
 
 def selection(request: dg.RunRequest) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.errors import withheld
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.landing.files import LandingFile, Listing
@@ -21,10 +20,8 @@ from stedi_assets.landing.ingest import MissingFiles
 from stedi_assets.landing.record import Difference
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import downstream, landing_differences
+from stedi_assets.sensors.past import DAY_TAG, FAILED, REQUEST_TAG, SENSOR_TAG, PastRun, past_runs
 
-DAY_TAG = "stedi/landing_day"
-REQUEST_TAG = "stedi/landing_request"
-SENSOR_TAG = "stedi/requested_by"
 SENSOR = "landing_sensor"
 
 INTERVAL = 15
@@ -38,39 +35,6 @@ BACKOFF = 30
 
 REMEMBERED = 7 * 24 * 60 * 60
 """Seconds for which a failed run is remembered that left the landing tables right and others not made."""
-
-_EVERY_TABLE = tuple(table.name for table in ASSET_TABLES)
-_FAILED = frozenset({dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
-_RUNNING = frozenset(
-    {
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    }
-)
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """A run that was requested for a day.
-
-    Args:
-        request: names the files that it was requested for.
-        running: it has not ended.
-        ended: when it did, in seconds since 1970.
-        failed: it ended without having made everything.
-        tables: that it was to make.
-        run_id: Dagster's name for it.
-    """
-
-    request: str
-    running: bool
-    ended: float
-    failed: bool = False
-    tables: tuple[str, ...] = ()
-    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,29 +173,14 @@ def _run_request(request: Request) -> dg.RunRequest:
 def _failed_days(instance: dg.DagsterInstance, now: float) -> set[date]:
     """The days of which a requested run failed lately."""
     since = datetime.fromtimestamp(now - REMEMBERED, timezone.utc)
-    failed = dg.RunsFilter(tags={SENSOR_TAG: SENSOR}, statuses=list(_FAILED), updated_after=since)
+    failed = dg.RunsFilter(tags={SENSOR_TAG: SENSOR}, statuses=list(FAILED), updated_after=since)
     return {date.fromisoformat(run.tags[DAY_TAG]) for run in instance.get_runs(failed, limit=200)}
 
 
 def _past(instance: dg.DagsterInstance, days: Collection[date]) -> dict[date, list[PastRun]]:
     """The runs that were requested for each day, the newest first."""
-    past: dict[date, list[PastRun]] = {day: [] for day in days}
-    named = sorted(day.isoformat() for day in days)
-    for start in range(0, len(named), 100):
-        tags = {DAY_TAG: named[start : start + 100]}
-        for record in instance.get_run_records(dg.RunsFilter(tags=tags)):
-            run = record.dagster_run
-            past[date.fromisoformat(run.tags[DAY_TAG])].append(
-                PastRun(
-                    request=run.tags.get(REQUEST_TAG, ""),
-                    running=run.status in _RUNNING,
-                    ended=record.end_time or record.update_timestamp.timestamp(),
-                    failed=run.status in _FAILED,
-                    tables=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())) or _EVERY_TABLE,
-                    run_id=run.run_id,
-                )
-            )
-    return past
+    found = past_runs(instance, DAY_TAG, [day.isoformat() for day in days])
+    return {date.fromisoformat(day): runs for day, runs in found.items()}
 
 
 def _made_since(instance: dg.DagsterInstance, day: date, runs: Sequence[PastRun]) -> bool:
