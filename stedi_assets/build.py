@@ -14,6 +14,7 @@ from stedi_assets.checks import build_checks
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.io_manager import LakehouseIOManager
 from stedi_assets.platform import Platform
+from stedi_assets.privacy.job import erasure_job, erasure_sensor, none_overdue, queue
 from stedi_assets.sensors import consent_sensor, landing_sensor
 from stedi_assets.settings import Settings
 
@@ -65,10 +66,12 @@ def build_definitions(
         dg.AssetSelection.assets(*(table.name for table in ASSET_TABLES)),
         description="Every table of the days it is run for, in one process.",
     )
+    erasure = erasure_job()
     return dg.Definitions(
-        assets=[*assets, *side_tables(settings.first_day)],
-        jobs=[job],
-        sensors=[landing_sensor(job), consent_sensor(job)],
+        assets=[*assets, *side_tables(settings.first_day), queue()],
+        asset_checks=[none_overdue()],
+        jobs=[job, erasure],
+        sensors=[landing_sensor(job), consent_sensor(job), erasure_sensor(erasure)],
         resources=build_resources(platform or Platform.of(settings)),
         executor=dg.in_process_executor,
         loggers=loggers,

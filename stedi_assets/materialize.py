@@ -179,7 +179,20 @@ class Materializer:
             sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
         self._retry(wanted, days)
         self._execute(runs(wanted, sizes, RUN_BYTES), missing)
+        self._take_back(days)
         return self._settle()
+
+    def _take_back(self, days: Collection[date] | None) -> None:
+        """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
+        if not self._platform.erased():
+            return
+        with withheld("comparing the tables with the landing folders"):
+            differences = landing_differences(self._platform, self._platform.listing())
+        again = {
+            table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
+            for table, found in differences.items()
+        }
+        self._execute(runs(self._not_held(again)), again)
 
     def reconcile(self) -> Outcome:
         """Run whatever is not made from what it should be made from, until nothing differs; nothing new lands.
@@ -189,6 +202,20 @@ class Materializer:
         """
         self._outcome = Outcome()
         self._failed, self._held = [], {}
+        return self._settle()
+
+    def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
+        """Run partitions of landing tables, keeping the rows of raw files that are gone; then reconcile.
+
+        Args:
+            landing: of each landing table, the landing days.
+
+        Raises:
+            MaterializeError: runs failed, or there was no end.
+        """
+        self._outcome = Outcome()
+        self._failed, self._held = [], {}
+        self._execute(runs(landing), landing)
         return self._settle()
 
     def _settle(self) -> Outcome:

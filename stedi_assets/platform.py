@@ -14,6 +14,9 @@ from stedi_assets.engines import open_engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
+from stedi_assets.privacy.folder import PrivacyFolder, opened
+from stedi_assets.privacy.rules import Erased
+from stedi_assets.privacy.tombstones import Tombstones
 from stedi_assets.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.recall import Recall
 from stedi_assets.settings import Settings
@@ -29,6 +32,7 @@ class Platform:
     landing: LandingZone
     pseudonyms: Pseudonyms
     recall: Recall
+    privacy: PrivacyFolder
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
@@ -42,11 +46,16 @@ class Platform:
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             recall=Recall(engine),
+            privacy=opened(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:
         """The lake as it is now."""
         return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.recall)
+
+    def erased(self) -> Erased:
+        """The people who were erased by now."""
+        return Erased(self.engine, self.lakehouse, Tombstones.read(self.privacy))
 
     def listing(self, only: frozenset[date] | None = None) -> Listing:
         """What lies in the landing folders, up to today."""

@@ -47,6 +47,7 @@ def landing_differences(platform: Platform, listing: Listing) -> dict[str, dict[
     """
     files = platform.lakehouse.snapshot(contract("landing_files"))
     quarantine = platform.lakehouse.snapshot(contract("landing_quarantine"))
+    returns = {request: str(told) for request, told in platform.erased().returns().items()}
     result = {}
     for table in LANDING_TABLES:
         found = plan(
@@ -56,6 +57,7 @@ def landing_differences(platform: Platform, listing: Listing) -> dict[str, dict[
             platform.lakehouse.snapshot(table).fingerprints(),
             recorded_fingerprints(files, table),
             quarantined=recorded_fingerprints(quarantine, table),
+            returns=returns,
         )
         if found:
             result[table.name] = found

@@ -69,6 +69,7 @@ class Settings:
         first_day: the first landing day there can be.
         expected_counts: a JSON file ``{table: rows}``; none takes the sample generator's, where
             its data lies.
+        privacy_uri: the private folder of erasure requests, tombstones and receipts.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
         dagster_home: where Dagster keeps its state.
     """
@@ -80,6 +81,7 @@ class Settings:
     pseudonym_key: str | None = field(default=None, repr=False)
     first_day: date = date(2022, 1, 1)
     expected_counts: str | None = None
+    privacy_uri: str = "data/privacy"
     memory_limit: str = "1GB"
     dagster_home: Path = Path(".dagster")
 
@@ -105,6 +107,7 @@ class Settings:
             pseudonym_key=env.get("STEDI_PSEUDONYM_KEY"),
             first_day=_day(env, "STEDI_FIRST_DAY", default.first_day),
             expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
+            privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
             dagster_home=Path(env.get("DAGSTER_HOME", default.dagster_home)).absolute(),
         )

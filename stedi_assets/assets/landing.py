@@ -60,7 +60,12 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
         days = days_between(keys.start, keys.end)
         files = platform.listing(frozenset(days)).by_day(contract.name)
         ingestion = Ingestion(
-            platform.engine, platform.lakehouse, platform.landing, contract, missing=config.missing_files
+            platform.engine,
+            platform.lakehouse,
+            platform.landing,
+            contract,
+            missing=config.missing_files,
+            erased=platform.erased,
         )
         reports = ingestion.run(days, files)
         for day, report in reports.items():
@@ -85,6 +90,8 @@ def _report(context: dg.AssetExecutionContext, day: date, report: DayReport) -> 
         context.log.warning(f"{day}: {report.rejected} of {report.lines} lines went to landing_quarantine ({reasons}).")
     if report.duplicates:
         context.log.warning(f"{day}: skipped {report.duplicates} file(s) whose bytes had landed already.")
+    if report.erased:
+        context.log.warning(f"{day}: left out {report.erased} line(s) of people who were erased.")
     if report.kept:
         context.log.warning(f"{day}: kept the rows of {report.kept} file(s) that are gone.")
 
@@ -95,4 +102,5 @@ def _numbers(report: DayReport) -> dict[str, int]:
         "landing/duplicate_files": report.duplicates,
         "landing/lines": report.lines,
         "landing/quarantined_lines": report.rejected,
+        "landing/erased_lines": report.erased,
     }

@@ -28,7 +28,7 @@ def written(table: Table) -> list[Check]:
         checks += [
             Check(
                 "nothing_lost",
-                "Lines that landed = rows + quarantined lines + lines of skipped duplicate files.",
+                "Lines that landed = rows + quarantined lines + lines of skipped duplicate files and of erased people.",
                 _nothing_lost,
                 blocking=True,
             ),
@@ -86,11 +86,13 @@ def _nothing_lost(checked: Checked) -> Verdict:
     skipped = lines - sum(file.lines for file in counted)
     quarantine = platform.lakehouse.snapshot(contract("landing_quarantine"))
     rejected = sum(file.rows for file in quarantine.select(days) if file.partition["landing_table"] == name)
+    erased = sum(file.erased for file in files)
     (rows,) = checked.query("SELECT count(*) FROM rows")
     return Verdict(
-        passed=lines == rows + rejected + skipped,
-        says=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped duplicates.",
-        numbers={"lines": lines, "rows": rows, "quarantined": rejected, "skipped": skipped},
+        passed=lines == rows + rejected + skipped + erased,
+        says=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped duplicates"
+        + (f", {erased} are of people who were erased." if erased else "."),
+        numbers={"lines": lines, "rows": rows, "quarantined": rejected, "skipped": skipped, "erased": erased},
     )
 
 

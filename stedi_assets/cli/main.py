@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from stedi_assets.cli.output import FORMATS, show
+from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
+from stedi_assets.cli.privacy import erase, export_subject
 from stedi_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
     from stedi_assets.materialize import Materializer, Outcome
     from stedi_assets.materialize import Progress as RunProgress
-
-OK, DIFFERS, FAILED = 0, 1, 2
-
-_FORMAT = click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="How to print; a table on a terminal, CSV in a pipe."
-)
 
 
 def _day(_: click.Context, __: click.Parameter, values: tuple[datetime, ...]) -> tuple[date, ...]:
@@ -82,12 +77,12 @@ def sample(customers: int, days: int, last_day: datetime | None, seed: int, faul
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         except (SampleError, ValueError) as error:
-            raise _Failure(str(error)) from error
+            raise Failure(str(error)) from error
     took = time.perf_counter() - started
     if report.already_there:
-        _say(f"{settings.landing_uri} holds this sample already.")
+        say(f"{settings.landing_uri} holds this sample already.")
     else:
-        _say(
+        say(
             f"Wrote {report.rows_written:,} lines ({report.bytes_written / 1e6:,.0f} MB) to {settings.landing_uri} "
             f"in {took:.1f} s."
         )
@@ -116,8 +111,8 @@ def land(source: str) -> None:
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         except LandError as error:
-            raise _Failure(str(error)) from error
-    _say(f"Copied {report.copied:,} files to {settings.landing_uri}; {report.skipped:,} were there already.")
+            raise Failure(str(error)) from error
+    say(f"Copied {report.copied:,} files to {settings.landing_uri}; {report.skipped:,} were there already.")
 
 
 @cli.command()
@@ -168,20 +163,20 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
             try:
                 outcome = work(Materializer(platform, instance, follow))
             except MaterializeError as error:
-                raise _Failure(str(error)) from error
+                raise Failure(str(error)) from error
         took = time.perf_counter() - started
         for path, why in outcome.ignored:
-            _say(f"left alone: {path}: {why}", style="yellow")
+            say(f"left alone: {path}: {why}", style="yellow")
         for check, says in _folded(outcome.warnings):
-            _say(f"{check}: {says}", style="yellow")
+            say(f"{check}: {says}", style="yellow")
         made = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
-        _say(f"Every table is up to date ({made})." if outcome.runs else "Every table was up to date.")
+        say(f"Every table is up to date ({made})." if outcome.runs else "Every table was up to date.")
     finally:
         platform.close()
 
 
 @cli.command()
-@_FORMAT
+@FORMAT
 def counts(form: str | None) -> None:
     """Print the rows of each table beside the expected ones; exit 1 where they differ.
 
@@ -196,7 +191,7 @@ def counts(form: str | None) -> None:
     try:
         expected = expected_counts(settings)
     except ValueError as error:
-        raise _Failure(str(error)) from error
+        raise Failure(str(error)) from error
     rows: list[tuple[Any, ...]] = []
     for name, contract in TABLES.items():
         found = platform.lakehouse.snapshot(contract).rows()
@@ -205,15 +200,15 @@ def counts(form: str | None) -> None:
         rows.append((name, found, wanted, verdict))
     show(("table", "rows", "expected", "verdict"), rows, form)
     if not expected:
-        _say("Nothing says how many rows are expected; set STEDI_EXPECTED_COUNTS to a JSON file {table: rows}.")
+        say("Nothing says how many rows are expected; set STEDI_EXPECTED_COUNTS to a JSON file {table: rows}.")
     if any(verdict == "DIFFERS" for *_, verdict in rows):
-        _say("Run `stedi materialize`, and see `stedi materialize --dry-run` for what differs.", style="yellow")
+        say("Run `stedi materialize`, and see `stedi materialize --dry-run` for what differs.", style="yellow")
         sys.exit(DIFFERS)
 
 
 @cli.command()
 @click.argument("sql")
-@_FORMAT
+@FORMAT
 def query(sql: str, form: str | None) -> None:
     """Run SQL over the tables, by name.
 
@@ -239,7 +234,7 @@ def query(sql: str, form: str | None) -> None:
             columns = [column[0] for column in result.description or ()]
             show(columns, iter(result.fetchone, None), form)
         except duckdb.Error as error:
-            raise _Failure(f"{_of_sql(error)}\nThere are the tables {', '.join(TABLES)}.") from error
+            raise Failure(f"{_of_sql(error)}\nThere are the tables {', '.join(TABLES)}.") from error
     finally:
         platform.close()
 
@@ -253,15 +248,6 @@ def _of_sql(error: Exception) -> str:
     if isinstance(error, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
         return str(error)
     return f"The query failed: {described(error)}"
-
-
-class _Failure(click.ClickException):
-    """Something that the user can mend; printed without a traceback."""
-
-    exit_code = FAILED
-
-    def show(self, file: Any = None) -> None:
-        Console(stderr=True).print(f"[red]Error:[/red] {_escaped(self.message)}", highlight=False, soft_wrap=True)
 
 
 class _Follow:
@@ -316,7 +302,7 @@ def _print_plan(platform: Any, settings: Settings, landing: bool) -> int:
         for day in sorted(days):
             differs(name, day, "did not pass its blocking checks")
     if not rows:
-        _say("Every table is up to date.")
+        say("Every table is up to date.")
         return OK
     show(("table", "landing day", "rows now", "why"), rows)
     return DIFFERS
@@ -359,15 +345,8 @@ def _progress() -> Progress:
     )
 
 
-def _say(text: str, style: str | None = None) -> None:
-    """One line for people, on standard error, so that a pipe gets results only."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(_escaped(text), style=style)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+for _command in (erase, export_subject):
+    cli.add_command(_command)
 
 
 def main() -> None:
@@ -379,7 +358,7 @@ def main() -> None:
     except Exception as error:
         from stedi_assets.errors import described, speaks_for_itself
 
-        _Failure(str(error) if speaks_for_itself(error) else f"This is a defect: {described(error)}").show()
+        Failure(str(error) if speaks_for_itself(error) else f"This is a defect: {described(error)}").show()
         sys.exit(FAILED)
 
 

@@ -9,10 +9,35 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+OK, DIFFERS, FAILED = 0, 1, 2
+"""Exit codes."""
+
 FORMATS = ("table", "csv", "json")
+
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="How to print; a table on a terminal, CSV in a pipe."
+)
+"""The option of every command that prints rows."""
+
+
+class Failure(click.ClickException):
+    """Something that the user can mend; printed without a traceback."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        """Print it."""
+        Console(stderr=True).print(f"[red]Error:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """One line for people, on standard error, so that a pipe gets results only."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text), style=style)
 
 
 def chosen(wanted: str | None) -> str:

@@ -142,6 +142,20 @@ DUPLICATE_OF = Column(
     "Raw file with the same bytes that counts instead; null where this one counts.",
     required=False,
 )
+ERASED = Column(
+    "erased",
+    DataType.INTEGER,
+    Privacy.OPERATIONAL,
+    "Lines that were left out, because the person behind them was erased.",
+    minimum=0,
+)
+ERASED_UNDER = Column(
+    "erased_under",
+    DataType.TEXT,
+    Privacy.OPERATIONAL,
+    "Under which erasure requests, and who had registered anew since (JSON); null where no line was left out.",
+    required=False,
+)
 LANDING_DATE = Column(
     "landing_date", DataType.DATE, Privacy.OPERATIONAL, "UTC day on which the data landed; the partition."
 )

@@ -77,6 +77,8 @@ LANDING_FILES = Table(
         c.ROWS,
         c.REJECTED,
         c.DUPLICATE_OF,
+        c.ERASED,
+        c.ERASED_UNDER,
         c.LANDING_TABLE,
         c.LANDING_DATE,
     ),

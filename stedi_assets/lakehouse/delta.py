@@ -32,6 +32,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction
 from filelock import FileLock
+from fsspec.core import url_to_fs
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema
@@ -371,6 +372,20 @@ class Lakehouse:
                 return 0
             return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
 
+    def unused_files(self, table: Table) -> list[DataFile]:
+        """The Parquet files below the table's folder that its current version does not use: what vacuuming deletes."""
+        fs, root = url_to_fs(self.root(table), **self.storage_options)
+        if not fs.exists(root):
+            return []
+        used = {file.path for file in self.snapshot(table).files}
+        found = (full[len(root) + 1 :] for full in fs.find(root) if full.endswith(".parquet"))
+        return [_unused(table, self.root(table), path) for path in sorted(found) if _is_unused(table, path, used)]
+
+    def discard(self, table: Table, file: NewFile) -> None:
+        """Delete a new file that is not to become part of the table."""
+        fs, path = url_to_fs(f"{self.root(table)}/{file.path}", **self.storage_options)
+        fs.rm_file(path)
+
     def _must_be_there(self, table: Table, files: Sequence[NewFile]) -> None:
         if "://" in self.uri:
             return
@@ -407,6 +422,17 @@ class Lakehouse:
             )
             raise LakehouseError(msg)
         return delta
+
+
+def _is_unused(table: Table, path: str, used: Collection[str]) -> bool:
+    # Checkpoints of the log are Parquet too, and hold no rows.
+    return path not in used and all(f"{name}=" in path for name in table.partition_by)
+
+
+def _unused(table: Table, root: str, path: str) -> DataFile:
+    partition = dict(part.split("=", 1) for part in path.split("/")[:-1])
+    day = date.fromisoformat(partition["landing_date"])
+    return DataFile(path, f"{root}/{path}", day, partition, 0, 0, None, {}, {})
 
 
 def _bounds(action: Mapping[str, object], prefix: str) -> dict[str, int]:

@@ -7,7 +7,9 @@ leaves a table that is not what the record says, and the day is found and run ag
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,13 +23,14 @@ import pyarrow.compute as pc
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.duckdb import DuckDBEngine, as_named, named
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.parse import Parsed, may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
 from stedi_assets.landing.record import IngestedFile, as_rows, first_copies, record
 from stedi_assets.landing.survey import Survey, UnreadableFileError, count_lines, survey
+from stedi_assets.privacy.rules import Erased, Return
 
 BATCH = 256 << 20
 """Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
@@ -61,6 +64,7 @@ class DayReport:
     lines: int = 0
     rows: int = 0
     rejected: int = 0
+    erased: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,6 +81,8 @@ class _Day:
     rejects: list[pa.Table] = field(default_factory=list)
     quarantined: list[NewFile] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
+    erased: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    """Left out: file, erasure request, whether the lines were rejected."""
 
 
 class Ingestion:
@@ -88,6 +94,7 @@ class Ingestion:
         zone: where the raw files lie.
         table: the landing table.
         missing: what to do with the rows of files that are gone.
+        erased: gives the people who were erased by now, whose lines are left out; nobody by default.
         progress: called with the bytes done and the bytes in all.
     """
 
@@ -99,6 +106,7 @@ class Ingestion:
         table: Table,
         *,
         missing: MissingFiles = MissingFiles.FAIL,
+        erased: Callable[[], Erased] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -108,11 +116,13 @@ class Ingestion:
         self.zone = zone
         self.fs, self.root = zone.filesystem()
         self._progress = progress or (lambda done, total: None)
+        self._erased_now = erased
 
     def run(self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]]) -> dict[date, DayReport]:
         """Replace the partitions of ``days`` by what ``files`` hold.
 
-        Days that cannot be run stay as they were; the others are committed before the error is raised.
+        Somebody who is erased meanwhile is left out: the days are read again then. Days that cannot be run stay as
+        they were; the others are committed before the error is raised.
 
         Args:
             days: the landing days.
@@ -125,6 +135,17 @@ class Ingestion:
             MissingFilesError: files of a day are gone and nobody said what to do with their rows.
             UnreadableFileError: a file cannot be read.
         """
+        while True:
+            erased = self._erased_now() if self._erased_now is not None else None
+            reports = self._run(days, files, erased)
+            if reports is not None:
+                return reports
+
+    def _run(
+        self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]], erased: Erased | None
+    ) -> dict[date, DayReport] | None:
+        """Do it; none, and nothing is changed, if somebody was erased meanwhile."""
+        self._erased = erased
         stored = self.lakehouse.snapshot(self.table)
         before = ingested_files(self.engine, self.lakehouse, self.table)
         total = sum(file.size for day in days for file in files.get(day, ()))
@@ -149,7 +170,10 @@ class Ingestion:
             done += sum(file.size for file in files.get(day, ()))
             self._progress(done, total)
         if finished:
-            self._commit(finished)
+            with self.lakehouse.committing():
+                if erased is not None and erased.tombstones.state != self._erased_state():
+                    return None
+                self._commit(finished)
         if len(failed) == 1:
             raise failed[0]
         if failed:
@@ -203,9 +227,61 @@ class Ingestion:
                 day.ingested.append(_ingested(file, found.digest, lines, 0, 0, duplicate))
         if day.kept:
             self._keep(day, stored)
+        self._leave_out(day)
         if not day.written:
             self._write(day, arrow_schema(self.table).empty_table())
         self._flush_rejects(day)
+
+    def _leave_out(self, day: _Day) -> None:
+        """Leave out the rows of people who were erased, and note how many lines of which file were."""
+        if not self._erased:
+            return
+        day.written = [self._without_erased(day, new) for new in day.written]
+        returns = self._erased.returns()
+        by_file: dict[str, list[tuple[str, bool, int]]] = {}
+        for (file, request, rejected), number in day.erased.items():
+            by_file.setdefault(file, []).append((request, rejected, number))
+        for position, one in enumerate(day.ingested):
+            if one.source_file not in by_file:
+                continue
+            left_out = by_file[one.source_file]
+            rows = sum(number for _, rejected, number in left_out if not rejected)
+            lines = sum(number for *_, number in left_out)
+            under = json.loads(one.erased_under) if one.erased_under else {}
+            under |= {request: str(returns.get(request, Return())) for request, *_ in left_out}
+            day.ingested[position] = replace(
+                one,
+                rows=one.rows - rows,
+                rejected=one.rejected - (lines - rows),
+                erased=one.erased + lines,
+                erased_under=json.dumps(under, sort_keys=True),
+            )
+
+    def _without_erased(self, day: _Day, new: NewFile) -> NewFile:
+        """The same file, or one without the rows of people who were erased."""
+        if self._erased is None:
+            return new
+        path = f"{self.lakehouse.root(self.table)}/{new.path}"
+        marked = self._erased.marked(self.table, self.engine.connection.read_parquet(as_named(path)))
+        if marked is None:
+            return new
+        counted = self.engine.rows(
+            "SELECT source_file, request, count(*) FROM marked WHERE request IS NOT NULL GROUP BY ALL", marked=marked
+        )
+        if not counted:
+            return new
+        for source_file, request, number in counted:
+            day.erased[source_file, request, False] += number
+        marked.create_view("marked", replace=True)
+        columns = ", ".join(named(column.name) for column in self.table.data_columns)
+        query = f"SELECT {columns} FROM marked WHERE request IS NULL"
+        left = self.engine.copy(query, self.lakehouse, self.table, new.partition, day.fingerprint)
+        # It is no part of the table yet, and must not wait for a vacuum.
+        self.lakehouse.discard(self.table, new)
+        return left
+
+    def _erased_state(self) -> str:
+        return self._erased_now().tombstones.state if self._erased_now is not None else ""
 
     def _has_moved(self, file: IngestedFile) -> bool:
         """Whether a file that is not listed on its day lies on another day now."""
@@ -252,15 +328,23 @@ class Ingestion:
         day.ingested.append(_ingested(file, found.digest, lines, rows, rejected, None))
 
     def _reject(self, day: _Day, file: LandingFile, piece: Parsed) -> None:
-        if not piece.rejects:
+        rejects = [reject for reject in piece.rejects if not self._names_erased(day, file.path, reject[2])]
+        if not rejects:
             return
-        numbers, reasons, lines = zip(*piece.rejects)
+        numbers, reasons, lines = zip(*rejects)
         for reason in reasons:
             day.reasons[reason] = day.reasons.get(reason, 0) + 1
         source = pa.repeat(pa.scalar(file.path), len(lines))
         day.rejects.append(pa.table({"source_file": source, "source_line": numbers, "reason": reasons, "line": lines}))
         if sum(part.nbytes for part in day.rejects) >= FLUSH_BYTES:
             self._flush_rejects(day)
+
+    def _names_erased(self, day: _Day, source_file: str, line: str) -> bool:
+        """Whether a rejected line names somebody who was erased; noted, if it does."""
+        stone = self._erased.of_rejected(line) if self._erased else None
+        if stone is not None:
+            day.erased[source_file, stone.request, True] += 1
+        return stone is not None
 
     def _flush_rejects(self, day: _Day) -> None:
         if not day.rejects:
@@ -283,6 +367,12 @@ class Ingestion:
         files = [f for f in snapshot.select({day.landing_date}) if f.partition["landing_table"] == self.table.name]
         lines = self.engine.relation(quarantine, files).to_arrow_table()
         lines = lines.filter(pc.is_in(lines["source_file"], gone))
+        if self._erased:
+            named_erased = [
+                self._names_erased(day, one["source_file"], one["line"])
+                for one in lines.select(["source_file", "line"]).to_pylist()
+            ]
+            lines = lines.filter(pa.array([not one for one in named_erased], pa.bool_()))
         if lines.num_rows:
             for reason in lines["reason"].to_pylist():
                 day.reasons[reason] = day.reasons.get(reason, 0) + 1
@@ -377,5 +467,6 @@ def _report(day: _Day) -> DayReport:
         lines=sum(file.lines for file in day.ingested if file.duplicate_of is None),
         rows=sum(file.rows for file in day.ingested),
         rejected=sum(file.rejected for file in day.ingested),
+        erased=sum(file.erased for file in day.ingested),
         reasons=dict(sorted(day.reasons.items())),
     )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -32,6 +33,8 @@ class IngestedFile:
     duplicate_of: str | None
     landing_table: str
     landing_date: date
+    erased: int = 0
+    erased_under: str | None = None
 
 
 _NAMES = tuple(one.name for one in fields(IngestedFile))
@@ -59,6 +62,7 @@ class Difference:
         missing: how many ingested files are gone; alone they are no reason to run.
         other: what else differs, in words.
         moved: how many ingested files lie on another day now, since their modification time says so.
+        returned: whether somebody whose lines were left out after an erasure has registered anew.
     """
 
     new: int = 0
@@ -66,11 +70,13 @@ class Difference:
     missing: int = 0
     other: str = ""
     moved: int = 0
+    returned: bool = False
 
     def __str__(self) -> str:
         counts = {"new": self.new, "changed": self.changed, "missing": self.missing, "moved": self.moved}
         parts = [f"{n} {word} file{'' if n == 1 else 's'}" for word, n in counts.items() if n]
-        return ", ".join([*parts, *([self.other] if self.other else [])])
+        back = ["somebody who was erased has registered anew"] if self.returned else []
+        return ", ".join([*parts, *back, *([self.other] if self.other else [])])
 
 
 def first_copies(files: Iterable[IngestedFile]) -> dict[str, tuple[date, str]]:
@@ -90,6 +96,7 @@ def plan(
     stored: Mapping[date, str | None],
     recorded: Mapping[date, str | None],
     quarantined: Mapping[date, str | None] | None = None,
+    returns: Mapping[str, str] | None = None,
 ) -> dict[date, Difference]:
     """Which days of a landing table differ from what lies in its folder.
 
@@ -100,6 +107,7 @@ def plan(
         stored, recorded: what the landing table's and the record's partitions say that they were
             made from; they agree unless a run was killed between the two or a table was changed by hand.
         quarantined: the same of the quarantine's partitions; none looks away from them.
+        returns: per erasure request, who has registered anew since, as in ``erased_under``.
 
     Returns:
         The days to run, in order, and why. A file that is gone is no reason, and a day of which
@@ -125,8 +133,9 @@ def plan(
             missing=len(known) - len(there),
             other=_other(there, first) or _unlike(day, known.values(), stored, recorded, quarantined),
             moved=moved[day],
+            returned=_returned(there, returns or {}),
         )
-        if difference.new or difference.changed or difference.moved or difference.other:
+        if any((difference.new, difference.changed, difference.moved, difference.returned, difference.other)):
             differences[day] = difference
     return differences
 
@@ -141,6 +150,14 @@ def _other(files: Iterable[IngestedFile], first: Mapping[str, tuple[date, str]])
         if file.duplicate_of != (None if counts == file.source_file else counts):
             return "another file with the same bytes counts now"
     return ""
+
+
+def _returned(files: Iterable[IngestedFile], returns: Mapping[str, str]) -> bool:
+    for file in files:
+        left_out = json.loads(file.erased_under) if file.erased_under else {}
+        if any(returns.get(request, said) != said for request, said in left_out.items()):
+            return True
+    return False
 
 
 def _unlike(

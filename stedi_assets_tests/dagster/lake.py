@@ -71,7 +71,11 @@ class Small:
     @classmethod
     def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> Small:
         settings = Settings(
-            str(root / "landing"), str(root / "lake"), policies=policies or Policies(), dagster_home=root / "home"
+            str(root / "landing"),
+            str(root / "lake"),
+            policies=policies or Policies(),
+            privacy_uri=str(root / "privacy"),
+            dagster_home=root / "home",
         )
         return cls(root, Platform.of(settings), instance or dg.DagsterInstance.ephemeral())
 

@@ -1,0 +1,184 @@
+"""The subcommands for privacy officers: erase, explain, export-subject.
+
+An e-mail never comes as an argument, which would stay in the shell's history: it is typed, or read from a file or
+standard input. Only ``explain`` and ``export-subject`` print anything of a person, which is what they are for.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from stedi_assets.cli.output import DIFFERS, FORMAT, Failure, say, show
+from stedi_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from stedi_assets.platform import Platform
+    from stedi_assets.privacy.requests import Request
+
+_EMAIL_FILE = click.argument("file", type=click.File("r"), required=False)
+
+
+@click.command()
+@_EMAIL_FILE
+@click.option("--reason", default="", help="Why, for the record. It must not name anybody.")
+@click.option("--due", type=click.IntRange(0), default=30, show_default=True, help="Days in which it must be done.")
+@click.option("--dry-run", is_flag=True, help="Print where the person is, in places and numbers, and change nothing.")
+@click.option("--now", is_flag=True, help="Carry it out in this process, rather than leave it to the erasure sensor.")
+@click.option("--open", "every", is_flag=True, help="Carry out every open request in this process; asks for no e-mail.")
+@click.option("--list", "listing", is_flag=True, help="Print the requests, with their state and the days left.")
+@click.option("--verify", is_flag=True, help="See that every receipt is there and as it was written; exit 1 if not.")
+@FORMAT
+def erase(
+    file: IO[str] | None,
+    reason: str,
+    due: int,
+    dry_run: bool,
+    now: bool,
+    every: bool,
+    listing: bool,
+    verify: bool,
+    form: str | None,
+) -> None:
+    """Forget a person: everything, raw files included.
+
+    Files a request. The erasure sensor carries it out within a minute where `dagster dev` (or the daemon)
+    runs; --now does it at once. The e-mail is asked for, or read from FILE (- is standard input):
+
+    \b
+      stedi erase --dry-run            where is this person?
+      stedi erase --now                forget them, and prove it
+      stedi erase --list               which requests there are
+      stedi erase --verify             are the receipts complete and unaltered?
+
+    What is erased cannot be brought back. See docs/privacy.md for what is promised.
+    """  # noqa: D301 - click wants the backspace itself.
+    from stedi_assets.platform import Platform
+    from stedi_assets.privacy.requests import Requests
+
+    if sum((dry_run, now, every, listing, verify)) > 1:
+        msg = "Of --dry-run, --now, --open, --list and --verify, give one."
+        raise click.UsageError(msg)
+    platform = Platform.of(Settings.from_environment())
+    try:
+        requests = Requests(platform.privacy)
+        if listing:
+            _list(requests.all(), form)
+        elif verify:
+            _verify(platform)
+        elif every:
+            _carry_out(platform, requests.open())
+        elif dry_run:
+            _find(platform, _email(file), form)
+        else:
+            request = requests.file(_email(file), reason, datetime.now(timezone.utc), due)
+            say(f"Request {request.id} is filed; it is due on {request.due}.")
+            if now:
+                _carry_out(platform, [request])
+            else:
+                say("The erasure sensor carries it out; `stedi erase --open` does without a daemon.")
+    finally:
+        platform.close()
+
+
+def _email(file: IO[str] | None) -> str:
+    """The e-mail that is asked for: from a file, or typed."""
+    from stedi_assets.privacy.rules import normalised
+
+    told = normalised(file.read() if file is not None else click.prompt("E-mail", err=True))
+    if "@" not in told or any(character.isspace() for character in told):
+        # What was given is not said back: it may be somebody's e-mail with a slip in it.
+        msg = "Expected one e-mail address, as in ann@example.com, and nothing else."
+        raise Failure(msg)
+    return told
+
+
+def _list(requests: list[Request], form: str | None) -> None:
+    from stedi_assets.platform import today
+
+    rows = [
+        (
+            request.id,
+            request.state(today()),
+            datetime.fromtimestamp(request.requested_at / 1000, timezone.utc).date(),
+            request.due,
+            None if request.is_done else request.days_left(today()),
+            request.reason,
+        )
+        for request in requests
+    ]
+    show(("request", "state", "requested", "due", "days left", "reason"), rows, form)
+
+
+def _verify(platform: Platform) -> None:
+    from stedi_assets.privacy.receipts import Receipts
+
+    receipts = Receipts(platform.privacy)
+    faults = receipts.faults()
+    for fault in faults:
+        say(fault, style="red")
+    if faults:
+        sys.exit(DIFFERS)
+    number = len(receipts.names())
+    say(f"{number} receipt{'' if number == 1 else 's'}: all there, as written, each following the one before it.")
+
+
+def _find(platform: Platform, email: str, form: str | None) -> None:
+    from stedi_assets.privacy.erasure import find
+    from stedi_assets.privacy.person import Person, rules_for
+
+    person = Person.of(platform, email)
+    erased = rules_for(platform, person)
+    places = find(platform, person, erased)
+    show(("kind", "where", "landing day", "lines or rows"), [tuple(vars(one).values()) for one in places], form)
+    say(
+        f"{len(places)} places. Serial numbers of this person alone: {len(person.serials)}; shared with others: "
+        f"{len(person.shared)}, of which {len(person.readings)} readings can be told to be this person's."
+    )
+
+
+def _carry_out(platform: Platform, requests: list[Request]) -> None:
+    from stedi_assets.materialize import MaterializeError, open_instance
+    from stedi_assets.privacy.erasure import Erasure
+
+    if not requests:
+        say("No request is open.")
+    with open_instance(platform.settings.dagster_home) as instance:
+        for request in requests:
+            try:
+                receipt = Erasure(platform, instance, request, say).run()
+            except MaterializeError as error:
+                raise Failure(f"{error}\nThe request stays open; run it again once this is mended.") from error
+            removed = sum(one["removed"] for one in receipt["partitions"])
+            say(
+                f"{request.id} is done: {removed} rows removed, {sum(receipt['searched']['files'].values())} files "
+                f"searched, nothing found. Receipt {receipt['number']} is in {platform.privacy.path / 'receipts'}."
+            )
+
+
+@click.command("export-subject")
+@_EMAIL_FILE
+@click.option("--to", "target", default="subject.zip", show_default=True, help="The file to write.")
+def export_subject(file: IO[str] | None, target: str) -> None:
+    """Write everything that is held about one person to a zip, for an access request.
+
+    The e-mail is asked for, or read from FILE (- is standard input). The zip holds one JSON file per table, the
+    raw lines as they arrived, and a README. Only you can read it; hand it over in a safe way and delete it.
+    """
+    from stedi_assets.platform import Platform
+    from stedi_assets.privacy.export import ExportError
+    from stedi_assets.privacy.export import export_subject as export
+    from stedi_assets.privacy.person import Person
+
+    platform = Platform.of(Settings.from_environment())
+    try:
+        counts = export(platform, Person.of(platform, _email(file)), Path(target))
+    except ExportError as error:
+        raise Failure(str(error)) from error
+    finally:
+        platform.close()
+    say(f"Wrote {sum(counts.values()):,} rows and lines to {target}.")

@@ -1,0 +1,346 @@
+"""An erasure, step by step: find, forget, rebuild, vacuum, prove.
+
+Every step can be killed and run again: what is known of the person lies in the request until it is done, and each
+step looks at what is there instead of what it did. In this order, since it is what makes it hold while other runs
+go on: the tombstone first, so that nothing that lands brings the person back; then the raw files and the landing
+tables; then what is made from them, which reconciliation finds; then the files that no table uses any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from stedi_assets.contracts import LANDING_TABLES, TABLES, Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.lakehouse import DataFile
+from stedi_assets.platform import Platform, today
+from stedi_assets.privacy import account, raw
+from stedi_assets.privacy.account import Count, Partition, accounts, compared
+from stedi_assets.privacy.person import Person, theirs
+from stedi_assets.privacy.receipts import Receipts
+from stedi_assets.privacy.requests import Request, Requests
+from stedi_assets.privacy.rules import Erased
+from stedi_assets.privacy.search import Findings, Search
+from stedi_assets.privacy.tombstones import Tombstone, Tombstones, put
+
+ROUNDS = 5
+"""Times that landing tables are made anew while other runs keep bringing rows back; one does, usually."""
+
+
+class ErasureError(RuntimeError):
+    """An erasure is not complete; the message says what is left, in places and numbers."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person is.
+
+    Args:
+        kind: ``raw file``, ``table`` or ``old version``.
+        where: the file below the landing root, or the table.
+        landing_date: the landing day, where there is one.
+        number: of lines or rows.
+    """
+
+    kind: str
+    where: str
+    landing_date: date | None
+    number: int
+
+
+class Erasure:
+    """One request, on its way to be done.
+
+    Args:
+        platform: the lake.
+        instance: where runs are recorded.
+        request: which.
+        say: told what goes on, in sentences without a value of anybody.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        instance: dg.DagsterInstance,
+        request: Request,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._platform = platform
+        self._instance = instance
+        self._requests = Requests(platform.privacy)
+        self._receipts = Receipts(platform.privacy)
+        self._say = say
+        self.request = request
+
+    # ---- what is known --------------------------------------------------------------------------
+
+    @property
+    def _known(self) -> Mapping[str, Any]:
+        if self.request.progress is None:
+            msg = f"The request {self.request.id} was not begun; run its job from the first step."
+            raise ErasureError(msg)
+        return self.request.progress
+
+    @property
+    def person(self) -> Person:
+        """Whom it is about, as they were known when it began."""
+        return Person.from_document(self._known["person"])
+
+    @property
+    def _stone(self) -> Tombstone:
+        return self.person.tombstone(self._platform.privacy, self.request.id, self._known["erased_at"])
+
+    def _erased(self) -> Erased:
+        platform = self._platform
+        return Erased(platform.engine, platform.lakehouse, Tombstones(platform.privacy, {self.request.id: self._stone}))
+
+    # ---- the steps ------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """All the steps; the receipt."""
+        if not self.request.is_done:
+            self.begin()
+            self.forget()
+            self.rebuild()
+            self.vacuum()
+        return self.prove()
+
+    def begin(self) -> None:
+        """Find out who it is and what is there, and remember it; once."""
+        if self.request.is_done or self.request.progress is not None:
+            return
+        platform = self._platform
+        person = Person.of(platform, str(self.request.email))
+        known = {"person": person.document(), "erased_at": _now()}
+        self.request = replace(self.request, progress=known)
+        found = find(platform, person, self._erased())
+        counts = accounts(platform, person, self._erased())
+        versions = {name: platform.lakehouse.snapshot(table).version for name, table in TABLES.items()}
+        known |= {
+            "found": [[one.kind, one.where, str(one.landing_date or ""), one.number] for one in found],
+            "before": account.document(counts),
+            "versions": versions,
+        }
+        self._requests.save(self.request)
+        places = Counter(one.kind for one in found)
+        self._say("found in " + (", ".join(f"{n} {kind}s" for kind, n in sorted(places.items())) or "no place"))
+
+    def forget(self) -> None:
+        """From here on nothing of the person lands; then the raw files lose their lines."""
+        if self.request.is_done:
+            return
+        platform = self._platform
+        # Whoever commits to a landing table asks for the tombstones under this lock.
+        with platform.lakehouse.committing():
+            put(platform.privacy, self._stone)
+        lines = raw.Lines(self._erased(), self.person.hints())
+        files = gone = 0
+        for file in self._raw_files():
+            number = raw.scrub(platform.landing, file, lines)
+            files += bool(number)
+            gone += number
+        self._say(f"{gone} lines left {files} raw files")
+
+    def rebuild(self) -> None:
+        """The landing tables lose the rows, then every table that is made from them is made anew."""
+        # Where it stands above, the definitions, which have this job, would import themselves.
+        from stedi_assets.materialize import Materializer
+
+        if self.request.is_done:
+            return
+        for _ in range(ROUNDS):
+            days = landing_days_with(self._platform, self.person, self._erased())
+            for table, day in self._rewritten():
+                days.setdefault(table, set()).add(day)
+            outcome = Materializer(self._platform, self._instance).rerun(days)
+            self._say(f"{len(outcome.runs)} runs made the tables anew")
+            if not landing_days_with(self._platform, self.person, self._erased()):
+                return
+        msg = (
+            f"After {ROUNDS} rounds the landing tables still hold rows of the person of {self.request.id}: other runs "
+            "keep bringing them back. Stop them and run it again."
+        )
+        raise ErasureError(msg)
+
+    def vacuum(self) -> None:
+        """Delete the files of every table that its current version does not use."""
+        if self.request.is_done:
+            return
+        gone = sum(self._platform.lakehouse.vacuum(table) for table in TABLES.values())
+        self._say(f"{gone} files of old versions were deleted")
+
+    def prove(self) -> dict[str, Any]:
+        """Look for the person everywhere; write the receipt if they are nowhere, and close the request.
+
+        Raises:
+            ErasureError: they are somewhere.
+        """
+        known = self._receipts.of(self.request.id)
+        if known is None:
+            known = self._receipts.add(self.request.id, self._proven())
+        if not self.request.is_done:
+            self.request = self._requests.close(self.request, known["done_at"])
+            self._say(f"receipt {known['number']} was written")
+        return known
+
+    def _proven(self) -> dict[str, Any]:
+        platform, person = self._platform, self.person
+        left = find(platform, person, self._erased())
+        search = Search(person.needles(), platform.engine)
+        findings = Findings()
+        search.folder("landing zone", _local(platform.settings.landing_uri), findings)
+        search.folder("lake", _local(platform.settings.lake_uri), findings)
+        own = platform.privacy.path / "requests" / f"{self.request.id}.json"
+        search.folder("privacy folder", platform.privacy.path, findings, [own])
+        search.folder("Dagster's storage", platform.settings.dagster_home, findings)
+        if left or findings.found:
+            places = [f"{one.kind} {one.where} {one.landing_date or ''}".strip() + f": {one.number}" for one in left]
+            places += [f"{kind}, {where}: {number}" for kind, where, number in findings.found]
+            msg = (
+                f"The person of {self.request.id} is still in {len(places)} place(s), so there is no receipt:\n  "
+                + "\n  ".join(sorted(places)[:50])
+                + "\nMend them (lines of others that mention the person are left to you), then run it again."
+            )
+            raise ErasureError(msg)
+        before = account.from_document(self._known["before"])
+        after = accounts(platform, person, self._erased())
+        self._must_add_up(before, after)
+        found = [(str(kind), str(where), str(day), int(number)) for kind, where, day, number in self._known["found"]]
+        return {
+            "tool": f"stedi-assets {version('stedi-assets')}",
+            "requested_at": self.request.requested_at,
+            "erased_at": self._known["erased_at"],
+            "done_at": _now(),
+            "found": _summed(found),
+            "partitions": compared(before, after),
+            "versions": {
+                name: [self._known["versions"][name], platform.lakehouse.snapshot(table).version]
+                for name, table in TABLES.items()
+            },
+            "searched": {
+                "values": len(search.needles),
+                "values too short to look for": search.too_short,
+                "files": findings.files,
+                "bytes": findings.size,
+                "found": 0,
+            },
+        }
+
+    def _must_add_up(self, before: Mapping[Partition, Count], after: Mapping[Partition, Count]) -> None:
+        """Of the landing tables, nothing but the person's rows may be gone; more may have landed meanwhile."""
+        for table in LANDING_TABLES:
+            for (name, day), was in before.items():
+                if name == table.name and after.get((name, day), _NOTHING).rows < was.rows - was.theirs:
+                    msg = (
+                        f"{name} of {day} had {was.rows} rows, of which {was.theirs} are the person's of "
+                        f"{self.request.id}, and has {after.get((name, day), _NOTHING).rows} now: others' rows are "
+                        "gone. Restore that day's raw files from a backup, materialize it, and run this again."
+                    )
+                    raise ErasureError(msg)
+
+    # ---- shared parts ---------------------------------------------------------------------------
+
+    def _rewritten(self) -> set[tuple[str, date]]:
+        """The partitions whose raw files were written anew, though they may hold no row of the person (copies)."""
+        dated = {file.path: (file.table, file.landing_date) for file in self._platform.listing().files}
+        return {dated[where] for kind, where, *_ in self._known["found"] if kind == "raw file" and where in dated}
+
+    def _raw_files(self) -> list[raw.RawFile]:
+        return all_raw_files(self._platform)
+
+
+_NOTHING = Count(0, 0, "0")
+
+
+def all_raw_files(platform: Platform) -> list[raw.RawFile]:
+    """Every raw file, those that the lake leaves alone too."""
+    dated = {file.path: file.landing_date for file in platform.listing().files}
+    return list(raw.raw_files(platform.landing, dated, today()))
+
+
+def find(platform: Platform, person: Person, erased: Erased) -> list[Place]:
+    """Where a person is: raw files, tables, and files of old versions.
+
+    Args:
+        platform: the lake.
+        person: who.
+        erased: rules that know this person.
+    """
+    places: list[Place] = []
+    lines = raw.Lines(erased, person.hints())
+    for file in all_raw_files(platform):
+        number = raw.count(platform.landing, file, lines)
+        if number:
+            places.append(Place("raw file", file.path, file.landing_date, number))
+    for table in TABLES.values():
+        snapshot = platform.lakehouse.snapshot(table)
+        for day, number in rows_of(platform, table, snapshot.files, person, erased).items():
+            places.append(Place("table", table.name, day, number))
+        old = platform.lakehouse.unused_files(table)
+        for day, number in rows_of(platform, table, old, person, erased).items():
+            places.append(Place("old version", table.name, day, number))
+    return places
+
+
+def landing_days_with(platform: Platform, person: Person, erased: Erased) -> dict[str, set[date]]:
+    """The partitions of landing tables, and of their quarantine, that hold rows of a person."""
+    found: dict[str, set[date]] = {}
+    for table in LANDING_TABLES:
+        days = set(rows_of(platform, table, platform.lakehouse.snapshot(table).files, person, erased))
+        quarantine = contract("landing_quarantine")
+        mine = [
+            file
+            for file in platform.lakehouse.snapshot(quarantine).files
+            if file.partition["landing_table"] == table.name
+        ]
+        days |= set(rows_of(platform, quarantine, mine, person, erased))
+        if days:
+            found[table.name] = days
+    return found
+
+
+def rows_of(
+    platform: Platform, table: Table, files: tuple[DataFile, ...] | list[DataFile], person: Person, erased: Erased
+) -> dict[date, int]:
+    """How many rows of a person some files of a table hold, per landing day."""
+    if not files:
+        return {}
+    stored = platform.engine.relation(table, files)
+    if table.name == "landing_quarantine":
+        lines = platform.engine.rows("SELECT landing_date, line FROM stored", stored=stored)
+        return dict(Counter(day for day, line in lines if erased.of_rejected(line) is not None))
+    return dict(
+        platform.engine.rows(
+            f"SELECT landing_date, count(*) FROM stored WHERE {theirs(table)} GROUP BY ALL",
+            stored=stored,
+            **person.frames(),
+        )
+    )
+
+
+def _summed(found: list[tuple[str, str, str, int]]) -> dict[str, dict[str, int]]:
+    """Places and numbers, without names of raw files: people name files as they like."""
+    summed: dict[str, Counter[str]] = {}
+    for kind, where, _, number in found:
+        table = where.split("/")[0]
+        summed.setdefault(f"{kind}s", Counter())[table] += number
+    return {kind: dict(sorted(tables.items())) for kind, tables in sorted(summed.items())}
+
+
+def _local(uri: str) -> Path:
+    if "://" in uri:
+        msg = f"{uri} is not a folder of this machine; an erasure there cannot be proven so far."
+        raise ErasureError(msg)
+    return Path(uri)
+
+
+def _now() -> int:
+    return int(datetime.now(timezone.utc).timestamp() * 1000)

@@ -1,0 +1,138 @@
+"""The privacy folder: where requests, tombstones and receipts lie, for their owner only.
+
+It lies beside the lake, never in it: whoever may read the tables may not read who asked to be forgotten. What the
+files say is the other modules'; here is only that they are private, whole or not there, and where they lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from stedi_assets.keys import read_or_make
+
+
+class PrivacyFolderError(RuntimeError):
+    """The privacy folder is not private or cannot be used; the message says what to do."""
+
+
+class PrivacyFolder:
+    """A folder that only its owner can enter.
+
+    Args:
+        path: where it lies; made when something is first written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written to it."""
+        return self.path.is_dir()
+
+    @cached_property
+    def _key(self) -> bytes:
+        def in_use() -> str:
+            if not self.names("tombstones"):
+                return ""
+            return "The erased are known by it only: with another key their data could come back unrecognised."
+
+        self._make()
+        return read_or_make(self.path / "key", "privacy key", "Make its folder writable.", in_use)
+
+    def hash(self, kind: str, value: str) -> str:
+        """HMAC-SHA256 (RFC 2104) of a value under the folder's own key, in hex; kinds do not collide."""
+        return hmac.new(self._key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the documents of a kind, in order."""
+        if not self.exists:
+            return []
+        self._must_be_private(self.path)
+        return sorted(path.stem for path in (self.path / kind).glob("*.json"))
+
+    def read(self, kind: str, name: str) -> dict[str, Any] | None:
+        """A document, or none if it is not there."""
+        text = self.read_text(kind, name)
+        if text is None:
+            return None
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:
+            msg = f"{self.path / kind / name}.json is not JSON any more; put it back from a backup."
+            raise PrivacyFolderError(msg) from None
+        return found
+
+    def read_text(self, kind: str, name: str) -> str | None:
+        """A document as it is stored."""
+        try:
+            return (self.path / kind / f"{name}.json").read_text()
+        except FileNotFoundError:
+            return None
+
+    def write(self, kind: str, name: str, document: Mapping[str, Any]) -> str:
+        """Write a document, whole or not at all; what is stored."""
+        self._make(kind)
+        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+        path = self.path / kind / f"{name}.json"
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+        return text
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Nobody else does ``what`` within the block."""
+        self._make()
+        with FileLock(self.path / f".{what}", mode=0o600, is_singleton=True):
+            yield
+
+    def _make(self, kind: str = "") -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            self._must_be_private(self.path)
+            (self.path / kind).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            msg = f"Cannot make the privacy folder {self.path}: {error.strerror}. Set STEDI_PRIVACY_URI to another."
+            raise PrivacyFolderError(msg) from error
+
+    @staticmethod
+    def _must_be_private(path: Path) -> None:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            msg = (
+                f"The privacy folder {path} can be entered by others (mode {mode:04o}; expected 0700). It says who "
+                f"asked to be forgotten. Run: chmod 700 {path}"
+            )
+            raise PrivacyFolderError(msg)
+
+
+def opened(uri: str) -> PrivacyFolder:
+    """The privacy folder at a URI.
+
+    Raises:
+        PrivacyFolderError: it is not a folder of this machine.
+    """
+    if "://" in uri:
+        msg = f"STEDI_PRIVACY_URI is {uri!r}; only folders of this machine can be kept private so far."
+        raise PrivacyFolderError(msg)
+    return PrivacyFolder(uri)

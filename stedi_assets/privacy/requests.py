@@ -1,0 +1,126 @@
+"""Requests to be forgotten: what was asked, by when it must be done, and whether it is.
+
+A request holds the e-mail until it is done; then only its receipt and a tombstone stay. Run configuration, tags,
+logs and everything else that Dagster stores carry the request's id.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from stedi_assets.privacy.folder import PrivacyFolder
+
+_KIND = "requests"
+
+DUE_DAYS = 30
+"""Days in which a request is to be done: a month, as Article 12(3) of the GDPR has it."""
+
+
+class RequestError(ValueError):
+    """A request is not what can be worked with; the message says why."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to be forgotten.
+
+    Args:
+        id: names it everywhere else.
+        requested_at: in ms since 1970.
+        due: the day by which it must be done.
+        reason: in the words of whoever filed it.
+        email: whose; none once it is done.
+        done_at: when it was, in ms since 1970.
+        progress: what is known of its person while it is carried out; empty once it is done.
+    """
+
+    id: str
+    requested_at: int
+    due: date
+    reason: str
+    email: str | None
+    done_at: int | None = None
+    progress: Mapping[str, Any] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was carried out and proven."""
+        return self.done_at is not None
+
+    def days_left(self, today: date) -> int:
+        """Until it is due; negative where it is overdue."""
+        return (self.due - today).days
+
+    def state(self, today: date) -> str:
+        """``done``, ``overdue``, ``under way`` or ``open``."""
+        if self.is_done:
+            return "done"
+        if self.days_left(today) < 0:
+            return "overdue"
+        return "under way" if self.progress else "open"
+
+
+class Requests:
+    """The requests in a privacy folder."""
+
+    def __init__(self, folder: PrivacyFolder) -> None:
+        self._folder = folder
+
+    def all(self) -> list[Request]:
+        """Every request, the oldest first."""
+        found = [self.get(name) for name in self._folder.names(_KIND)]
+        return sorted(found, key=lambda request: (request.requested_at, request.id))
+
+    def open(self) -> list[Request]:
+        """Those that are not done."""
+        return [request for request in self.all() if not request.is_done]
+
+    def get(self, request_id: str) -> Request:
+        """The request with this id.
+
+        Raises:
+            RequestError: there is none.
+        """
+        told = self._folder.read(_KIND, request_id) if request_id.isascii() and "/" not in request_id else None
+        if told is None:
+            msg = f"There is no erasure request {request_id!r}; `stedi erase --list` shows those there are."
+            raise RequestError(msg)
+        return Request(**{**told, "due": date.fromisoformat(told["due"])})
+
+    def file(self, email: str, reason: str, now: datetime, due_days: int = DUE_DAYS) -> Request:
+        """File a request; one that is open for the same e-mail is given back instead.
+
+        Args:
+            email: trimmed and lower-cased.
+            reason: kept with the request and in the receipt; must not name anybody.
+            now: the time.
+            due_days: days in which it must be done.
+        """
+        with self._folder.alone("filing"):
+            for request in self.open():
+                if request.email == email:
+                    return request
+            day = now.astimezone(timezone.utc).date()
+            request = Request(
+                id=f"erasure-{day:%Y%m%d}-{secrets.token_hex(4)}",
+                requested_at=int(now.timestamp() * 1000),
+                due=day + timedelta(days=due_days),
+                reason=reason,
+                email=email,
+            )
+            self.save(request)
+            return request
+
+    def save(self, request: Request) -> None:
+        """Store a request as it is now."""
+        self._folder.write(_KIND, request.id, {**request.__dict__, "due": request.due.isoformat()})
+
+    def close(self, request: Request, now_ms: int) -> Request:
+        """Store that a request is done, and forget whose it was."""
+        done = replace(request, email=None, progress=None, done_at=now_ms)
+        self.save(done)
+        return done

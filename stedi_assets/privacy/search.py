@@ -1,0 +1,169 @@
+"""Looks for values in everything that is stored: bytes of files and decoded Parquet, used by a table or not.
+
+Knows no rule and no table: this is the second opinion on what the rules removed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pyarrow.parquet as pq
+
+from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
+
+SHORTEST = 5
+"""Characters below which a value stands in too many places by chance to be looked for."""
+
+_BLOCK = 8 << 20
+_OVERLAP = 1 << 10
+_BEFORE, _AFTER = rb"(?<![a-z0-9_.+-])", rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
+
+
+@dataclass
+class Findings:
+    """What was searched, and what was found.
+
+    Args:
+        files: how many files were read, per kind of place.
+        size: bytes that were read.
+        found: places that hold a value: kind of place, file, how often.
+    """
+
+    files: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    found: list[tuple[str, str, int]] = field(default_factory=list)
+
+
+class Search:
+    """A search for some values.
+
+    Args:
+        needles: in lower case; too short ones are left out.
+        engine: decodes Parquet.
+    """
+
+    def __init__(self, needles: Sequence[str], engine: DuckDBEngine) -> None:
+        self.needles = [needle for needle in needles if len(needle) >= SHORTEST]
+        self.too_short = len(needles) - len(self.needles)
+        self._engine = engine
+        spelt = "|".join(sorted({re.escape(spelling) for needle in self.needles for spelling in _spellings(needle)}))
+        self._pattern = re.compile(_BEFORE + b"(?:" + spelt.encode() + b")" + _AFTER) if spelt else None
+
+    def folder(self, kind: str, folder: Path, findings: Findings, leave_out: Iterable[Path] = ()) -> None:
+        """Search every file below a folder; Parquet decoded, gzip inflated, everything else as it is.
+
+        Args:
+            kind: of place, for the findings.
+            folder: a missing one holds nothing.
+            findings: added to.
+            leave_out: files and folders not to look into.
+        """
+        skipped = set(leave_out)
+        parquet: list[Path] = []
+        for path in _files(folder, skipped):
+            findings.files[kind] = findings.files.get(kind, 0) + 1
+            hits = self._count([path.name.lower().encode()])
+            try:
+                findings.size += path.stat().st_size
+                if path.suffix == ".parquet":
+                    parquet.append(path)
+                else:
+                    hits += self._count(_blocks(path))
+            except FileNotFoundError:
+                continue  # Somebody else's, gone since it was listed.
+            if hits:
+                findings.found.append((kind, path.relative_to(folder).as_posix(), hits))
+        for path, hits in self._parquet(parquet):
+            findings.found.append((kind, path.relative_to(folder).as_posix(), hits))
+
+    def _count(self, blocks: Iterable[bytes]) -> int:
+        if self._pattern is None:
+            return 0
+        hits = 0
+        tail = b""
+        for block in blocks:
+            text = tail + block.lower()
+            # What lies in the overlap whole was counted with the block before.
+            hits += sum(match.end() > len(tail) for match in self._pattern.finditer(text))
+            tail = text[-_OVERLAP:]
+        return hits
+
+    def _parquet(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
+        """The decoded texts of Parquet files, those with the same columns together."""
+        by_columns: dict[tuple[str, ...], list[Path]] = {}
+        for path in paths:
+            try:
+                schema = pq.read_schema(path)
+            except FileNotFoundError:
+                continue
+            texts = tuple(one.name for one in schema if str(one.type) in {"string", "large_string", "string_view"})
+            if texts:
+                by_columns.setdefault(texts, []).append(path)
+        for texts, found in by_columns.items():
+            for start in range(0, len(found), 200):
+                yield from self._in_columns(texts, found[start : start + 200])
+
+    def _in_columns(self, texts: Sequence[str], paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
+        if not self.needles:
+            return
+        condition = " OR ".join(
+            f"contains(lower({named(name)}), {quoted(needle)})" for name in texts for needle in self.needles
+        )
+        columns = ", ".join(f"coalesce({named(name)}, '')" for name in texts)
+        rows = self._engine.rows(
+            f"SELECT filename, concat_ws(chr(10), {columns}) FROM read_parquet("
+            f"{list_of(as_named(str(path)) for path in paths)}, filename = true, hive_partitioning = false) "
+            f"WHERE {condition}"
+        )
+        hits: dict[str, int] = {}
+        for name, text in rows:
+            if self._count([text.encode()]):
+                hits[name] = hits.get(name, 0) + 1
+        for path in paths:
+            if str(path) in hits:
+                yield path, hits[str(path)]
+
+
+def _spellings(needle: str) -> Iterator[str]:
+    """A value as it is, and as JSON writes it."""
+    yield needle
+    escaped = needle.encode("ascii", "backslashreplace").decode()
+    yield re.sub(r"\\x([0-9a-f]{2})", r"\\u00\1", escaped)
+    yield needle.replace("/", "\\/")
+
+
+def _files(folder: Path, leave_out: set[Path]) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path in leave_out:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path, leave_out)
+        elif path.is_file():
+            yield path
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as raw:
+        if path.suffix != ".gz":
+            yield from _read(raw)
+            return
+        try:
+            with gzip.open(raw) as file:
+                yield from _read(file)
+        except (EOFError, OSError, zlib.error):
+            # Cut off or no gzip at all: its bytes are what there is.
+            raw.seek(0)
+            yield from _read(raw)
+
+
+def _read(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block

@@ -1,0 +1,502 @@
+"""Erasure: who is forgotten, what is left, that it stays so, and what the receipt proves."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stedi_assets.contracts import LANDING_TABLES, TABLES
+from stedi_assets.contracts import table as contract
+from stedi_assets.keys import SecretKeyError
+from stedi_assets.privacy.erasure import Erasure, ErasureError, find
+from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
+from stedi_assets.privacy.person import Person, rules_for
+from stedi_assets.privacy.receipts import Receipts
+from stedi_assets.privacy.requests import RequestError, Requests
+from stedi_assets.reconcile import differing, landing_differences
+from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
+from stedi_assets_tests.privacy.people import (
+    DAYS,
+    ERASED,
+    IN_QUARANTINE,
+    NEVER_CONSENTED,
+    NOW,
+    ON_SEVERAL_DAYS,
+    SHARED_WITH,
+    SHARING,
+    at,
+    email,
+    erase,
+    everything_stored,
+    land,
+    moved_at_first,
+    names_one,
+    person,
+    request,
+    stored_texts,
+    tables,
+    without,
+)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    """Three days of everybody, materialized; not to be changed."""
+    lake = Small.at(tmp_path_factory.mktemp("people"))
+    land(lake)
+    lake.materialize()
+    yield lake
+    lake.close()
+
+
+@pytest.fixture
+def lake(made: Small, tmp_path: Path) -> Iterator[Small]:
+    """A copy of it, to change."""
+    small = copied(made, tmp_path)
+    yield small
+    small.close()
+
+
+def nothing_differs(lake: Small) -> bool:
+    platform = lake.platform
+    return not landing_differences(platform, platform.listing()) and not differing(platform.view())
+
+
+# ---- who is forgotten, and what is left ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [ON_SEVERAL_DAYS, NEVER_CONSENTED, IN_QUARANTINE, "bob"])
+def test_nothing_of_the_person_is_left_and_everything_else_is_as_it_was(lake: Small, name: str) -> None:
+    """A1 = A0 - B0, B1 = 0, and untouched rows identical."""
+    before = tables(lake)
+    receipt = erase(lake, name)
+    after = tables(lake)
+    assert after == without(before, lake, [name])
+    assert sum(map(len, after.values())) < sum(map(len, before.values()))
+    for row in receipt["partitions"]:
+        assert row["others_identical"], row
+        assert row["after"] == row["before"] - row["removed"]
+    assert nothing_differs(lake)
+
+
+def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(lake: Small) -> None:
+    folder = lake.root / "landing"
+    before = {path: (read(path), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.json*"))}
+    erase(lake, ON_SEVERAL_DAYS)
+    emptied = 0
+    for path, (lines_before, modified) in before.items():
+        lines_after = read(path)
+        assert path.stat().st_mtime_ns == modified
+        assert len(lines_after) == len(lines_before)
+        for was, now in zip(lines_before, lines_after):
+            theirs = names_one([was.replace("\\u0040", "@")], [ON_SEVERAL_DAYS])
+            assert now == ("" if theirs else was)
+            emptied += theirs
+    assert emptied >= 3 * 3
+    assert not list(folder.rglob(".*"))
+
+
+def read(path: Path) -> list[str]:
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
+
+
+def test_of_a_shared_device_only_what_is_the_persons_goes(lake: Small) -> None:
+    before = tables(lake)
+    erase(lake, SHARING)
+    after = tables(lake)
+    steps = {(row[1], row[0]) for row in before["step_trainer_landing"] if row[1] == "serial-shared"}
+    left = {(row[1], row[0]) for row in after["step_trainer_landing"] if row[1] == "serial-shared"}
+    moved = {row[1] for row in before["accelerometer_landing"] if row[0] == email(SHARING)}
+    assert steps - left == {(serial, time) for serial, time in steps if time in moved}
+    assert left
+    assert all(time in {row[1] for row in after["accelerometer_landing"]} for _, time in left)
+    assert [row for row in after["accelerometer_landing"] if row[0] == email(SHARED_WITH)] == [
+        row for row in before["accelerometer_landing"] if row[0] == email(SHARED_WITH)
+    ]
+    assert nothing_differs(lake)
+
+
+def test_ten_people_one_after_the_other(lake: Small) -> None:
+    before = tables(lake)
+    for name in ERASED:
+        erase(lake, name)
+    after = tables(lake)
+    left = without(before, lake, ERASED)
+    # Of a device that two people claimed, the one who stays has it alone now.
+    for name in ("customer_landing", "accelerometer_landing", "landing_quarantine", "customer_trusted"):
+        assert after[name] == left[name]
+    for name in ERASED:
+        assert not names_one([everything_stored(lake.root / "landing").decode()], [name])
+        assert f'"{email(name)}"' not in stored_texts(lake)
+    receipts = Receipts(lake.platform.privacy)
+    assert len(receipts.names()) == 10
+    assert receipts.faults() == []
+    assert nothing_differs(lake)
+
+
+ADDRESSES = [
+    "ann@example.com",
+    "ann@example.co",
+    "ann@example.com.au",
+    "xann@example.com",
+    "ann.b@example.com",
+    "a.b@example.com",
+    "axb@example.com",
+    "a_n@example.com",
+    "%@example.com",
+    "o@example.com",
+    "o'brien@example.com",
+    "'or'1'='1@example.com",
+    "x@example.com",
+    "[x]+(y)*@example.com",
+    "zoe@example.com",
+    "zo\u00eb@example.com",
+    "ann+1@example.com",
+    "c:\\d@example.com",
+]
+"""Prefixes, SQL and regular expressions, letters that are alike."""
+
+
+@pytest.fixture(scope="session")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    """A lake of people whose addresses are alike, with a good and a broken line each; not to be changed."""
+    lake = Small.at(tmp_path_factory.mktemp("alike"))
+    people = [person(f"p{n}", DAYS[0], email=address) for n, address in enumerate(ADDRESSES)]
+    lake.land("customer_landing", lines(*people), day=DAYS[0])
+    moves = [movement("x", at(DAYS[0], n)) | {"user": address} for n, address in enumerate(ADDRESSES)]
+    lake.land("accelerometer_landing", lines(*moves), day=DAYS[0])
+    broken = "".join(json.dumps({"user": address, "timestamp": "x"}) + "\n" for address in ADDRESSES)
+    lake.land("accelerometer_landing", broken, "broken.json", DAYS[0])
+    lake.materialize()
+    yield lake
+    lake.close()
+
+
+IN_EACH = ["customer_landing", "accelerometer_landing", "landing_quarantine"]
+IN_EACH += ["customer_trusted", "accelerometer_trusted", "customers_curated"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_email_means_its_own_person_only(alike: Small, address: str) -> None:
+    who = Person.of(alike.platform, address)
+    places = find(alike.platform, who, rules_for(alike.platform, who))
+    folder = f"landing_date={DAYS[0]}"
+    assert {(place.kind, place.where): place.number for place in places} == {
+        ("raw file", f"customer_landing/{folder}/part.json"): 1,
+        ("raw file", f"accelerometer_landing/{folder}/part.json"): 1,
+        ("raw file", f"accelerometer_landing/{folder}/broken.json"): 1,
+        **{("table", name): 1 for name in IN_EACH},
+    }
+
+
+@pytest.mark.parametrize("address", ["ann@example.co", "o'brien@example.com", "[x]+(y)*@example.com"])
+def test_an_odd_email_erases_its_own_person_only(alike: Small, tmp_path: Path, address: str) -> None:
+    lake = copied(alike, tmp_path)
+    Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).file(address, "", NOW)).run()
+    left = sorted(other for other in ADDRESSES if other != address)
+    assert sorted(row[1] for row in lake.rows("customer_landing")) == left
+    assert sorted(row[0] for row in lake.rows("accelerometer_landing")) == left
+    assert sorted(json.loads(row[3])["user"] for row in lake.rows("landing_quarantine")) == left
+    lake.close()
+
+
+def test_case_and_spaces_do_not_matter(lake: Small) -> None:
+    asked = Person.of(lake.platform, "\t ANN@Example.Com \n")
+    assert asked == Person.of(lake.platform, email("ann"))
+    assert asked.serials == ("serial-ann",)
+
+
+def test_somebody_who_is_nowhere_gets_a_receipt_too(lake: Small) -> None:
+    before = tables(lake)
+    receipt = erase(lake, "nobody")
+    assert receipt["found"] == {}
+    assert receipt["partitions"] == []
+    assert tables(lake) == before
+
+
+# ---- never again -------------------------------------------------------------------------------------
+
+
+def test_what_lands_later_is_ingested_without_the_person(lake: Small) -> None:
+    erase(lake, "ann")
+    erase(lake, SHARING)
+    before = tables(lake)
+    day = DAYS[-1] + timedelta(days=2)
+    lake.land("customer_landing", lines(person("ann", DAYS[1]), person("zed", day)), day=day)
+    lake.land(
+        "accelerometer_landing",
+        lines(movement("ann", at(DAYS[0], 0)), movement("zed", at(day, 0)))
+        + '{"user":"ann@example.com"}\n{"user":"zed@x"}\n',
+        day=day,
+    )
+    of_sam = at(DAYS[0], moved_at_first().index(SHARING))
+    steps = [step("ann", at(day, 0)), step("zed", at(day, 0)), step("shared", of_sam), step("shared", at(day, 5))]
+    lake.land("step_trainer_landing", lines(*steps), day=day)
+    outcome = lake.materialize()
+    after = tables(lake)
+    new = {name: [row for row in after[name] if row not in before[name]] for name in after}
+    assert not any(names_one(row, ["ann"]) for rows in new.values() for row in rows)
+    assert len(new["customer_landing"]) == len(new["accelerometer_landing"]) == len(new["landing_quarantine"]) == 1
+    assert [(row[1], row[0]) for row in new["step_trainer_landing"]] == [
+        ("serial-shared", at(day, 5)),
+        ("serial-zed", at(day, 0)),
+    ]
+    said = lake.rows("landing_files", "landing_table, lines, rows, rejected, erased, erased_under")
+    said = [row for row in said if row[4]]
+    assert [row[:5] for row in said] == [
+        ("accelerometer_landing", 4, 1, 1, 2),
+        ("customer_landing", 2, 1, 0, 1),
+        ("step_trainer_landing", 4, 2, 0, 2),
+    ]
+    assert all("@" not in row[5] for row in said)
+    assert not [said for said in outcome.warnings if said[1] == "nothing_lost"]
+    assert nothing_differs(lake)
+
+
+def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: Small) -> None:
+    """The raw files were archived: what they gave stays, but for the person's."""
+    before = tables(lake)
+    for table in LANDING_TABLES:
+        for path in (lake.root / "landing" / table.name).rglob("*.json*"):
+            path.unlink()
+    erase(lake, "ann")
+    assert tables(lake) == without(before, lake, ["ann"])
+
+
+def test_who_registers_anew_is_a_new_customer(lake: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    erased_at = at(DAYS[-1], 50_000)
+    monkeypatch.setattr("stedi_assets.privacy.erasure._now", lambda: erased_at)
+    erase(lake, "ann")
+    day = DAYS[-1] + timedelta(days=1)
+    # The old record and an old reading land again, and readings from after the new registration before it does.
+    lake.land("customer_landing", lines(person("ann", DAYS[2])), "old.json", day=day)
+    again = at(day, 0)
+    lake.land(
+        "accelerometer_landing",
+        lines(movement("ann", at(DAYS[0], 0)), movement("ann", again - 1), movement("ann", again + 1)),
+        day=day,
+    )
+    lake.land("step_trainer_landing", lines(step("ann", again - 1), step("ann", again + 1)), day=day)
+    lake.materialize()
+    assert not any(names_one(row, ["ann"]) for rows in tables(lake).values() for row in rows)
+    later = day + timedelta(days=1)
+    lake.land("customer_landing", lines(person("ann", later, registrationDate=again)), day=later)
+    lake.materialize()
+    mine = {name: [row for row in rows if names_one(row, ["ann"])] for name, rows in tables(lake).items()}
+    assert [row[1] for row in mine["accelerometer_landing"]] == [again + 1]
+    assert [row[0] for row in mine["step_trainer_landing"]] == [again + 1]
+    assert len(mine["customer_landing"]) == len(mine["customer_trusted"]) == len(mine["customers_curated"]) == 1
+    assert nothing_differs(lake)
+
+
+def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
+    lake: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has read the raw files; then the person is erased; then the run commits."""
+    other = Small.at(lake.root, instance=lake.instance)
+    erased: list[Any] = []
+    copy = type(lake.platform.engine).copy
+
+    def slow(engine: Any, query: str, *more: Any) -> Any:
+        new = copy(engine, query, *more)
+        if engine is lake.platform.engine and not erased:
+            erased.append(None)
+            erased[0] = erase(other, "ann")
+        return new
+
+    monkeypatch.setattr(type(lake.platform.engine), "copy", slow)
+    moves = lines(movement("ann", at(DAYS[-1], 70)), movement("kim", at(DAYS[-1], 71)))
+    lake.land("accelerometer_landing", moves, "new.json", DAYS[-1])
+    assert lake.run(["accelerometer_landing"], DAYS[-1]).success
+    monkeypatch.undo()
+    assert erased[0]["number"] == 1
+    lake.materialize()
+    assert not any(names_one(row, ["ann"]) for rows in tables(lake).values() for row in rows)
+    assert nothing_differs(lake)
+    other.close()
+
+
+# ---- requests ------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_filed_once_and_forgets_whose_it_was(lake: Small) -> None:
+    requests = Requests(lake.platform.privacy)
+    first = request(lake, "ann")
+    assert request(lake, "ann") == first
+    assert first.state(NOW.date()) == "open"
+    assert first.days_left(NOW.date()) == 30
+    assert replace(first, due=NOW.date() - timedelta(days=1)).state(NOW.date()) == "overdue"
+    Erasure(lake.platform, lake.instance, first).run()
+    done = requests.get(first.id)
+    assert done.is_done
+    assert done.email is None
+    assert b"ann@" not in everything_stored(lake.root / "privacy")
+    assert b"serial-ann" not in everything_stored(lake.root / "privacy")
+    assert request(lake, "ann").id != first.id
+    with pytest.raises(RequestError, match=r"There is no erasure request '\.\./x'"):
+        requests.get("../x")
+
+
+def test_a_done_request_is_not_done_again(lake: Small) -> None:
+    asked = request(lake, "ann")
+    receipt = Erasure(lake.platform, lake.instance, asked).run()
+    again = Requests(lake.platform.privacy).get(asked.id)
+    assert Erasure(lake.platform, lake.instance, again).run() == receipt
+
+
+# ---- proof ---------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Small) -> None:
+    """It is not the person's line, and erasing it would lose another customer's record."""
+    record = person("mia", DAYS[1]) | {"friend": "bob@example.com"}
+    path = lake.land("customer_landing", lines(record), "mia.json", day=DAYS[1])
+    lake.materialize()
+    asked = request(lake, "bob")
+    with pytest.raises(
+        ErasureError, match=r"still in 1 place.*\n.*landing zone, customer_landing/.*mia.json: 1"
+    ) as caught:
+        Erasure(lake.platform, lake.instance, asked).run()
+    assert "bob" not in str(caught.value)
+    assert Receipts(lake.platform.privacy).names() == []
+    assert not Requests(lake.platform.privacy).get(asked.id).is_done
+    path.write_text(lines(person("mia", DAYS[1])))
+    receipt = Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).get(asked.id)).run()
+    assert receipt["searched"]["found"] == 0
+
+
+def test_the_proof_looks_everywhere(lake: Small) -> None:
+    """Text beside the raw files, Parquet that no table uses, Dagster's storage, compressed files."""
+    places = ["landing/notes.txt", "lake/curated/old.parquet", "home/storage/run.log", "lake/x.json.gz"]
+    paths = [lake.root / place for place in places]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    notes, old, log, packed = paths
+    notes.write_text("x" * (8 << 20) + " Bob Invented ")
+    lake.platform.engine.connection.sql("SELECT 'Say hello to BOB@example.com.' AS note").write_parquet(str(old))
+    log.write_text(lake.platform.pseudonyms.subject_id(email("bob")))
+    packed.write_bytes(gzip.compress(b"x" * 1000 + b' "serial-bob"'))
+    with pytest.raises(ErasureError, match="still in 4 place") as caught:
+        erase(lake, "bob")
+    assert all(path.name in str(caught.value) for path in paths)
+    for path in paths:
+        path.unlink()
+    erase(lake, "bob")
+
+
+def test_a_receipt_names_nobody(lake: Small) -> None:
+    receipt = erase(lake, "ann")
+    text = json.dumps(receipt).lower()
+    subject = lake.platform.pseudonyms.subject_id(email("ann"))
+    assert not [value for value in ("ann", "serial-", "@", subject) if value in text.replace("annot", "")]
+    assert receipt["tool"].startswith("stedi-assets ")
+    assert receipt["requested_at"] <= receipt["done_at"]
+    assert receipt["searched"]["files"]["landing zone"] > 0
+    assert set(receipt["versions"]) == set(TABLES)
+    assert receipt["versions"]["accelerometer_landing"][0] < receipt["versions"]["accelerometer_landing"][1]
+
+
+def test_old_versions_are_gone(lake: Small) -> None:
+    lake.spoil("accelerometer_trusted", DAYS[0], "SELECT * FROM rows WHERE x = 1")
+    assert lake.platform.lakehouse.unused_files(contract("accelerometer_trusted"))
+    who = Person.of(lake.platform, email("ann"))
+    kinds = {place.kind for place in find(lake.platform, who, rules_for(lake.platform, who))}
+    assert kinds == {"raw file", "table", "old version"}
+    erase(lake, "ann")
+    assert not lake.platform.lakehouse.unused_files(contract("accelerometer_trusted"))
+    assert '"ann@example.com"' not in stored_texts(lake)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Receipts:
+    """Three receipts, of requests that are done."""
+    folder = PrivacyFolder(tmp_path / "privacy")
+    requests, receipts = Requests(folder), Receipts(folder)
+    for number in range(3):
+        asked = requests.file(f"p{number}@example.com", "", NOW + timedelta(seconds=number))
+        receipts.add(asked.id, {"done_at": number})
+        requests.close(asked, number)
+    assert receipts.faults() == []
+    return receipts
+
+
+def files_of(receipts: Receipts) -> list[Path]:
+    return [receipts._folder.path / "receipts" / f"{name}.json" for name in receipts.names()]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_receipt_that_is_removed_shows(three: Receipts, number: int) -> None:
+    files_of(three)[number].unlink()
+    assert three.faults()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_receipt_that_is_altered_shows(three: Receipts, number: int) -> None:
+    path = files_of(three)[number]
+    path.write_text(path.read_text().replace('"done_at": ', '"done_at": 9'))
+    assert any("was altered" in fault for fault in three.faults())
+
+
+def test_receipts_that_change_places_show(three: Receipts) -> None:
+    first, second, _ = files_of(three)
+    one, other = first.read_text(), second.read_text()
+    first.write_text(other)
+    second.write_text(one)
+    assert three.faults()
+
+
+def test_all_receipts_gone_shows(three: Receipts) -> None:
+    for path in (three._folder.path / "receipts").iterdir():
+        path.unlink()
+    assert len([fault for fault in three.faults() if "its receipt is missing" in fault]) == 3
+
+
+# ---- permissions ---------------------------------------------------------------------------------------
+
+
+def test_everything_private_is_its_owners(lake: Small) -> None:
+    old = os.umask(0)
+    try:
+        erase(lake, "ann")
+    finally:
+        os.umask(old)
+    for path in [lake.root / "privacy", *(lake.root / "privacy").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    assert stat.S_IMODE((lake.root / ".lake-pseudonym-key").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_others_can_enter_is_refused(lake: Small) -> None:
+    request(lake, "ann")
+    (lake.root / "privacy").chmod(0o755)
+    with pytest.raises(PrivacyFolderError, match=r"can be entered by others \(mode 0755.*chmod 700"):
+        Requests(lake.platform.privacy).all()
+
+
+def test_a_privacy_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    PrivacyFolder(tmp_path / "privacy").hash("email", "x")
+    (tmp_path / "privacy" / "key").chmod(0o644)
+    with pytest.raises(SecretKeyError, match=r"privacy key .* can be read by others \(mode 0644.*chmod 600"):
+        PrivacyFolder(tmp_path / "privacy").hash("email", "x")
+
+
+def test_a_lost_privacy_key_is_not_replaced(lake: Small) -> None:
+    erase(lake, "ann")
+    (lake.root / "privacy" / "key").unlink()
+    with pytest.raises(SecretKeyError, match=r"privacy key .* is gone\. The erased are known by it only"):
+        Small.at(lake.root).platform.erased().tombstones.of_email("x@y")
+
+
+def test_a_lost_pseudonym_key_is_not_replaced(lake: Small) -> None:
+    (lake.root / ".lake-pseudonym-key").unlink()
+    with pytest.raises(SecretKeyError, match="every one of them would change"):
+        _ = Small.at(lake.root).platform.pseudonyms.key_id
