@@ -38,7 +38,8 @@ def consent_history(customer_landing: Any, subject_ids: Any, hold: Hold = not_he
             those with a record that consents on the days wanted (``ever_consenting``).
         hold: computes once what is used several times.
     """
-    # Not every engine knows windows over the records of one customer, but each knows those over all records in
+    # PyArrow knows no windows over the records of one customer in order, and those without an order it gets wrong:
+    # rows that come in several chunks get the values of other rows. Every engine knows windows over all records in
     # order: first everybody's, by subject, then only those at which something changes.
     by_subject = ["subject_id", *ORDER]
     records = (
@@ -58,14 +59,21 @@ def consent_history(customer_landing: Any, subject_ids: Any, hold: Hold = not_he
     # that begins an interval and the one that ends it.
     turns = records.filter(nw.col("allows") != nw.when(same).then(nw.col("allowed")).otherwise(0)).with_columns(
         turn=nw.col("one").cum_sum().over(order_by="place").cast(nw.Int64),
+        preceding=nw.col("subject_id").shift(1).over(order_by="place").fill_null(""),
         after=nw.col("subject_id").shift(-1).over(order_by="place").fill_null(""),
         ended_at=nw.col("lastUpdateDate").shift(-1).over(order_by="place"),
         ended_on=nw.col("landing_date").shift(-1).over(order_by="place"),
     )
+    again = nw.col("preceding") == nw.col("subject_id")
     ends = nw.col("after") == nw.col("subject_id")
-    intervals = turns.filter(nw.col("allows") == 1).with_columns(
-        grant_number=(nw.col("turn") - nw.col("turn").min().over("subject_id")) // 2 + 1,
-        withdrawn_at=nw.when(ends).then(nw.col("ended_at")),
-        withdrawn_landing_date=nw.when(ends).then(nw.col("ended_on")),
+    intervals = (
+        turns.filter(nw.col("allows") == 1)
+        .with_columns(
+            first=nw.when(again).then(0).otherwise(nw.col("turn")),
+            withdrawn_at=nw.when(ends).then(nw.col("ended_at")),
+            withdrawn_landing_date=nw.when(ends).then(nw.col("ended_on")),
+        )
+        .with_columns(first=nw.col("first").cum_max().over(order_by="turn"))
+        .with_columns(grant_number=(nw.col("turn") - nw.col("first")) // 2 + 1)
     )
     return hold(columns_of(intervals, table("consent_history")))
