@@ -15,8 +15,8 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.derivation import SEEN, LakeView
 from stedi_assets.engines.duckdb import named
 
-_CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
-_SUBJECTS = f"SELECT subject_id FROM curated WHERE email IN ({_CONSENTING})"
+CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
+_SUBJECTS = f"SELECT subject_id FROM curated WHERE email IN ({CONSENTING})"
 
 
 def without_consent(table: Table) -> str:
@@ -31,7 +31,7 @@ def without_consent(table: Table) -> str:
         # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
         return '"serialNumber" NOT IN (SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)'
     who = "email" if "email" in table.column_names else "user"
-    return f"{named(who)} NOT IN ({_CONSENTING})"
+    return f"{named(who)} NOT IN ({CONSENTING})"
 
 
 def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | None = None) -> Mapping[date, int]:

@@ -4,7 +4,7 @@ A :class:`LakeView` pins one version of every table that it is asked for, so tha
 computes and the fingerprint they are stored under come from the same inputs, whatever other runs do
 meanwhile. The fingerprint of a partition covers exactly what its rows depend on:
 
-* ``customer_trusted``, ``customers_curated``: the rows themselves, which are few;
+* ``customer_trusted``, ``customers_curated``, ``consent_history``: the rows themselves, which are few;
 * ``accelerometer_trusted``: the landed day, and the consent of the people in it;
 * ``step_trainer_trusted``: the landed day, and the claims on the devices in it;
 * ``machine_learning_curated``: the two trusted days, and the pairs with halves of other days.
@@ -63,6 +63,7 @@ INPUTS: dict[str, dict[str, Scope]] = {
         "accelerometer_trusted": Scope.WHO,
         "customer_landing": Scope.ALL,
     },
+    "consent_history": {"customer_landing": Scope.ALL},
     "step_trainer_trusted": {
         "step_trainer_landing": Scope.SAME_DAYS,
         "customers_curated": Scope.ALL,
@@ -227,6 +228,16 @@ class LakeView:
         )
         made_of = self._upstream("customer_trusted", made)
         return {day: (made_of.get(day), curated.get(day), self.pseudonyms.key_id) for day in {**made_of, **curated}}
+
+    def _of_consent_history(
+        self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
+    ) -> dict[date, tuple[object, ...]]:
+        # The rows by e-mail, not by pseudonym: which is which, the key tells, and pseudonyms take longer to make.
+        landed = self._all("customer_landing")
+        names = transforms.ever_consenting(landed, days).with_columns(subject_id="email")
+        rows = transforms.consent_history(landed, names)
+        digests = self._digests(rows, contract("consent_history"))
+        return {day: (digest, self.pseudonyms.key_id) for day, digest in digests.items()}
 
     def _of_accelerometer_trusted(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]

@@ -163,6 +163,9 @@ class Lake:
             arguments["readings_before_consent"] = policies.readings_before_consent
         if name == "customers_curated":
             arguments["subject_ids"] = self.platform.pseudonyms.subject_ids(inputs["customer_trusted"])
+        if name == "consent_history":
+            who = transforms.ever_consenting(inputs["customer_landing"], days)
+            arguments["subject_ids"] = self.platform.pseudonyms.subject_ids(who)
         if name == "machine_learning_curated":
             arguments |= {"days": days, "pairing": policies.pairing}
         return getattr(transforms, name)(**inputs, **arguments)

@@ -29,6 +29,17 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
             customer_trusted, accelerometer_trusted, customer_landing, subject_ids, hold
         )
 
+    @table_asset("consent_history", first_day)
+    def consent_history(
+        context: dg.AssetExecutionContext,
+        customer_landing: Any,
+        pseudonyms: dg.ResourceParam[Pseudonyms],
+        hold: dg.ResourceParam[Hold],
+    ) -> Any:
+        keys = context.partition_key_range
+        who = transforms.ever_consenting(customer_landing, days_between(keys.start, keys.end))
+        return transforms.consent_history(customer_landing, pseudonyms.subject_ids(who), hold)
+
     @table_asset("machine_learning_curated", first_day)
     def machine_learning_curated(
         context: dg.AssetExecutionContext,
@@ -51,4 +62,4 @@ def curated_assets(first_day: date) -> list[dg.AssetsDefinition]:
             hold,
         )
 
-    return [customers_curated, machine_learning_curated]
+    return [customers_curated, consent_history, machine_learning_curated]

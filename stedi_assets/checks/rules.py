@@ -6,7 +6,7 @@ from typing import Any
 
 from stedi_assets.checks.measures import WARN
 from stedi_assets.checks.model import Check, Checked, Verdict
-from stedi_assets.consent import rows_without_consent, without_consent
+from stedi_assets.consent import CONSENTING, rows_without_consent, without_consent
 from stedi_assets.contracts import DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.duckdb import named
@@ -46,6 +46,12 @@ def written(table: Table) -> list[Check]:
                 "Of no landing day is a row of a person who does not share with research.",
                 _consent_everywhere,
                 whole=True,
+            )
+        )
+    if table.name == "consent_history":
+        checks.append(
+            Check(
+                "consent", "Who shares with research now has one open interval, nobody else any.", _open, blocking=True
             )
         )
     if table.anonymous:
@@ -143,6 +149,42 @@ def _consent_everywhere(checked: Checked) -> Verdict:
         says=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record does not "
         "consent; the consent sensor and `stedi materialize` take them out.",
         numbers={"rows without consent": rows, "landing days with such rows": len(found)},
+    )
+
+
+def _open(checked: Checked) -> Verdict:
+    platform, name = checked.platform, checked.table.name
+    view = platform.view()
+    stored, expected = view.snapshot(name), view.fingerprints(name)
+    made, days = stored.fingerprints(), {file.landing_date for file in stored.files if file.rows}
+    # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
+    # is not is judged by the days of this run: the others still have to be made, and reconciliation says so.
+    whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
+    people = platform.recall.people(view.snapshot("customer_landing").files)
+    consenting = platform.pseudonyms.subject_ids(platform.engine.arrow(CONSENTING, people=people))
+    ((refused, repeated, lacking, halves),) = platform.engine.rows(
+        """
+        WITH open AS (SELECT subject_id, count(*) AS intervals FROM history WHERE withdrawn_at IS NULL GROUP BY ALL)
+        SELECT (SELECT count(*) FROM open ANTI JOIN consenting USING (subject_id)),
+            (SELECT count(*) FROM open WHERE intervals > 1),
+            (SELECT count(*) FROM consenting ANTI JOIN open USING (subject_id)),
+            (SELECT count(*) FROM history WHERE (withdrawn_at IS NULL) <> (withdrawn_landing_date IS NULL))
+        """,
+        history=platform.engine.relation(checked.table, stored.select(None if whole else checked.days)),
+        consenting=consenting.to_native(),
+    )
+    lacking = lacking if whole else 0
+    return Verdict(
+        passed=not (refused or repeated or lacking or halves),
+        says=f"{refused} people whose latest record does not consent have an open interval, {repeated} people have "
+        f"several, {lacking} who consent have none; {halves} rows say only half of a withdrawal."
+        + ("" if whole else " Only of the days of this run: others are to be made anew, see `stedi materialize`."),
+        numbers={
+            "open without consent": refused,
+            "open several times": repeated,
+            "consenting and not open": lacking,
+            "half withdrawn": halves,
+        },
     )
 
 

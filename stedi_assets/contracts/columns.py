@@ -96,7 +96,8 @@ SUBJECT_ID = Column(
     "subject_id",
     DataType.TEXT,
     Privacy.QUASI_IDENTIFIER,
-    "Pseudonym of the customer who wore the phone: HMAC-SHA256 of the e-mail under the secret key, in hex.",
+    "Pseudonym of the customer, of a pair that of whoever wore the phone: HMAC-SHA256 of the e-mail under the secret "
+    "key, in hex.",
 )
 DEVICE_SUBJECT_ID = Column(
     "device_subject_id",
@@ -110,6 +111,36 @@ SAME_CUSTOMER = Column(
     DataType.BOOLEAN,
     Privacy.OPERATIONAL,
     "Whether the wearer of the phone is a claimant of the Step Trainer; false for a pair made by time alone.",
+)
+GRANT_NUMBER = Column(
+    "grant_number",
+    DataType.INTEGER,
+    Privacy.QUASI_IDENTIFIER,
+    "Which of the customer's intervals it is, in the order of their records, from 1; later ones are numbered anew when "
+    "an earlier one lands.",
+    minimum=1,
+)
+GRANTED_AT = Column(
+    "granted_at",
+    DataType.INTEGER,
+    Privacy.QUASI_IDENTIFIER,
+    "Since when the customer shares with research, as the first record of the interval says it.",
+    unit=_MS,
+)
+WITHDRAWN_AT = Column(
+    "withdrawn_at",
+    DataType.INTEGER,
+    Privacy.QUASI_IDENTIFIER,
+    "When the record that ends the interval was last changed; null while it holds.",
+    unit=_MS,
+    required=False,
+)
+WITHDRAWN_LANDING_DATE = Column(
+    "withdrawn_landing_date",
+    DataType.DATE,
+    Privacy.QUASI_IDENTIFIER,
+    "UTC day on which the record that ends the interval landed; null while it holds.",
+    required=False,
 )
 SOURCE_FILE = Column(
     "source_file", DataType.TEXT, Privacy.OPERATIONAL, "Raw file that the row came from, below the landing root."

@@ -127,6 +127,29 @@ CUSTOMERS_CURATED = Table(
     consenting=True,
     max_age=timedelta(days=7),
 )
+CONSENT_HISTORY = Table(
+    name="consent_history",
+    zone=Zone.CURATED,
+    description=(
+        "One interval in which a customer allowed research use, by all of their records in the order that decides "
+        "which is the latest: from one that consents to the next that does not. Of everybody who ever consented, by "
+        "pseudonym alone. In the partition of the record that began it."
+    ),
+    columns=(c.SUBJECT_ID, c.GRANT_NUMBER, c.GRANTED_AT, c.WITHDRAWN_AT, c.WITHDRAWN_LANDING_DATE, c.LANDING_DATE),
+    # Records of one day can say the same dates in any order of consent, so no dates tell two intervals apart. The
+    # file and the line of a record would, and would lead from the pseudonym to the name.
+    key=("subject_id", "grant_number"),
+    lineage={
+        "subject_id": (("customer_landing", "email"),),
+        "grant_number": (("customer_landing", "lastUpdateDate"), ("customer_landing", "shareWithResearchAsOfDate")),
+        "granted_at": (("customer_landing", "shareWithResearchAsOfDate"),),
+        "withdrawn_at": (("customer_landing", "lastUpdateDate"),),
+        "withdrawn_landing_date": (("customer_landing", "landing_date"),),
+        "landing_date": (("customer_landing", "landing_date"),),
+    },
+    anonymous=True,
+    max_age=timedelta(days=7),
+)
 STEP_TRAINER_TRUSTED = Table(
     name="step_trainer_trusted",
     zone=Zone.TRUSTED,
@@ -194,6 +217,7 @@ ASSET_TABLES: tuple[Table, ...] = (
     CUSTOMER_TRUSTED,
     ACCELEROMETER_TRUSTED,
     CUSTOMERS_CURATED,
+    CONSENT_HISTORY,
     STEP_TRAINER_TRUSTED,
     MACHINE_LEARNING_CURATED,
 )

@@ -15,6 +15,7 @@ TABLES: Final = (
     "customer_trusted",
     "accelerometer_trusted",
     "customers_curated",
+    "consent_history",
     "step_trainer_trusted",
     "machine_learning_curated",
     "landing_quarantine",

@@ -100,12 +100,24 @@ class _Consents:
         return email in self and (not self._exclude or time >= self._since[email])
 
 
+def records_in_order(facts: Facts) -> list[CustomerRecord]:
+    """Return all records, by what makes one later than another: (`lastUpdateDate`, landing day)."""
+    return sorted(facts.records, key=lambda record: (record.updated, record.day))
+
+
 def latest_records(facts: Facts) -> list[CustomerRecord]:
-    """Return the record that decides for each e-mail: the last by (`lastUpdateDate`, landing day)."""
-    latest: dict[str, CustomerRecord] = {}
-    for record in sorted(facts.records, key=lambda record: (record.updated, record.day)):
-        latest[record.email] = record
-    return list(latest.values())
+    """Return the record that decides for each e-mail: the last."""
+    return list({record.email: record for record in records_in_order(facts)}.values())
+
+
+def intervals(facts: Facts) -> int:
+    """Return how many times somebody began to share: by a record that consents, after none or one that does not."""
+    sharing: dict[str, bool] = {}
+    begun = 0
+    for record in records_in_order(facts):
+        begun += record.consents and not sharing.get(record.email, False)
+        sharing[record.email] = record.consents
+    return begun
 
 
 def claimants(facts: Facts) -> dict[str, set[str]]:
@@ -151,6 +163,7 @@ def count(facts: Facts, *, exclude: bool) -> Outcome:
         customer_trusted=len(consents),
         accelerometer_trusted=len(trusted),
         customers_curated=len({row.email for row in trusted}),
+        consent_history=intervals(facts),
         step_trainer_trusted=len(used),
     )
     return Outcome(tables, pairs, left_out)

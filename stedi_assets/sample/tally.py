@@ -64,6 +64,7 @@ class Tally:
                 customer_trusted=int(group.shares.sum()),
                 accelerometer_trusted=rows,
                 customers_curated=int(used.any(axis=1).sum()),
+                consent_history=int(group.shares.sum()),  # one record each
                 step_trainer_trusted=int(used.sum()),
             )
 

@@ -6,14 +6,17 @@ Columns come and go as the contracts name them.
 """
 
 from stedi_assets.transforms.customers import consents, customer_trusted, customers_curated, latest_records
+from stedi_assets.transforms.history import consent_history, ever_consenting
 from stedi_assets.transforms.pairs import machine_learning_curated
 from stedi_assets.transforms.readings import accelerometer_trusted, step_trainer_trusted
 
 __all__ = [
     "accelerometer_trusted",
+    "consent_history",
     "consents",
     "customer_trusted",
     "customers_curated",
+    "ever_consenting",
     "latest_records",
     "machine_learning_curated",
     "step_trainer_trusted",

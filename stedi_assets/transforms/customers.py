@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 from stedi_assets.contracts import table
 from stedi_assets.transforms.common import Frame, Hold, columns_of, day_end, lazy, normalised, not_held
 
-_ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
+ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
 """What makes one record later than another: the greatest decides, in this order of columns."""
 
 
@@ -26,17 +26,24 @@ def latest_records(customer_landing: Any, *wanted: str) -> Frame:
     records = lazy(customer_landing)
     if wanted:
         # Records are sorted by customer; the narrower they are, the cheaper that is.
-        records = records.select(*dict.fromkeys(["email", "serialNumber", *_ORDER, *wanted]))
+        records = records.select(*dict.fromkeys(["email", "serialNumber", *ORDER, *wanted]))
     return records.with_columns(email=normalised("email"), serialNumber=normalised("serialNumber")).unique(
-        "email", keep="last", order_by=_ORDER
+        "email", keep="last", order_by=ORDER
     )
 
 
-def consents(customer_landing: Any, *also: str) -> Frame:
-    """Who claims which device, and since when they consent.
+def consented_at() -> nw.Expr:
+    """Of a record as it landed, since when it consents; null where it does not.
 
     Consent is a positive ``shareWithResearchAsOfDate`` no later than the end of the day on which its
     record landed.
+    """
+    share = nw.col("shareWithResearchAsOfDate")
+    return nw.when((share > 0) & (share < day_end("landing_date"))).then(share)
+
+
+def consents(customer_landing: Any, *also: str) -> Frame:
+    """Who claims which device, and since when they consent (see ``consented_at``).
 
     Args:
         customer_landing: records of **all** landing days.
@@ -46,12 +53,8 @@ def consents(customer_landing: Any, *also: str) -> Frame:
         One row per customer: ``email``, ``serialNumber`` and ``consented_at`` (epoch ms; null for
         one who does not consent).
     """
-    share = nw.col("shareWithResearchAsOfDate")
     return latest_records(customer_landing, "shareWithResearchAsOfDate", *also).select(
-        "email",
-        "serialNumber",
-        *also,
-        consented_at=nw.when((share > 0) & (share < day_end("landing_date"))).then(share),
+        "email", "serialNumber", *also, consented_at=consented_at()
     )
 
 
@@ -62,8 +65,7 @@ def customer_trusted(customer_landing: Any, hold: Hold = not_held) -> Frame:
         customer_landing: records of **all** landing days.
         hold: computes once what is used several times.
     """
-    share = nw.col("shareWithResearchAsOfDate")
-    trusted = latest_records(customer_landing).filter((share > 0) & (share < day_end("landing_date")))
+    trusted = latest_records(customer_landing).filter(~consented_at().is_null())
     return hold(columns_of(trusted, table("customer_trusted")))
 
 

@@ -24,6 +24,7 @@ from stedi_assets_tests.transforms.conftest import (
     CAT,
     DAY_1,
     DAY_2,
+    LONG_AGO,
     NOON,
     customer,
     pandas_frame,
@@ -87,6 +88,24 @@ def test_customers_curated(assets: Mapping[str, Any]) -> None:
         hold=not_held,
     )
     assert rows(found, "email", "subject_id") == {(ANN, A): 1, (BOB, B): 1}
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [((DAY_1, DAY_1), {A, B}), ((DAY_1, DAY_2), {A, B}), ((DAY_2, DAY_2), set())]
+)
+def test_consent_history(assets: Mapping[str, Any], days: Any, expected: set[str]) -> None:
+    first, last = (day.isoformat() for day in days)
+    found = assets["consent_history"](
+        dg.build_asset_context(partition_key_range=dg.PartitionKeyRange(first, last)),
+        customer_landing=PEOPLE,
+        pseudonyms=PSEUDONYMS,
+        hold=not_held,
+    )
+    assert set(table_rows(found, "consent_history")) == {
+        (subject, 1, since, None, None, DAY_1)
+        for subject, since in ((A, LONG_AGO), (B, NOON + 1))
+        if subject in expected
+    }
 
 
 @pytest.mark.parametrize(("policies", "serials"), [(Policies(), {"s", "t"}), (EXCLUDE, {"s"})])

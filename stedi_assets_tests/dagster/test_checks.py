@@ -153,6 +153,15 @@ SPOILT: list[tuple[str, str, str]] = [
     ("customers_curated", "unique_key", REPEATED),
     ("customers_curated", "consent", replaced(email="$refuser")),
     ("customers_curated", "references", replaced(email="$refuser")),
+    ("consent_history", "required", replaced(granted_at="NULL::BIGINT")),
+    ("consent_history", "unique_key", REPEATED),
+    ("consent_history", "ranges", replaced(grant_number="0")),
+    ("consent_history", "consent", replaced(subject_id="$pseudonym")),
+    ("consent_history", "consent", SOME),
+    ("consent_history", "consent", replaced(withdrawn_at="1", withdrawn_landing_date="landing_date")),
+    ("consent_history", "consent", replaced(withdrawn_at="1")),
+    ("consent_history", "consent", "FROM rows UNION ALL SELECT * REPLACE (grant_number + 1 AS grant_number) FROM rows"),
+    ("consent_history", "no_identifiers", replaced(subject_id="$refuser")),
     ("step_trainer_trusted", "required", replaced(distanceFromObject="NULL::BIGINT")),
     ("step_trainer_trusted", "unique_key", REPEATED),
     ("step_trainer_trusted", "ranges", replaced(distanceFromObject="-1")),
@@ -342,10 +351,17 @@ class DoublingEngine(DuckDBEngine):
 
 
 BLOCKED = {
-    "customer_trusted": ["accelerometer_landing", "customer_landing", "customer_trusted", "step_trainer_landing"],
+    "customer_trusted": [
+        "accelerometer_landing",
+        "consent_history",
+        "customer_landing",
+        "customer_trusted",
+        "step_trainer_landing",
+    ],
     "accelerometer_trusted": [
         "accelerometer_landing",
         "accelerometer_trusted",
+        "consent_history",
         "customer_landing",
         "customer_trusted",
         "step_trainer_landing",
@@ -392,3 +408,40 @@ def test_consent_is_judged_by_the_records_of_now(lake: Small) -> None:
     result = lake.run([table.name for table in ASSET_TABLES], "2023-08-06")
     assert result.success
     assert lake.rows("customer_trusted", "email") == [("ann@example.com",)]
+
+
+def test_intervals_of_other_days_are_judged_once_they_are_made(lake: Small) -> None:
+    """A withdrawal closes an interval of another day: its own run is right, and what is stale is found all the same."""
+    lake.land_people("ann", "bob", day="2023-08-06")
+    assert lake.materialize().runs
+    lake.land("customer_landing", lines(customer("ann", consents=False, updated=STAMP)), day="2023-08-07")
+    result = lake.run([table.name for table in ASSET_TABLES], "2023-08-07")
+    assert result.success
+    said = next(
+        one
+        for one in result.get_asset_check_evaluations()
+        if (one.asset_key.to_user_string(), one.check_name) == ("consent_history", "consent")
+    )
+    assert "Only of the days of this run" in str(said.description)
+    _, evaluations = check(lake, "consent_history", date(2023, 8, 6))
+    assert not evaluations["consent"].passed, "her interval is still open"
+    assert evaluations["consent"].metadata["open without consent"].value == 1
+
+    assert lake.materialize().runs
+    for day in (6, 7):
+        _, evaluations = check(lake, "consent_history", date(2023, 8, day))
+        assert evaluations["consent"].passed
+        assert "Only of the days of this run" not in str(evaluations["consent"].description)
+    assert lake.rows("consent_history", "withdrawn_at, withdrawn_landing_date, landing_date") == [
+        (STAMP, date(2023, 8, 7), date(2023, 8, 6)),
+        (None, None, date(2023, 8, 6)),
+    ]
+
+
+def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(spoilt: Small) -> None:
+    days = sorted(spoilt.platform.lakehouse.snapshot(contract("consent_history")).days())
+    spoilt.spoil("consent_history", days[0], "SELECT * FROM rows LIMIT 0")
+    _, evaluations = check(spoilt, "consent_history", days[1])
+    assert not evaluations["consent"].passed
+    assert evaluations["consent"].metadata["consenting and not open"].value > 0
+    assert_says_nothing_of_rows(spoilt, evaluations)

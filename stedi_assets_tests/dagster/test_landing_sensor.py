@@ -86,6 +86,7 @@ def test_one_run_for_several_tables_of_a_day() -> None:
             "customer_trusted",
             "accelerometer_trusted",
             "customers_curated",
+            "consent_history",
             "step_trainer_trusted",
             "machine_learning_curated",
         )

@@ -88,6 +88,14 @@ SKIPPED_FILES = ("landing_table", "landing_date", "source_file", "lines")
 CUSTOMER_TRUSTED = (*CUSTOMER_FIELDS, "landing_date")
 ACCELEROMETER_TRUSTED = ("user", "timestamp", "x", "y", "z", "landing_date")
 CUSTOMERS_CURATED = ("subject_id", *CUSTOMER_FIELDS, "landing_date")
+CONSENT_HISTORY = (
+    "subject_id",
+    "grant_number",
+    "granted_at",
+    "withdrawn_at",
+    "withdrawn_landing_date",
+    "landing_date",
+)
 STEP_TRAINER_TRUSTED = (
     "sensorReadingTime",
     "serialNumber",
@@ -115,6 +123,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "customer_trusted": CUSTOMER_TRUSTED,
     "accelerometer_trusted": ACCELEROMETER_TRUSTED,
     "customers_curated": CUSTOMERS_CURATED,
+    "consent_history": CONSENT_HISTORY,
     "step_trainer_trusted": STEP_TRAINER_TRUSTED,
     "machine_learning_curated": MACHINE_LEARNING_CURATED,
 }
@@ -130,6 +139,7 @@ ASSETS = (
     "customer_trusted",
     "accelerometer_trusted",
     "customers_curated",
+    "consent_history",
     "step_trainer_trusted",
     "machine_learning_curated",
 )
@@ -510,11 +520,11 @@ def latest_records(customers: Iterable[Customer]) -> dict[str, Customer]:
     "The latest record per e-mail over all landing days decides: greatest (`lastUpdateDate`,
     `landing_date`, file name, line)."
     """
+    return {customer.email: customer for customer in sorted(customers, key=_age)}
 
-    def age(customer: Customer) -> tuple[int, date, str, int]:
-        return customer.last_update, customer.landing_date, customer.path, customer.line
 
-    return {customer.email: customer for customer in sorted(customers, key=age)}
+def _age(customer: Customer) -> tuple[int, date, str, int]:
+    return customer.last_update, customer.landing_date, customer.path, customer.line
 
 
 def pseudonym(email: str, key: bytes) -> str:
@@ -615,9 +625,37 @@ def refine(
         "customer_trusted": Counter(customers.values()),
         "accelerometer_trusted": Counter(tuple(one) for one in accelerations),
         "customers_curated": Counter((pseudonym(one, key), *customers[one]) for one in curated),
+        "consent_history": _consent_history(landing.customers, key),
         "step_trainer_trusted": Counter(tuple(one) for one in steps),
         "machine_learning_curated": _pairs(people, accelerations, steps, key, pairing),
     }
+
+
+def _consent_history(customers: Iterable[Customer], key: bytes) -> Counter[Row]:
+    """Return `consent_history`, by walking each customer's records.
+
+    "An interval opens at the first consenting record (of all, or after a non-consenting one) and
+    ends at the next non-consenting record. Consecutive consenting records extend it."
+    """
+    walks: dict[str, list[Customer]] = defaultdict(list)
+    for customer in sorted(customers, key=_age):
+        walks[customer.email].append(customer)
+
+    history: Counter[Row] = Counter()
+    for email, records in walks.items():
+        intervals: list[tuple[Customer, Customer | None]] = []
+        holds = False
+        for record in records:
+            if consents(record) and not holds:
+                intervals.append((record, None))
+            elif holds and not consents(record):
+                intervals[-1] = intervals[-1][0], record
+            holds = consents(record)
+        for number, (first, end) in enumerate(intervals, start=1):
+            closed = (None, None) if end is None else (end.last_update, end.landing_date)
+            row = (pseudonym(email, key), number, first.research, *closed, first.landing_date)
+            history[row] += 1
+    return history
 
 
 def _people(landing: Landing, readings_before_consent: ReadingsBeforeConsent) -> _People:

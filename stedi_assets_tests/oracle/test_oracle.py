@@ -436,6 +436,29 @@ def test_the_landing_day_goes_before_the_path() -> None:
 # --- readings of the accelerometer, and whose they are ------------------------------------------
 
 
+def test_consent_history_is_every_time_somebody_shared() -> None:
+    tables = compute(
+        [
+            landed("customer", customer(ANN, "s", 10, 1), customer(BOB, "s", None, 1), customer(DEE, "s", None, 1)),
+            # Lands first and is the later one; then, of one moment: takes back, and shares again.
+            landed("customer", customer(ANN, "s", 40, 4), customer(" ANN@example.com", "s", 20, 2), day=DAY_2),
+            landed("customer", customer(ANN, "s", None, 3), customer(DEE, "s", 5, 2), day=DAY_3),
+            landed("customer", customer(DEE, "s", 0, 2), customer(DEE, "s", 5, 2), day=DAY_3, name="b.json"),
+        ],
+        KEY,
+    )
+    ann, dee = ids(ANN, DEE)
+    assert rows(tables, "consent_history") == sorted(
+        [
+            (ann, 1, 10, 3, DAY_3, DAY_1),
+            (ann, 2, 40, None, None, DAY_2),
+            (dee, 1, 5, 2, DAY_3, DAY_3),
+            (dee, 2, 5, None, None, DAY_3),
+        ],
+        key=repr,
+    )
+
+
 def test_accelerometer_trusted_is_of_consenting_customers_once_a_landing_day() -> None:
     tables = compute(
         [
@@ -717,9 +740,10 @@ def test_withdrawal_and_grant_anew_reach_every_table() -> None:
         landed("customer", customer(ANN, "s", None, 2), day=DAY_2),
         landed("customer", customer(ANN, "s", LONG_AGO, 3), day=DAY_3),
     ]
-    for count, held in ((3, 1), (4, 0), (5, 1)):
+    for count, held, intervals in ((3, 1, 1), (4, 0, 1), (5, 1, 2)):
         tables = compute(history[:count], KEY)
-        assert {tables[table].total() for table in ASSETS[3:]} == {held}
+        assert {tables[table].total() for table in ASSETS[3:] if table != "consent_history"} == {held}
+        assert tables["consent_history"].total() == intervals
 
 
 # --- properties ---------------------------------------------------------------------------------
@@ -850,7 +874,10 @@ def device_situations(landing: Landing, tables: Tables) -> set[str]:
 
 WANTED = {
     *COLUMNS,
-    *(f"{table}, other under exclude" for table in ASSETS[4:]),
+    *(f"{table}, other under exclude" for table in ASSETS[4:] if table != "consent_history"),
+    "an interval that ended",
+    "an interval that ended and another that holds",
+    "two intervals that say the same",
     "a pair, same customer: True, device known: True",
     "a pair, same customer: False, device known: True",
     "a pair, same customer: False, device known: False",
@@ -864,6 +891,21 @@ WANTED = {
     "a step reading, claimants: 2, mixed: True, used: False",
     "a step reading, claimants: 2, mixed: True, used: True",
 }
+
+
+def history_situations(tables: Tables) -> set[str]:
+    """Name what there is among the intervals of consent that the product may get wrong."""
+    found = set()
+    intervals: dict[object, list[Row]] = {}
+    for subject, _, *interval in rows(tables, "consent_history"):
+        intervals.setdefault(subject, []).append(tuple(interval))
+    for of_subject in intervals.values():
+        ended = [interval for interval in of_subject if interval[1] is not None]
+        if ended:
+            found.add("an interval that ended" + (" and another that holds" if len(of_subject) > len(ended) else ""))
+        if len(set(of_subject)) < len(of_subject):
+            found.add("two intervals that say the same")
+    return found
 
 
 class AllSeenError(Exception):
@@ -889,6 +931,7 @@ def test_the_strategy_reaches_every_situation() -> None:
             {f"{one}, other under exclude" for one in COLUMNS if tables[one] != others[one]},
             pair_situations(tables),
             device_situations(landing, tables),
+            history_situations(tables),
         )
         if not missing:
             raise AllSeenError
@@ -940,7 +983,8 @@ def test_the_published_counts(
     tables = refine(reference, KEY, *policies)
     counts = {table: counter.total() for table, counter in tables.items()}
     same_customer = sum(row[0] is True for row in rows(tables, ASSETS[-1], "same_customer"))
-    assert tuple(counts[table] for table in ASSETS) == (956, 81_273, 28_680, *published[:-1])
+    of_published = [table for table in ASSETS if table != "consent_history"]
+    assert tuple(counts[table] for table in of_published) == (956, 81_273, 28_680, *published[:-1])
     assert same_customer == published[-1]
     assert counts["landing_quarantine"] == counts["skipped_files"] == 0
 

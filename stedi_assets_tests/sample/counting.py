@@ -152,6 +152,15 @@ create or replace table latest as
     qualify row_number() over (
         partition by lower(trim(email)) order by lastUpdateDate desc, landing_date desc, file desc, line desc
     ) = 1;
+create or replace table history as
+    select email, consents, lag(consents, 1, false) over (
+        partition by email order by lastUpdateDate, landing_date, file, line
+    ) as before
+    from (
+        select * replace (lower(trim(email)) as email),
+            coalesce(shareWithResearchAsOfDate > 0 and shareWithResearchAsOfDate < day_end, false) as consents
+        from customer_landing
+    );
 create or replace table moves as
     select distinct lower(trim("user")) as email, "timestamp" as t, x, y, z, landing_date from accelerometer_landing;
 create or replace table steps as
@@ -227,6 +236,7 @@ def count_tables(landing: Landing, *, include: bool) -> Counts:
             "customer_trusted": count("latest where consents"),
             "accelerometer_trusted": count("accelerometer_trusted"),
             "customers_curated": count("(select distinct email from accelerometer_trusted)"),
+            "consent_history": count("history where consents and not before"),
             "step_trainer_trusted": count("step_trainer_trusted"),
         },
         by_timestamp=pairs("true"),

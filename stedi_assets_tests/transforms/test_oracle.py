@@ -72,6 +72,8 @@ def test_transforms_give_the_oracles_tables(
     subject_ids = Pseudonyms(lambda: KEY, frame).subject_ids(customers)
     results["customers_curated"] = transforms.customers_curated(customers, readings, people, subject_ids)
     curated = made("customers_curated", results["customers_curated"])
+    everybody = Pseudonyms(lambda: KEY, frame).subject_ids(transforms.ever_consenting(people))
+    results["consent_history"] = transforms.consent_history(people, everybody)
     results["step_trainer_trusted"] = transforms.step_trainer_trusted(steps, curated, people, moves, before)
     used = made("step_trainer_trusted", results["step_trainer_trusted"])
     results["machine_learning_curated"] = transforms.machine_learning_curated(
