@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
-from stedi_assets.cli.privacy import erase, export_subject
+from stedi_assets.cli.privacy import erase, explain, export_subject
 from stedi_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def _progress() -> Progress:
     )
 
 
-for _command in (erase, export_subject):
+for _command in (erase, explain, export_subject):
     cli.add_command(_command)
 
 

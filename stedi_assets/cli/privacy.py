@@ -182,3 +182,24 @@ def export_subject(file: IO[str] | None, target: str) -> None:
     finally:
         platform.close()
     say(f"Wrote {sum(counts.values()):,} rows and lines to {target}.")
+
+
+@click.command()
+@_EMAIL_FILE
+@FORMAT
+def explain(file: IO[str] | None, form: str | None) -> None:
+    """Say why one customer's data is, or is not, in each table.
+
+    The e-mail is asked for, or read from FILE (- is standard input). The answer is for the privacy officer: it
+    says when the person consented and withdrew, and which rule left out which of their readings.
+    """
+    from stedi_assets.platform import Platform
+    from stedi_assets.privacy.explain import explain as answers
+    from stedi_assets.privacy.person import Person
+
+    platform = Platform.of(Settings.from_environment())
+    try:
+        found = answers(platform, Person.of(platform, _email(file)))
+    finally:
+        platform.close()
+    show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.why)) for one in found], form)

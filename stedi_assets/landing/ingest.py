@@ -303,7 +303,8 @@ class Ingestion:
             # A line that is too long, or a file that changed or went: the slow way says which.
             return False
         if not proves_whole(self.table, surveys, new.rows, new.nulls):
-            # Some line is suspect. The new file is no part of the table; vacuuming removes it.
+            # Some line is suspect. The new file is no part of the table.
+            self.lakehouse.discard(self.table, new)
             return False
         day.written.append(new)
         day.ingested += [_ingested(file, found.digest, found.lines, found.lines, 0, None) for file, found in batch]
