@@ -89,17 +89,23 @@ class House:
         self.printed: list[bytes] = []
         (root / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
 
-    def run(self, *command: str, **env: str) -> int:
+    def run(self, *command: str, given: str = "", **env: str) -> int:
         environment = clean_environment(self.root, STEDI_PSEUDONYM_KEY=KEY, PYTHONPATH=str(self.root), **env)
         done = subprocess.run(
-            [sys.executable, *command], cwd=self.root, env=environment, capture_output=True, timeout=300, check=False
+            [sys.executable, *command],
+            cwd=self.root,
+            env=environment,
+            input=given.encode(),
+            capture_output=True,
+            timeout=300,
+            check=False,
         )
         self.printed += [done.stdout, done.stderr]
         return done.returncode
 
-    def stedi(self, *arguments: str, patched: str = "pass") -> int:
+    def stedi(self, *arguments: str, patched: str = "pass", given: str = "") -> int:
         code = f"{patched}\nfrom stedi_assets.cli.main import main\nimport sys\nsys.argv[0] = 'stedi'\nmain()"
-        return self.run("-c", code, *arguments)
+        return self.run("-c", code, *arguments, given=given)
 
     def dagster(self, *arguments: str, patched: str = "pass") -> int:
         (self.root / "patched.py").write_text(f"{patched}\nfrom stedi_assets.definitions import defs\n")
@@ -235,6 +241,39 @@ def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
     assert house.stedi("query", "SELECT error(email) FROM customer_landing") == 2
     assert house.stedi("materialize") == 0
     assert house.stedi("counts") == 0
+    assert_no_canary(house)
+
+
+def test_no_canary_leaves_the_tables_through_erasure(house: House) -> None:
+    assert house.stedi("materialize") == 0
+    assert house.stedi("erase", "-", "--dry-run", given=EMAILS[0]) == 0
+    assert house.stedi("erase", "-", "--reason", "asked by letter", given=EMAILS[0]) == 0
+    # A step that fails on real data, in the words of an engine.
+    patched = dedent(
+        """
+        from stedi_assets.privacy import erasure
+        def raising(platform, *_):
+            rows = platform.engine.connection.read_parquet("data/lake/landing/customer_landing/*/*.parquet")
+            return platform.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
+        erasure.accounts = raising
+        """
+    )
+    assert house.stedi("erase", "--open", patched=patched) == 2
+    assert house.stedi("erase", "--list") == 0
+    assert house.stedi("reconcile", "--dry-run") == 0
+    assert house.stedi("erase", "--open") == 0
+    assert house.stedi("erase", "--list") == 0
+    assert house.stedi("erase", "--verify") == 0
+    assert house.stedi("erase", "-", "--dry-run", given=f"{EMAILS[0]} and {EMAILS[1]}") == 2
+    # It lands again, and is left out.
+    land(
+        house.root,
+        "accelerometer_landing",
+        NEXT,
+        lines({"user": EMAILS[0], "timestamp": TIME, "x": 1, "y": 1, "z": 1}),
+        "again.json",
+    )
+    assert house.stedi("materialize") == 0
     assert_no_canary(house)
 
 

@@ -1,0 +1,190 @@
+"""The commands for privacy officers, as they have them: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stedi_assets_tests.dagster.lake import DAY, Small, clean_environment, customer, lines, movement, step
+
+
+class Desk:
+    """A folder with a small lake, in which commands are run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stedi(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
+        """Run ``stedi`` as a pipe sees it: exit code, output, messages."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("stedi")), *arguments],
+            cwd=self.root,
+            env=clean_environment(
+                self.root,
+                STEDI_LANDING_URI=str(self.root / "landing"),
+                STEDI_LAKE_URI=str(self.root / "lake"),
+                STEDI_PRIVACY_URI=str(self.root / "privacy"),
+            ),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Ann and bob consent and moved twice each, once before ann consented; cid withdrew; one line is broken."""
+    root = tmp_path_factory.mktemp("desk")
+    lake = Small.at(root)
+    people = [
+        customer("ann"),
+        customer("bob"),
+        customer("cid"),
+        customer("cid", updated=1_691_299_999_500, consents=False),
+    ]
+    lake.land("customer_landing", lines(*people))
+    moves = [movement(name, 1_691_300_000_000 + n) for n, name in enumerate(["ann", "ann", "bob", "cid"])]
+    lake.land("accelerometer_landing", lines(*moves, moves[0]) + '{"user":"Ann@example.com","timestamp":null}\n')
+    lake.land("step_trainer_landing", lines(step("ann"), step("bob", 1_691_300_000_002)))
+    lake.materialize()
+    lake.close()
+    yield Desk(root)
+
+
+def test_why_somebody_is_there(desk: Desk) -> None:
+    code, out, _ = desk.stedi("explain", "-", given=" ANN@Example.com\n")
+    assert code == 0
+    told = {row["table"]: (int(row["rows"]), row["why"]) for row in rows(out)}
+    assert told["customer_trusted"] == (1, f"consent given on 2023-08-06 by the record landed on {DAY}")
+    assert told["accelerometer_landing"] == (3, "")
+    assert told["accelerometer_trusted"] == (2, "1 readings are left out as exact duplicates within a landing day")
+    assert told["landing_quarantine"][0] == 1
+    assert told["machine_learning_curated"][0] == 1
+    assert told["consent_history"][0] == 1
+
+
+def test_why_somebody_is_not_there(desk: Desk) -> None:
+    code, out, _ = desk.stedi("explain", "-", given="cid@example.com")
+    assert code == 0
+    told = {row["table"]: (int(row["rows"]), row["why"]) for row in rows(out)}
+    assert told["customer_trusted"] == (
+        0,
+        f"consent given on 2023-08-06 by the record landed on {DAY}; withdrawn on 2023-08-06 by the record landed on "
+        f"{DAY}; the latest record does not consent",
+    )
+    assert told["accelerometer_trusted"] == (0, "1 readings are left out: the latest record does not consent")
+    assert told["customers_curated"] == (0, "the latest record does not consent")
+    code, out, _ = desk.stedi("explain", "-", given="nobody@example.com")
+    told = {row["table"]: (int(row["rows"]), row["why"]) for row in rows(out)}
+    assert told["customer_landing"] == (0, "no customer record landed")
+    assert told["customer_trusted"] == (0, "no customer record of theirs is there")
+
+
+def test_everything_held_about_somebody(desk: Desk) -> None:
+    code, out, said = desk.stedi("export-subject", "-", "--to", "ann.zip", given="ann@example.com")
+    assert (code, out) == (0, "")
+    path = desk.root / "ann.zip"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with zipfile.ZipFile(path) as packed:
+        files = {name: packed.read(name).decode() for name in packed.namelist()}
+    readme = files.pop("README.txt")
+    assert "ann@example.com" in readme
+    assert "customer_landing.json: 1 rows." in readme
+    held = {name.removesuffix(".json"): json.loads(text) for name, text in files.items()}
+    assert len(held["accelerometer_landing"]) == 3
+    assert len(held["landing_quarantine"]) == 1
+    assert len(held["raw_files"]) == 1 + 4 + 1
+    assert {row["email"] for row in held["customers_curated"]} == {"ann@example.com"}
+    assert "bob" not in "".join(files.values())
+    assert f"Wrote {sum(map(len, held.values()))} rows and lines to ann.zip." in said
+    code, _, said = desk.stedi("export-subject", "-", "--to", "ann.zip", given="ann@example.com")
+    assert code == 2
+    assert "ann.zip is there already" in said
+
+
+def test_what_differs_is_said_and_left(desk: Desk) -> None:
+    code, out, said = desk.stedi("reconcile", "--dry-run")
+    assert (code, out) == (0, "")
+    assert "Every table is up to date." in said
+    code, _, said = desk.stedi("reconcile")
+    assert code == 0
+    assert "Every table was up to date." in said
+
+
+@pytest.mark.parametrize("given", ["", "ann", "ann@example.com bob@example.com", "a@b\nc@d"])
+def test_what_is_no_email_is_not_said_back(desk: Desk, given: str) -> None:
+    code, out, said = desk.stedi("erase", "-", "--dry-run", given=given)
+    assert (code, out) == (2, "")
+    assert "Expected one e-mail address" in said
+    assert "bob" not in said
+
+
+def test_one_thing_at_a_time(desk: Desk) -> None:
+    code, _, said = desk.stedi("erase", "--list", "--verify")
+    assert code == 2
+    assert "give one" in said
+
+
+def test_an_erasure_from_the_first_look_to_the_receipt(desk: Desk) -> None:
+    (desk.root / "who.txt").write_text("Bob@example.com\n")
+    code, out, said = desk.stedi("erase", "who.txt", "--dry-run")
+    assert code == 0
+    found = {(row["kind"], row["where"].split("/")[0]): int(row["lines or rows"]) for row in rows(out)}
+    assert found["raw file", "accelerometer_landing"] == found["table", "accelerometer_trusted"] == 1
+    assert "Serial numbers of this person alone: 1; shared with others: 0" in said
+    assert not (desk.root / "privacy").exists()
+
+    code, out, said = desk.stedi("erase", "who.txt", "--reason", "by letter", "--due", "3")
+    assert code == 0
+    request = said.split()[1]
+    assert f"Request {request} is filed" in said
+    code, out, _ = desk.stedi("erase", "--list")
+    (listed,) = rows(out)
+    assert (listed["request"], listed["state"], listed["days left"], listed["reason"]) == (
+        request,
+        "open",
+        "3",
+        "by letter",
+    )
+
+    code, _, said = desk.stedi("erase", "--open")
+    assert code == 0
+    assert f"{request} is done" in said
+    assert "nothing found" in said
+    code, out, _ = desk.stedi("erase", "--list")
+    assert [(row["state"], row["days left"]) for row in rows(out)] == [("done", "")]
+    code, out, _ = desk.stedi("erase", "who.txt", "--dry-run")
+    assert (code, rows(out)) == (0, [])
+    code, out, _ = desk.stedi("explain", "who.txt")
+    assert f"erased under request {request}" in rows(out)[0]["why"]
+
+    code, _, said = desk.stedi("erase", "--verify")
+    assert code == 0
+    assert "1 receipt: all there" in said
+    (receipt,) = (desk.root / "privacy" / "receipts").glob("0*.json")
+    receipt.write_text(receipt.read_text().replace('"removed": 1', '"removed": 0'))
+    code, _, said = desk.stedi("erase", "--verify")
+    assert code == 1
+    assert "was altered" in said
+
+
+def test_a_typed_email(desk: Desk) -> None:
+    code, _, said = desk.stedi("erase", "--dry-run", given="ann@example.com\n")
+    assert code == 0
+    assert "E-mail" in said
