@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,23 +47,19 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Ann and bob consent and moved twice each, once before ann consented; cid withdrew; one line is broken."""
     root = tmp_path_factory.mktemp("desk")
     lake = Small.at(root)
-    people = [
-        customer("ann"),
-        customer("bob"),
-        customer("cid"),
-        customer("cid", updated=1_691_299_999_500, consents=False),
-    ]
+    withdrawn = customer("cid", updated=1_691_299_999_500, consents=False)
+    people = [*map(customer, ["ann", "bob", "cid"]), withdrawn]
     lake.land("customer_landing", lines(*people))
     moves = [movement(name, 1_691_300_000_000 + n) for n, name in enumerate(["ann", "ann", "bob", "cid"])]
     lake.land("accelerometer_landing", lines(*moves, moves[0]) + '{"user":"Ann@example.com","timestamp":null}\n')
     lake.land("step_trainer_landing", lines(step("ann"), step("bob", 1_691_300_000_002)))
     lake.materialize()
     lake.close()
-    yield Desk(root)
+    return Desk(root)
 
 
 def test_why_somebody_is_there(desk: Desk) -> None:
@@ -83,11 +78,12 @@ def test_why_somebody_is_not_there(desk: Desk) -> None:
     code, out, _ = desk.stedi("explain", "-", given="cid@example.com")
     assert code == 0
     told = {row["table"]: (int(row["rows"]), row["why"]) for row in rows(out)}
-    assert told["customer_trusted"] == (
-        0,
-        f"consent given on 2023-08-06 by the record landed on {DAY}; withdrawn on 2023-08-06 by the record landed on "
-        f"{DAY}; the latest record does not consent",
-    )
+    reasons = [
+        f"consent given on 2023-08-06 by the record landed on {DAY}",
+        f"withdrawn on 2023-08-06 by the record landed on {DAY}",
+        "the latest record does not consent",
+    ]
+    assert told["customer_trusted"] == (0, "; ".join(reasons))
     assert told["accelerometer_trusted"] == (0, "1 readings are left out: the latest record does not consent")
     assert told["customers_curated"] == (0, "the latest record does not consent")
     code, out, _ = desk.stedi("explain", "-", given="nobody@example.com")
@@ -156,12 +152,8 @@ def test_an_erasure_from_the_first_look_to_the_receipt(desk: Desk) -> None:
     assert f"Request {request} is filed" in said
     code, out, _ = desk.stedi("erase", "--list")
     (listed,) = rows(out)
-    assert (listed["request"], listed["state"], listed["days left"], listed["reason"]) == (
-        request,
-        "open",
-        "3",
-        "by letter",
-    )
+    assert (listed["request"], listed["state"], listed["days left"]) == (request, "open", "3")
+    assert listed["reason"] == "by letter"
 
     code, _, said = desk.stedi("erase", "--open")
     assert code == 0
