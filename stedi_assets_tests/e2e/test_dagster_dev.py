@@ -21,15 +21,23 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+import duckdb
 import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, table
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.platform import Platform
+from stedi_assets.privacy.receipts import Receipts
+from stedi_assets.privacy.requests import Requests
+from stedi_assets.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 
 ARRIVES_WITHIN = 15.0
 """Seconds from the sensor's tick until the rows are in machine_learning_curated, on an idle machine."""
+
+GONE_WITHIN = 60.0
+"""Seconds from a withdrawal's file until the last row of the person is gone: two ticks and three runs."""
 
 PATIENCE = 300.0
 """Seconds to wait for anything at all, on a machine that does."""
@@ -71,6 +79,13 @@ query ($asset: AssetKeyInput!, $day: String!) {
     } } }
   } }
 }
+"""
+
+
+QUEUE = """
+{ assetNodeOrError(assetKey: {path: ["erasure_requests"]}) { ... on AssetNode { assetMaterializations(limit: 1) {
+  metadataEntries { label ... on TableMetadataEntry { table { records } } }
+} } } }
 """
 
 
@@ -142,6 +157,15 @@ class Server:
     def said(self) -> str:
         """The end of the server's log."""
         return self.log.read_text(errors="replace")[-8000:]
+
+    def platform(self) -> Platform:
+        """The server's lake, for another reader."""
+        data = self.folder / "data"
+        return Platform.of(
+            Settings(
+                str(data / "landing"), str(data / "lake"), privacy_uri=str(data / "privacy"), dagster_home=self.folder
+            )
+        )
 
     def rows(self, name: str, day: date) -> int:
         """Rows of one partition, by the table's own log."""
@@ -301,6 +325,110 @@ def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -
 
     # All of Dagster's state lies where dagster.yaml says.
     assert {path.name for path in (server.folder / ".dagster").iterdir()} >= {"history", "schedules"}
+
+
+HOLDS = {
+    "customer_trusted": "email = '{email}'",
+    "accelerometer_trusted": "\"user\" = '{email}'",
+    "customers_curated": "email = '{email}'",
+    "step_trainer_trusted": "\"serialNumber\" = '{serial}'",
+    "machine_learning_curated": "subject_id = '{subject}' OR device_subject_id = '{subject}'",
+}
+"""What a row of somebody is, in each trusted and curated table that may hold one."""
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A customer of the sample."""
+
+    email: str
+    serial: str
+    subject: str
+    record: dict[str, object]
+
+
+def somebody(platform: Platform, number: int) -> Somebody:
+    """One of those who consent and moved on several landing days; never the same for two numbers."""
+    engine = platform.engine
+    frames = {
+        name: engine.relation(table(name), platform.lakehouse.snapshot(table(name)).files)
+        for name in ("customers_curated", "accelerometer_trusted")
+    }
+    rows = engine.arrow(
+        "SELECT * EXCLUDE (landing_date) FROM customers_curated WHERE email IN ("
+        'SELECT "user" FROM accelerometer_trusted GROUP BY ALL HAVING count(DISTINCT landing_date) > 1) ORDER BY email',
+        **frames,
+    ).to_pylist()
+    record = rows[number]
+    subject = record.pop("subject_id")
+    return Somebody(record["email"], record["serialNumber"], subject, record)
+
+
+def held(platform: Platform, who: Somebody) -> dict[str, int]:
+    """How many rows of somebody each table holds now."""
+    counts = {}
+    for name, condition in HOLDS.items():
+        while True:
+            stored = platform.engine.relation(table(name), platform.lakehouse.snapshot(table(name)).files)
+            try:
+                ((counts[name],),) = platform.engine.rows(
+                    f"SELECT count(*) FROM stored WHERE {condition.format(**vars(who))}", stored=stored
+                )
+            except duckdb.IOException:
+                continue  # An erasure's vacuum took the files of the version that was being read.
+            break
+    return counts
+
+
+@pytest.mark.slow
+def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
+    """From the file that lands to the last row gone, on every landing day, with nobody's hand on it."""
+    platform = server.platform()
+    who = somebody(platform, 0)
+    assert all(held(platform, who).values())
+    now = int(time.time() * 1000)
+    record = {**who.record, "lastUpdateDate": now, "shareWithResearchAsOfDate": None}
+    dropped = time.time()
+    server.drop("customer_landing", "withdrawn.json", [record], datetime.now(timezone.utc).date())
+    server.wait("the last row to go", lambda: not any(held(platform, who).values()))
+    window = time.time() - dropped
+    print(f"withdrawal: the last row was gone {window:.1f} s after the file landed")
+    # Until the consent sensor has looked again, and for a while after.
+    for _ in range(40):
+        assert not any(held(platform, who).values())
+        time.sleep(0.5)
+    platform.close()
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert window < GONE_WITHIN * crowd
+
+
+@pytest.mark.slow
+def test_a_request_to_be_forgotten_is_carried_out(server: Server) -> None:
+    platform = server.platform()
+    who = somebody(platform, 1)
+    filed = subprocess.run(
+        [sys.executable, "-m", "stedi_assets.cli.main", "erase", "-"],
+        cwd=server.folder, env=environment(), check=True, capture_output=True, input=who.email.encode(),
+    )  # fmt: skip
+    request = filed.stderr.decode().split()[1]
+    requests = Requests(platform.privacy)
+    server.wait("the erasure to be done", lambda: requests.get(request).is_done)
+    assert not any(held(platform, who).values())
+    assert Receipts(platform.privacy).faults() == []
+    shown = server.wait("the queue in the UI", lambda: queue(server, request))
+    assert shown == "done"
+    platform.close()
+
+
+def queue(server: Server, request: str) -> str | None:
+    """The state of a request as the UI shows it, once it is done."""
+    found = server.ask(QUEUE)["assetNodeOrError"]["assetMaterializations"]
+    for entry in found[0]["metadataEntries"] if found else []:
+        for record in entry.get("table", {}).get("records", []):
+            told = json.loads(record)
+            if told["request"] == request and told["state"] == "done":
+                return str(told["state"])
+    return None
 
 
 def succeeded(server: Server, day: date, count: int) -> list[dict[str, Any]]:
