@@ -36,8 +36,8 @@ REPOSITORY = Path(__file__).parents[2]
 ARRIVES_WITHIN = 15.0
 """Seconds from the sensor's tick until the rows are in machine_learning_curated, on an idle machine."""
 
-GONE_WITHIN = 60.0
-"""Seconds from a withdrawal's file until the last row of the person is gone: two ticks and three runs."""
+GONE_WITHIN = 90.0
+"""Seconds from a withdrawal's file until the last row of the person is gone: two ticks, and a run per stretch of days."""
 
 PATIENCE = 300.0
 """Seconds to wait for anything at all, on a machine that does."""
@@ -163,7 +163,10 @@ class Server:
         data = self.folder / "data"
         return Platform.of(
             Settings(
-                str(data / "landing"), str(data / "lake"), privacy_uri=str(data / "privacy"), dagster_home=self.folder
+                str(data / "landing"),
+                str(data / "lake"),
+                privacy_uri=str(data / "privacy"),
+                dagster_home=self.folder / ".dagster",
             )
         )
 
