@@ -17,6 +17,7 @@ from stedi_assets.contracts.render import dagster_lineage, dagster_schema
 from stedi_assets.derivation import LakeView
 from stedi_assets.engines.base import Frame
 from stedi_assets.errors import WithheldError, withheld
+from stedi_assets.funnel import funnel
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.platform import Platform
 from stedi_assets.transforms.common import lazy
@@ -68,6 +69,8 @@ class LakehouseIOManager(dg.IOManager):
             with withheld(f"writing {contract.name}"):
                 fingerprints = view.fingerprints(contract.name, days)
                 files = platform.engine.write(lazy(obj), platform.lakehouse, contract, fingerprints)
+                rows = {date.fromisoformat(file.partition["landing_date"]): file.rows for file in files}
+                counted = funnel(view, contract.name, days, rows) if len(days) <= MANY_DAYS else {}
                 with platform.lakehouse.committing():
                     if not view.is_current() and platform.view().fingerprints(contract.name, days) != fingerprints:
                         raise dg.RetryRequested(RETRIES)
@@ -82,7 +85,8 @@ class LakehouseIOManager(dg.IOManager):
         snapshot = platform.lakehouse.snapshot(contract)
         context.add_output_metadata(table_metadata(snapshot))
         for day, metadata in partition_metadata(snapshot, days).items():
-            context.step_context.add_asset_metadata(metadata, partition_key=day.isoformat())
+            told = {**metadata, **counted.get(day, {})}
+            context.step_context.add_asset_metadata(told, partition_key=day.isoformat())
 
 
 def days_between(first: str, last: str) -> list[date]:

@@ -37,7 +37,7 @@ ARRIVES_WITHIN = 15.0
 """Seconds from the sensor's tick until the rows are in machine_learning_curated, on an idle machine."""
 
 GONE_WITHIN = 90.0
-"""Seconds from a withdrawal's file until the last row of the person is gone: two ticks, and a run per stretch of days."""
+"""Seconds from a withdrawal's file until the last row of the person is gone: two ticks, and a run per stretch."""
 
 PATIENCE = 300.0
 """Seconds to wait for anything at all, on a machine that does."""
