@@ -85,6 +85,15 @@ def differing(view: LakeView) -> dict[str, set[date]]:
     return result
 
 
+def state(view: LakeView) -> str:
+    """A short text that stays the same while nothing that :func:`differing` looks at changes.
+
+    A sensor that found nothing to do need not look again until this is another. It costs a look at each
+    table's log.
+    """
+    return view.state()
+
+
 def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None = None, limit: int = 0) -> list[Run]:
     """Group what differs into runs: consecutive days on which the same tables differ.
 

@@ -15,6 +15,7 @@ from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import DataFile, Lakehouse
 from stedi_assets.recall import Recall
+from stedi_assets.recall.digests import day_of
 
 MOVES, PEOPLE = table("accelerometer_landing"), table("customer_landing")
 MONDAY, TUESDAY = date(2023, 8, 7), date(2023, 8, 8)
@@ -54,8 +55,11 @@ def test_who_is_in_a_partition(engine: Counting, tmp_path: Path) -> None:
 
     def seen(days: set[date] | None = None) -> list[tuple[date, str]]:
         engine.read.clear()
-        found = recall.seen(lakehouse.snapshot(MOVES), "user", days)
-        return sorted(tuple(row.values()) for row in found.to_pylist())  # type: ignore[misc]
+        found = recall.seen(lakehouse.snapshot(MOVES), days)
+        names = recall.emails.texts(found.codes).to_pylist()
+        assert found.days == sorted(found.days)
+        numbers = found.day_numbers().tolist()
+        return sorted(zip(map(day_of, numbers), names))
 
     assert seen() == []
     put(engine, lakehouse, MOVES, MONDAY, moves(" Ann@example.com", "ann@example.com", "bob@example.com"))
@@ -82,7 +86,7 @@ def test_who_consents(engine: Counting, tmp_path: Path) -> None:
 
     def people() -> dict[str, tuple[int | None, date]]:
         engine.read.clear()
-        found = recall.people(lakehouse.snapshot(PEOPLE).files)
+        found = recall.people_table(lakehouse.snapshot(PEOPLE))
         return {row["email"]: (row["consented_at"], row["record_landed"]) for row in found.to_pylist()}
 
     def record(update: int, share: int | None) -> dict[str, Any]:
