@@ -12,7 +12,7 @@ import pyarrow as pa
 from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.recall.digests import Codes, Hashes, day_number
-from stedi_assets.recall.names import Names, column, hashed, summed
+from stedi_assets.recall.names import Names, column, hashed, keyed, summed
 
 STEP_TIME, MOVE_TIME = "sensorReadingTime", "timestamp"
 
@@ -112,7 +112,7 @@ class CrossingPairs:
                 WHERE s.serialNumber IS NOT NULL AND m."user" IS NOT NULL
                 GROUP BY ALL
             )
-            SELECT *, {hashed("device")} AS device_hash, {hashed("wearer")} AS wearer_hash FROM met
+            SELECT *, {keyed("device")} AS device_key, {keyed("wearer")} AS wearer_key FROM met
             ORDER BY step_day, move_day
             """,
             steps=self._engine.relation(steps.table, steps.select({day for day, _, _ in step_windows})),
@@ -123,8 +123,8 @@ class CrossingPairs:
         step_days, move_days = column(rows, "step_day"), column(rows, "move_day")
         every = Pairs(
             np.maximum(step_days, move_days),
-            self._devices.codes(rows["device"], column(rows, "device_hash")),
-            self._emails.codes(rows["wearer"], column(rows, "wearer_hash")),
+            self._devices.codes(rows["device"], column(rows, "device_key")),
+            self._emails.codes(rows["wearer"], column(rows, "wearer_key")),
             column(rows, "details"),
         )
         key = step_days.astype(np.int64) << 32 | move_days

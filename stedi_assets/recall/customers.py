@@ -23,7 +23,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import DataFile, Snapshot
 from stedi_assets.recall.days import ByDay, cut_by_day
 from stedi_assets.recall.digests import Bools, Codes, Hashes, Ints, are_in, by_day
-from stedi_assets.recall.names import Names, column, hashed, normal
+from stedi_assets.recall.names import Names, column, hashed, keyed, normal
 
 _LANDING = contract("customer_landing")
 _EVERYBODY = 4
@@ -109,15 +109,16 @@ class LandedCustomers:
         return Change(concerned, self.engine.frame(records.cast(arrow_schema(_LANDING))))
 
     def _read(self, snapshot: Snapshot, files: Sequence[DataFile]) -> dict[date, Records]:
+        # Compared in this process only, so a hash will do that may be another one in another version of DuckDB.
+        columns = ", ".join(named(name) for name in _LANDING.column_names)
         rows = self.engine.arrow(
             f"""
-            SELECT landing_date, email, {hashed("email")} AS hash, record
-            FROM (SELECT landing_date, {EMAIL} AS email, {_row(_LANDING.column_names)} AS record FROM records)
-            ORDER BY landing_date
+            SELECT landing_date, email, {keyed("email")} AS key, record
+            FROM (SELECT landing_date, {EMAIL} AS email, hash({columns}) AS record FROM records)
             """,
             records=self.engine.relation(_LANDING, files),
         )
-        codes = self.emails.codes(rows["email"], column(rows, "hash"))
+        codes = self.emails.codes(rows["email"], column(rows, "key"))
         hashes = column(rows, "record")
         return {day: Records(codes[place], hashes[place]) for day, place in cut_by_day(rows).items()}
 
@@ -127,10 +128,6 @@ def _together(parts: Sequence[Records]) -> Records:
         np.concatenate([_NO_RECORDS.emails, *(part.emails for part in parts)]),
         np.concatenate([_NO_RECORDS.hashes, *(part.hashes for part in parts)]),
     )
-
-
-def _row(columns: Sequence[str]) -> str:
-    return hashed(*(named(name) for name in columns))
 
 
 @dataclass(frozen=True)
@@ -197,14 +194,14 @@ class LatestRecords:
     def _changed(self, people: People, change: Change) -> People:
         rows = self._rows(change.records)
         emails = self._customers.emails
-        codes = emails.codes(rows["email"], column(rows, "hash"))
+        codes = emails.codes(rows["email"], column(rows, "key"))
         # A copy: whoever has the one before keeps it.
         people = (people if change.emails is not None else People.nobody()).reaching(len(emails))
         if change.emails is not None:
             # Their last record may be gone.
             gone = np.flatnonzero(change.emails)
             people.device[gone], people.consented_at[gone], people.landed[gone] = -1, 0, 0
-        people.device[codes] = self._devices.codes(rows["serialNumber"], column(rows, "serial_hash"))
+        people.device[codes] = self._devices.codes(rows["serialNumber"], column(rows, "serial_key"))
         people.consented_at[codes] = column(rows, "consented_at")
         people.landed[codes] = column(rows, "landing_date")
         return people
@@ -212,7 +209,7 @@ class LatestRecords:
     def _rows(self, records: Frame) -> pa.Table:
         return self._customers.engine.arrow(
             f"""
-            SELECT *, {hashed("email")} AS hash, {hashed('"serialNumber"')} AS serial_hash
+            SELECT *, {keyed("email")} AS key, {keyed('"serialNumber"')} AS serial_key
             FROM (SELECT coalesce(email, '') AS email, coalesce("serialNumber", '') AS "serialNumber",
                          coalesce(consented_at, 0)::BIGINT AS consented_at, landing_date FROM latest)
             """,
@@ -226,8 +223,8 @@ class CustomerRows:
     Args:
         customers: what landed.
         table: whose columns are digested.
-        rows: the rule, from landing records to rows with the table's columns and the ``email`` of the customer,
-            who may have any number of rows.
+        rows: the rule, from landing records to rows with the table's columns and the ``email`` of the customer as it
+            is compared, who may have any number of rows.
     """
 
     def __init__(self, customers: LandedCustomers, table: Table, rows: Callable[[Frame], Frame]) -> None:
@@ -244,14 +241,15 @@ class CustomerRows:
         """The digest of each landing day that has rows, at a version of ``customer_landing``."""
         change = self._customers.since(self._landed, snapshot)
         if change is not None:
+            row = hashed(*(named(name) for name in self._table.column_names))
             rows = self._customers.engine.arrow(
                 f"""
-                SELECT email, {hashed("email")} AS hash, landing_date, row
-                FROM (SELECT {EMAIL} AS email, landing_date, {_row(self._table.column_names)} AS row FROM made)
+                SELECT email, {keyed("email")} AS key, landing_date, row
+                FROM (SELECT coalesce(email, '') AS email, landing_date, {row} AS row FROM made)
                 """,
                 made=self._rule(change.records).to_native(),
             )
-            emails = self._customers.emails.codes(rows["email"], column(rows, "hash"))
+            emails = self._customers.emails.codes(rows["email"], column(rows, "key"))
             days, hashes = column(rows, "landing_date"), column(rows, "row")
             if change.emails is not None:
                 kept = ~are_in(self._emails, change.emails)

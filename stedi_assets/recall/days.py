@@ -8,12 +8,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stedi_assets.lakehouse import DataFile, Snapshot
 from stedi_assets.recall.digests import day_of
 from stedi_assets.recall.names import column
 
 Part = TypeVar("Part")
+Places = NDArray[np.intp]
 
 
 class ByDay(Generic[Part]):
@@ -46,9 +48,9 @@ class ByDay(Generic[Part]):
         return {day: self._known[day][1] for day in wanted}
 
 
-def cut_by_day(rows: pa.Table) -> dict[date, slice]:
-    """Where in rows that are ordered by ``landing_date`` each day lies."""
+def cut_by_day(rows: pa.Table) -> dict[date, Places]:
+    """Where in rows, which are in any order, those of each ``landing_date`` lie."""
     numbers = column(rows, "landing_date")
-    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
-    ends = [*starts[1:].tolist(), len(numbers)]
-    return {day_of(int(numbers[start])): slice(start, end) for start, end in zip(starts.tolist(), ends)}
+    order = np.argsort(numbers, kind="stable")
+    days, starts = np.unique(numbers[order], return_index=True)
+    return dict(zip(map(day_of, days.tolist()), np.split(order, starts[1:])))

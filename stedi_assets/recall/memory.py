@@ -17,7 +17,7 @@ from stedi_assets.recall.crossing import CrossingPairs
 from stedi_assets.recall.customers import CustomerRows, LandedCustomers, LatestRecords, People
 from stedi_assets.recall.days import ByDay, cut_by_day
 from stedi_assets.recall.digests import Codes, Hashes, Seen, added_up
-from stedi_assets.recall.names import Names, column, hashed, normal
+from stedi_assets.recall.names import Names, column, hashed, keyed, normal
 from stedi_assets.recall.shared import SharedDevices
 
 WHOSE = {
@@ -41,11 +41,18 @@ class Recall:
         self._engine = engine
         self.emails = Names()
         self.devices = Names()
+        self.pseudonyms = Names()
+        self._names = {
+            "email": self.emails,
+            "user": self.emails,
+            "serialNumber": self.devices,
+            "subject_id": self.pseudonyms,
+        }
         self._customers = LandedCustomers(engine, self.emails)
         self._latest = LatestRecords(self._customers, self.devices)
         self._rows: dict[str, tuple[Hashable, CustomerRows]] = {}
         self._seen = {name: ByDay(self._distinct, np.empty(0, np.int32)) for name in WHOSE}
-        self._pseudonyms = ByDay(self._subjects, (np.empty(0, np.int32), np.empty(0, np.uint64)))
+        self._curated = ByDay(self._subjects, (np.empty(0, np.int32), np.empty(0, np.uint64)))
         self._people: tuple[People, pa.Table] | None = None
         self.crossing = CrossingPairs(engine, self.emails, self.devices)
         self.claimants_moved = SharedDevices(engine, self.emails, self.devices, paired=False)
@@ -67,24 +74,23 @@ class Recall:
         name = snapshot.table.name
         seen = self.seen(snapshot)
         dates = pa.array(seen.day_numbers().astype(np.int32), pa.int32()).cast(pa.date32())
-        return pa.table({"landing_date": dates, WHOSE[name]: self._names(name).texts(seen.codes)})
-
-    def _names(self, name: str) -> Names:
-        return self.devices if WHOSE[name] == "serialNumber" else self.emails
+        return pa.table({"landing_date": dates, WHOSE[name]: self._names[WHOSE[name]].texts(seen.codes)})
 
     def _distinct(self, snapshot: Snapshot, files: Sequence[DataFile]) -> dict[date, Codes]:
         name = snapshot.table.name
+        # Many readings, few names: these are made comparable once they are few.
         rows = self._engine.arrow(
             f"""
-            SELECT landing_date, value, {hashed("value")} AS hash
-            FROM (SELECT DISTINCT landing_date, {normal("value")} AS value
+            SELECT landing_date, value, {keyed("value")} AS key
+            FROM (SELECT landing_date, {normal("value")} AS value
                   FROM (SELECT DISTINCT landing_date, {named(WHOSE[name])} AS value FROM readings))
-            WHERE value IS NOT NULL ORDER BY landing_date
+            WHERE value IS NOT NULL
             """,
             readings=self._engine.relation(snapshot.table, files),
         )
-        codes = self._names(name).codes(rows["value"], column(rows, "hash"))
-        return {day: codes[place] for day, place in cut_by_day(rows).items()}
+        codes = self._names[WHOSE[name]].codes(rows["value"], column(rows, "key"))
+        # The same name may have been written in two ways.
+        return {day: np.unique(codes[places]) for day, places in cut_by_day(rows).items()}
 
     # ---- customers ------------------------------------------------------------------------------
 
@@ -135,7 +141,7 @@ class Recall:
 
         Who is in several partitions under different keys' pseudonyms, while one of them is stale, has the sum.
         """
-        parts = self._pseudonyms.of(customers_curated)
+        parts = self._curated.of(customers_curated)
         codes = np.concatenate([np.empty(0, np.int32), *(part[0] for part in parts.values())])
         hashes = np.concatenate([np.empty(0, np.uint64), *(part[1] for part in parts.values())])
         often = np.bincount(codes, minlength=len(self.emails)) > 1
@@ -150,10 +156,10 @@ class Recall:
     def _subjects(self, snapshot: Snapshot, files: Sequence[DataFile]) -> dict[date, tuple[Codes, Hashes]]:
         rows = self._engine.arrow(
             f"""
-            SELECT landing_date, email, {hashed("email")} AS hash, {hashed("subject_id")} AS subject
-            FROM curated WHERE email IS NOT NULL AND subject_id IS NOT NULL ORDER BY landing_date
+            SELECT landing_date, email, {keyed("email")} AS key, {hashed("subject_id")} AS subject
+            FROM curated WHERE email IS NOT NULL AND subject_id IS NOT NULL
             """,
             curated=self._engine.relation(contract("customers_curated"), files),
         )
-        codes, hashes = self.emails.codes(rows["email"], column(rows, "hash")), column(rows, "subject")
+        codes, hashes = self.emails.codes(rows["email"], column(rows, "key")), column(rows, "subject")
         return {day: (codes[place], hashes[place]) for day, place in cut_by_day(rows).items()}
