@@ -75,6 +75,8 @@ def prepare(cache: Path, customers: int, days: int) -> Path:
     """Return the folder of the lake and its landing zone; they are made where they are not there yet."""
     root = cache / f"reconcile-{customers}-{days}"
     if (root / "done").exists():
+        # What the product makes may be another since.
+        materialize(root)
         return root
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
