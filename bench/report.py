@@ -21,6 +21,14 @@ COMMANDS = {
     "duckdb": "DuckDB script",
     "pyspark": "PySpark job",
 }
+RECONCILE_TICKS = {
+    "first": "first tick of a process",
+    "idle": "tick where no table has changed",
+    "look": "tick that looks and finds nothing",
+    "withdrawal": "tick that finds a withdrawal of 3 days",
+    "afterwards": "tick after the 3 days were made anew",
+}
+"""The ticks of reconciliation by the names of their figures."""
 _COLOURS = {"stedi": "#2563eb", "duckdb": "#d97706", "pyspark": "#9ca3af"}
 _MB = 1_000_000
 _GB = 1_000_000_000
@@ -77,6 +85,17 @@ class Tick(TypedDict):
     problem: str | None
 
 
+class Reconcile(TypedDict):
+    """Ticks of reconciliation around a withdrawal; each run has the figures that `reconcile.py` names."""
+
+    measured: str
+    rows: int
+    customers: int
+    days: int
+    runs: list[dict[str, float]]
+    problem: str | None
+
+
 class Report(TypedDict, total=False):
     """All of it; a part that was not measured is missing."""
 
@@ -85,6 +104,7 @@ class Report(TypedDict, total=False):
     day: DayRerun
     generator: Generator
     tick: Tick
+    reconcile: Reconcile
 
 
 class Spread(NamedTuple):
@@ -148,6 +168,7 @@ def targets(report: Report) -> list[Target]:
         _day_target(report),
         _generator_target(report),
         _tick_target(report),
+        *_reconcile_targets(report),
     ]
 
 
@@ -215,6 +236,19 @@ def _tick_target(report: Report) -> Target:
     return Target(what, f"< {limit}", seconds.text(2), seconds.median < limit)
 
 
+def _reconcile_targets(report: Report) -> list[Target]:
+    runs = report["reconcile"]["runs"] if "reconcile" in report else []
+    targets = []
+    for figure, limit in (("withdrawal", 2.0), ("look", 0.3)):
+        what = f"365 days, 36 million rows: {RECONCILE_TICKS[figure]}, seconds"
+        if not runs:
+            targets.append(Target(what, f"< {limit}", "-", None))
+            continue
+        seconds = Spread.of([run[figure] for run in runs])
+        targets.append(Target(what, f"< {limit}", seconds.text(3), seconds.median < limit))
+    return targets
+
+
 # --- tables ----------------------------------------------------------------------------------
 
 _SIZES_HEADER = ("size", "command", "seconds", "times DuckDB", "CPU s", "peak MB")
@@ -251,6 +285,22 @@ def _other_rows(report: Report) -> list[tuple[str, ...]]:
         if tick["seconds"]:
             text = Spread.of(tick["seconds"]).text(2)
         rows.append((f"landing sensor tick, {tick['files']:,} files", text))
+    if "reconcile" in report:
+        rows += _reconcile_rows(report["reconcile"])
+    return rows
+
+
+def _reconcile_rows(reconcile: Reconcile) -> list[tuple[str, ...]]:
+    lake = f"reconciliation, {reconcile['days']} days, {reconcile['rows']:,} accelerometer rows"
+    runs = reconcile["runs"]
+    if not runs:
+        return [(lake, f"no figure: {reconcile['problem']}")]
+    rows: list[tuple[str, ...]] = [
+        (f"{lake}: {what}", Spread.of([run[figure] for run in runs]).text(3))
+        for figure, what in RECONCILE_TICKS.items()
+    ]
+    for figure, what in (("remembered_bytes", "more resident after the first tick"), ("peak_bytes", "peak memory")):
+        rows.append((f"{lake}: {what}, MB", Spread.of([run[figure] / _MB for run in runs]).text(0)))
     return rows
 
 

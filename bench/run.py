@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -35,6 +35,7 @@ from report import (
     Command,
     DayRerun,
     Generator,
+    Reconcile,
     Report,
     Run,
     Size,
@@ -356,27 +357,54 @@ def measure_tick(options: argparse.Namespace, work: Path) -> Tick:
     landing = many_files(options.cache)
     say(f"a tick over {TICK_FILES:,} files")
     for _ in range(options.runs):
-        empty = work / "tick"
-        shutil.rmtree(empty, ignore_errors=True)
-        empty.mkdir(parents=True)
-        printed = work / "tick.json"
-        # The harness reads no output of what it measures, so a shell puts it into a file.
-        command = ["sh", "-c", 'exec "$0" "$@" > "$TICK_OUTPUT"', sys.executable]
-        command += [str(script), str(landing), str(empty)]
-        env = _env({"TICK_OUTPUT": str(printed)})
-        found = measure(command, env=env, cwd=empty, timeout=options.timeout)
-        try:
-            seconds = float(json.loads(printed.read_text().splitlines()[-1])["seconds"])
-        except (IndexError, KeyError, TypeError, ValueError):
-            seconds = -1.0
-        if found.exit_code != 0 or seconds < 0:
-            say(_indented(found.tail))
+        printed, problem = run_script(script, [str(landing)], work, options.timeout)
+        if printed is None or not isinstance(printed.get("seconds"), float):
             tick["seconds"] = []
-            tick["problem"] = f"the script ended with exit code {found.exit_code} and no seconds"
+            tick["problem"] = problem or "the script printed no seconds"
             break
-        say(f"  {seconds:.2f} s")
-        tick["seconds"].append(seconds)
+        say(f"  {printed['seconds']:.2f} s")
+        tick["seconds"].append(printed["seconds"])
     return tick
+
+
+def measure_reconcile(options: argparse.Namespace, work: Path) -> Reconcile:
+    """Measure ticks of reconciliation over a year of landing days, around a withdrawal (see `reconcile.py`)."""
+    found = Reconcile(measured=today(), rows=0, customers=0, days=0, runs=[], problem=None)
+    say("ticks of reconciliation; the lake is made first where it is not there yet")
+    for _ in range(options.runs):
+        printed, problem = run_script(HERE / "reconcile.py", [str(options.cache)], work, options.timeout)
+        if printed is None:
+            found["runs"], found["problem"] = [], problem
+            break
+        found["rows"], found["customers"], found["days"] = printed["rows"], printed["customers"], printed["days"]
+        found["runs"].append(printed["figures"])
+        say(", ".join(f"{name} {figure:,.3f}" for name, figure in printed["figures"].items()))
+    return found
+
+
+def run_script(
+    script: Path, arguments: Sequence[str], work: Path, timeout: float
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Run a program of the product with an empty folder as its last argument.
+
+    Returns the JSON of its last line, or why there is none.
+    """
+    empty = work / script.stem
+    shutil.rmtree(empty, ignore_errors=True)
+    empty.mkdir(parents=True)
+    output = work / f"{script.stem}.json"
+    # The harness reads no output of what it measures, so a shell puts it into a file.
+    command = ["sh", "-c", 'exec "$0" "$@" > "$SCRIPT_OUTPUT"', sys.executable]
+    command += [str(script), *arguments, str(empty)]
+    found = measure(command, env=_env({"SCRIPT_OUTPUT": str(output)}), cwd=empty, timeout=timeout)
+    try:
+        printed = json.loads(output.read_text().splitlines()[-1])
+    except (IndexError, ValueError):
+        printed = None
+    if found.exit_code != 0 or not isinstance(printed, dict):
+        say(_indented(found.tail))
+        return None, f"the script ended with exit code {found.exit_code} and no figures"
+    return printed, None
 
 
 def many_files(cache: Path) -> Path:
@@ -476,7 +504,7 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",") if number]
 
 
-PARTS = ("tables", "day", "generator", "tick")
+PARTS = ("tables", "day", "generator", "tick", "reconcile")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -536,6 +564,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "tick" in options.parts:
         with work_folder(options.cache) as work:
             report["tick"] = measure_tick(options, work)
+        save(report, options.out)
+    if "reconcile" in options.parts:
+        with work_folder(options.cache) as work:
+            report["reconcile"] = measure_reconcile(options, work)
         save(report, options.out)
     print(as_text(report))
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.derivation import SEEN, LakeView
+from stedi_assets.derivation import LakeView
 from stedi_assets.engines.duckdb import named
+from stedi_assets.recall import WHOSE
 
 CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
 _SUBJECTS = f"SELECT subject_id FROM curated WHERE email IN ({CONSENTING})"
@@ -44,10 +45,9 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
     """
     snapshot = view.snapshot(table.name)
     files = snapshot.select(days)
-    if table.name in SEEN and days is None:
+    if table.name in WHOSE and days is None:
         # Only the days on which such people are seen need a look at their rows.
-        seen = view.recall.seen(snapshot, SEEN[table.name])
-        found = _of(view, table, "seen", seen=seen.rename_columns(["landing_date", SEEN[table.name]]))
+        found = _of(view, table, "seen", seen=view.recall.seen_names(snapshot))
         files = snapshot.select(found.keys())
     if not files:
         return {}
@@ -55,7 +55,7 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
 
 
 def _of(view: LakeView, table: Table, of: str, **frames: object) -> dict[date, int]:
-    people: pa.Table = view.recall.people(view.snapshot("customer_landing").files)
+    people: pa.Table = view.recall.people_table(view.snapshot("customer_landing"))
     if table.anonymous:
         curated = contract("customers_curated")
         frames["curated"] = view.engine.relation(curated, view.snapshot(curated.name).files)

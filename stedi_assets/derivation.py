@@ -21,22 +21,34 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-import duckdb
-import pyarrow as pa
+import numpy as np
 
 from stedi_assets import transforms
-from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.base import Frame
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.pseudonyms import Pseudonyms
-from stedi_assets.recall import Recall, normal
+from stedi_assets.recall import Recall
+from stedi_assets.recall.customers import People
+from stedi_assets.recall.digests import (
+    Bools,
+    Codes,
+    Hashes,
+    Ints,
+    Seen,
+    added_up,
+    by_day,
+    mixed,
+    reaching,
+    where,
+)
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent
 
-RULES_VERSION = 1
-"""Raise it when a transform gives other rows for the same inputs, so that every partition is made anew."""
+RULES_VERSION = 2
+"""Raise it when a transform gives other rows for the same inputs, or a fingerprint covers them in another way, so that
+every partition is made anew."""
 
 
 class Scope(str, Enum):
@@ -86,26 +98,7 @@ EVENT_TIME = {
     "step_trainer_trusted": "sensorReadingTime",
 }
 
-SEEN = {
-    "accelerometer_landing": "user",
-    "step_trainer_landing": "serialNumber",
-    "accelerometer_trusted": "user",
-    "step_trainer_trusted": "serialNumber",
-}
-"""Of each table of readings, the column that says whose they are."""
-
 Fingerprints = Mapping[date, "str | None"]
-
-
-def _digest(*expressions: str) -> str:
-    """SQL of a digest of the rows of a group, whatever their order; the same on every machine and version.
-
-    Each value goes in with its length, so that no two rows look the same: ``a|b`` and ``c`` is not ``a`` and
-    ``b|c``, and a null is no text.
-    """
-    texts = [f"({expression})::VARCHAR" for expression in expressions]
-    row = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
-    return f"CAST(sum(md5_number_lower(concat({row}))::HUGEINT) % 18446744073709551616 AS VARCHAR)"
 
 
 class LakeView:
@@ -151,7 +144,7 @@ class LakeView:
     def input(self, name: str, upstream: str, days: Collection[date]) -> Frame:
         """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need."""
         if INPUTS[name][upstream] is Scope.WHO:
-            return self.engine.frame(self._seen(upstream, None).rename_columns(["landing_date", SEEN[upstream]]))
+            return self.engine.frame(self.recall.seen_names(self.snapshot(upstream)))
         return self.engine.scan(contract(upstream), self._files(name, upstream, days))
 
     def _files(self, name: str, upstream: str, days: Collection[date]) -> list[DataFile]:
@@ -169,8 +162,16 @@ class LakeView:
         bounds = min(low for low, _ in known), max(high for _, high in known)
         return snapshot.overlapping(EVENT_TIME[upstream], bounds)
 
-    def _all(self, name: str) -> Frame:
-        return self.engine.scan(contract(name), self.snapshot(name).files)
+    # ---- state ----------------------------------------------------------------------------------
+
+    def state(self) -> str:
+        """What all fingerprints depend on, and what is stored, in short: while it is the same, so are they.
+
+        It costs no more than a look at each table's log.
+        """
+        names = sorted({*INPUTS, *(upstream for inputs in INPUTS.values() for upstream in inputs)})
+        tables = [(name, contract(name).column_names, self.snapshot(name).identity) for name in names]
+        return fingerprint(RULES_VERSION, tables, self._before, self.policies.pairing.value, self.pseudonyms.key_id)
 
     # ---- fingerprints ---------------------------------------------------------------------------
 
@@ -201,115 +202,67 @@ class LakeView:
     def _of_customer_trusted(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
-        rows = transforms.customer_trusted(self._all("customer_landing"))
-        return {day: (digest,) for day, digest in self._digests(rows, contract("customer_trusted")).items()}
+        table = contract("customer_trusted")
+        rows = self.recall.customer_rows(table, self.snapshot("customer_landing"), transforms.customer_trusted)
+        return {day: (digest,) for day, digest in rows.items()}
 
     def _of_customers_curated(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
         # Of the rows themselves, what they are made from tells; here, which of them are curated. Those are looked for
         # among the stored customers, which may be stale, or, where it is asked what should be, among those of now.
-        if "customer_trusted" in made:
-            customers: pa.Table | duckdb.DuckDBPyRelation = self._people
-            landed = "record_landed"
+        readers = self._seen("accelerometer_trusted", None)
+        stored = None if "customer_trusted" in made else self._seen("customer_trusted", days)
+        people = self._people
+        curated = where(people.consent & readers.anywhere(len(people.device)), mixed(self._email))
+        if stored is not None:
+            names = stored.sums(curated)
         else:
-            customers, landed = self._landed("customer_trusted", days), "landing_date"
-        curated = dict(
-            self.engine.rows(
-                f"""
-                SELECT {landed}, {_digest("email")}
-                FROM (SELECT DISTINCT value AS email FROM seen) JOIN customers USING (email)
-                WHERE email IN (SELECT email FROM people WHERE consented_at IS NOT NULL) GROUP BY ALL
-                """,
-                seen=self._seen("accelerometer_trusted", None),
-                customers=customers,
-                people=self._people,
-            )
-        )
+            names = by_day(people.landed[people.consent], curated[people.consent])
         made_of = self._upstream("customer_trusted", made)
-        return {day: (made_of.get(day), curated.get(day), self.pseudonyms.key_id) for day in {**made_of, **curated}}
+        return {day: (made_of.get(day), names.get(day), self.pseudonyms.key_id) for day in {**made_of, **names}}
 
     def _of_consent_history(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
-        # The rows by e-mail, not by pseudonym: which is which, the key tells, and pseudonyms take longer to make.
-        landed = self._all("customer_landing")
-        names = transforms.ever_consenting(landed, days).with_columns(subject_id="email")
-        rows = transforms.consent_history(landed, names)
-        digests = self._digests(rows, contract("consent_history"))
-        return {day: (digest, self.pseudonyms.key_id) for day, digest in digests.items()}
+        table = contract("consent_history")
+        rows = self.recall.customer_rows(table, self.snapshot("customer_landing"), _history_by_email)
+        return {day: (digest, self.pseudonyms.key_id) for day, digest in rows.items()}
 
     def _of_accelerometer_trusted(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
         landed = self._upstream("accelerometer_landing", made)
-        consent = dict(
-            self.engine.rows(
-                f"""
-                SELECT landing_date, {_digest("email", self._since)}
-                FROM (SELECT landing_date, value AS email FROM seen) JOIN people USING (email)
-                WHERE consented_at IS NOT NULL GROUP BY ALL
-                """,
-                seen=self._seen("accelerometer_landing", days),
-                people=self._people,
-            )
-        )
+        seen = self._seen("accelerometer_landing", days)
+        consent = seen.sums(where(self._people.consent, mixed(self._email, self._since)))
         return {day: (self._before, landed.get(day), consent.get(day)) for day in _wanted(days, landed)}
 
     def _of_step_trainer_trusted(
         self, days: Collection[date] | None, made: Mapping[str, Fingerprints]
     ) -> dict[date, tuple[object, ...]]:
         landed = self._upstream("step_trainer_landing", made)
-        claims = dict(
-            self.engine.rows(
-                f"""
-                WITH devices AS (SELECT landing_date, value AS serialNumber FROM seen)
-                SELECT landing_date,
-                    {_digest("serialNumber", "email", self._since, "consented_at IS NULL", "subject_id IS NULL")}
-                FROM devices JOIN people USING (serialNumber)
-                -- Of a device that nobody who is curated claims, no reading is used, whoever claims it.
-                WHERE serialNumber IN (SELECT serialNumber FROM people
-                                       WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL)
-                GROUP BY ALL
-                """,
-                seen=self._seen("step_trainer_landing", days),
-                people=self._subjects,
-            )
-        )
+        seen = self._seen("step_trainer_landing", days)
+        people, curated = self._people, self._subjects > 0
+        claim = mixed(self._serial_number, self._email, self._since, people.consent, curated)
+        # Of a device that nobody who is curated claims, no reading is used, whoever claims it.
+        used = self._claimants(people.consent & curated) > 0
+        claims = seen.sums(where(used, self._of_devices(people.known, claim)))
         moved = self._moved_on_shared_devices(days)
         return {day: (self._before, landed.get(day), claims.get(day), moved.get(day)) for day in _wanted(days, landed)}
 
     def _moved_on_shared_devices(self, days: Collection[date] | None) -> dict[date, str]:
         """Of devices that someone who refuses claims too: who of the claimants moved when the device measured."""
-        shared = (
-            "SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(*) > 1 AND count(consented_at) > 0"
-            f" AND (count(consented_at) < count(*) OR {self._excluding})"
-        )
-        if not self.engine.rows(f"{shared} LIMIT 1", people=self._people):
-            return {}
-        landing = "accelerometer_landing"
-        files = self.snapshot(landing).files if days is None else self._files("step_trainer_trusted", landing, days)
-        return dict(
-            self.engine.rows(
-                f"""
-                WITH shared AS (
-                    SELECT email, serialNumber FROM people WHERE serialNumber IN ({shared})
-                ), measured AS (
-                    SELECT DISTINCT landing_date, serialNumber, email, sensorReadingTime
-                    FROM (SELECT * REPLACE ({normal("serialNumber")} AS serialNumber) FROM steps)
-                    JOIN shared USING (serialNumber)
-                ), moves AS (
-                    SELECT DISTINCT email, "timestamp" AS sensorReadingTime
-                    FROM (SELECT {normal("user")} AS email, "timestamp" FROM readings)
-                    WHERE email IN (SELECT email FROM shared)
-                )
-                SELECT landing_date, {_digest("serialNumber", "email", "sensorReadingTime")}
-                FROM moves JOIN measured USING (email, sensorReadingTime) GROUP BY ALL
-                """,
-                steps=self._landed("step_trainer_landing", days),
-                people=self._people,
-                readings=self.engine.relation(contract(landing), files),
-            )
+        people = self._people
+        claimants, consenting = self._claimants(people.known), self._claimants(people.consent)
+        refused = np.full(len(claimants), True) if self._excluding else consenting < claimants
+        shared = self._claims_on((claimants > 1) & (consenting > 0) & refused)
+        return self.recall.claimants_moved.moved(
+            self.snapshot("step_trainer_landing"),
+            self.snapshot("accelerometer_landing"),
+            self.recall.seen,
+            people.device[shared],
+            shared,
+            days,
         )
 
     def _of_machine_learning_curated(
@@ -333,69 +286,23 @@ class LakeView:
 
     def _wearers_by_day(self, days: Collection[date] | None) -> dict[date, str]:
         """Who of those that moved on a day has pairs, and under which pseudonym."""
-        return dict(
-            self.engine.rows(
-                f"""
-                SELECT landing_date, {_digest("email", "subject_id")}
-                FROM (SELECT landing_date, value AS email FROM seen) JOIN people USING (email)
-                WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL GROUP BY ALL
-                """,
-                seen=self._seen("accelerometer_trusted", days),
-                people=self._subjects,
-            )
-        )
+        return self._seen("accelerometer_trusted", days).sums(self._wearers)
 
     def _claims_by_day(self, days: Collection[date] | None) -> dict[date, str]:
         """Who claims the devices that measured on a day, and under which pseudonym."""
-        return dict(
-            self.engine.rows(
-                f"""
-                SELECT landing_date, {_digest("serialNumber", "email", self._since, "subject_id")}
-                FROM (SELECT landing_date, value AS serialNumber FROM seen) JOIN people USING (serialNumber)
-                WHERE consented_at IS NOT NULL GROUP BY ALL
-                """,
-                seen=self._seen("step_trainer_trusted", days),
-                people=self._subjects,
-            )
-        )
+        return self._seen("step_trainer_trusted", days).sums(self._claims)
 
     def _pairs_across_days(self, days: Collection[date] | None) -> dict[date, str]:
         """Per later day, a digest of the pairs whose halves landed on different days."""
-        steps, moves = contract("step_trainer_trusted"), contract("accelerometer_trusted")
-        windows = _windows(self.snapshot(steps.name), self.snapshot(moves.name), days)
-        if not windows:
-            return {}
-        values = ", ".join(f"(DATE '{day}', {low}, {high})" for day, low, high in sorted(windows))
-        landed = {day for day, _, _ in windows}
-
-        def within(frame: str, time: str) -> str:
-            return (
-                f"SELECT * FROM {frame} r SEMI JOIN windows w "
-                f"ON r.landing_date = w.day AND r.{named(time)} BETWEEN w.low AND w.high"
-            )
-
-        pair = _digest(
-            *("s.serialNumber", "s.sensorReadingTime", "s.distanceFromObject", "s.landing_date"),
-            *("wearer.subject_id", "m.x", "m.y", "m.z", "m.landing_date"),
-            *("claim.email", self._since.replace("consented_at", "claim.consented_at"), "claim.subject_id"),
+        pairs = self.recall.crossing.pairs(
+            self.snapshot("step_trainer_trusted"), self.snapshot("accelerometer_trusted"), days
         )
-        return dict(
-            self.engine.rows(
-                f"""
-                WITH windows(day, low, high) AS (VALUES {values}),
-                s AS ({within("steps", "sensorReadingTime")}), m AS ({within("moves", "timestamp")})
-                SELECT greatest(s.landing_date, m.landing_date) AS later, {pair}
-                FROM m JOIN s ON s.sensorReadingTime = m."timestamp" AND s.landing_date <> m.landing_date
-                JOIN people wearer ON wearer.email = m."user"
-                LEFT JOIN people claim ON claim.serialNumber = s.serialNumber AND claim.consented_at IS NOT NULL
-                WHERE wearer.consented_at IS NOT NULL AND wearer.subject_id IS NOT NULL
-                GROUP BY ALL
-                """,
-                steps=self.engine.relation(steps, self.snapshot(steps.name).select(landed)),
-                moves=self.engine.relation(moves, self.snapshot(moves.name).select(landed)),
-                people=self._subjects,
-            )
-        )
+        wearers = reaching(self._wearers, len(self.recall.emails))[pairs.wearer]
+        claims = reaching(self._claims, len(self.recall.devices))[pairs.device]
+        device = self.recall.devices.hashes[pairs.device]
+        # Whoever wore the phone has pairs; of whoever claims the device, the pairs say so.
+        said = where(wearers > 0, mixed(pairs.details, device, wearers, claims))
+        return by_day(pairs.later, said)
 
     def _movers_of_shared_devices(self, days: Collection[date] | None) -> dict[date, str]:
         """Per day, who of several consenting claimants moved when their device measured.
@@ -404,51 +311,19 @@ class LakeView:
         """
         if self.policies.pairing is Pairing.CUSTOMER:
             return {}
-        shared = self.engine.rows(
-            "SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(consented_at) > 1 LIMIT 1",
-            people=self._people,
-        )
-        if not shared:
-            return {}
-        name, steps, moves = "machine_learning_curated", "step_trainer_trusted", "accelerometer_trusted"
-
-        def around(upstream: str) -> duckdb.DuckDBPyRelation:
-            files = self.snapshot(upstream).files if days is None else self._files(name, upstream, days)
-            return self.engine.relation(contract(upstream), files)
-
-        return dict(
-            self.engine.rows(
-                f"""
-                WITH shared AS (
-                    SELECT email, serialNumber FROM people WHERE consented_at IS NOT NULL AND serialNumber IN (
-                        SELECT serialNumber FROM people GROUP BY serialNumber HAVING count(consented_at) > 1)
-                ), measured AS (
-                    SELECT serialNumber, sensorReadingTime, landing_date FROM steps
-                    WHERE serialNumber IN (SELECT serialNumber FROM shared)
-                ), pairs AS (
-                    SELECT DISTINCT serialNumber, sensorReadingTime,
-                           greatest(s.landing_date, m.landing_date) AS landing_date
-                    FROM moves m JOIN measured s ON s.sensorReadingTime = m."timestamp"
-                ), movers AS (
-                    SELECT DISTINCT serialNumber, sensorReadingTime, email
-                    FROM moves JOIN (SELECT * FROM measured JOIN shared USING (serialNumber))
-                    ON moves."user" = email AND moves."timestamp" = sensorReadingTime
-                )
-                SELECT landing_date, {_digest("serialNumber", "sensorReadingTime", "email")}
-                FROM pairs JOIN movers USING (serialNumber, sensorReadingTime) GROUP BY ALL
-                """,
-                steps=around(steps),
-                moves=around(moves),
-                people=self._people,
-            )
+        people = self._people
+        shared = self._claims_on(self._claimants(people.consent) > 1)
+        shared = shared[people.consent[shared]]
+        return self.recall.claimants_paired.moved(
+            self.snapshot("step_trainer_trusted"),
+            self.snapshot("accelerometer_trusted"),
+            self.recall.seen,
+            people.device[shared],
+            shared,
+            days,
         )
 
-    # ---- shared parts ---------------------------------------------------------------------------
-
-    @property
-    def _since(self) -> str:
-        """What of the consent date matters: that it is there, or, when it cuts readings off, when it is."""
-        return "consented_at" if self._excluding else "consented_at IS NOT NULL"
+    # ---- who claims what, as arrays by the code of an e-mail or a serial number (see ``recall``) --------
 
     @property
     def _before(self) -> str:
@@ -459,73 +334,69 @@ class LakeView:
         return self.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
 
     @cached_property
-    def _people(self) -> pa.Table:
+    def _people(self) -> People:
         """Who claims which device, since when they consent, and when that landed."""
-        return self.recall.people(self.snapshot("customer_landing").files)
+        known = self.recall.people(self.snapshot("customer_landing"))
+        return known.reaching(len(self.recall.emails))
 
     @cached_property
-    def _subjects(self) -> pa.Table:
-        """The same people with the pseudonym of those who are curated; computed once."""
-        return self.engine.arrow(
-            """
-            SELECT email, serialNumber, consented_at, subject_id FROM people
-            LEFT JOIN (SELECT email, min(subject_id) AS subject_id FROM curated GROUP BY email) USING (email)
-            """,
-            people=self._people,
-            curated=self._relation(self._all("customers_curated")),
-        )
+    def _email(self) -> Hashes:
+        return self.recall.emails.hashes[: len(self._people.device)]
 
-    def _seen(self, name: str, days: Collection[date] | None) -> pa.Table:
+    @cached_property
+    def _serial_number(self) -> Hashes:
+        """Of the device that each claims."""
+        known = np.concatenate([self.recall.devices.hashes, np.zeros(1, np.uint64)])
+        return known[self._people.device]
+
+    @cached_property
+    def _subjects(self) -> Hashes:
+        """The pseudonym under which each is curated; 0 where they are not."""
+        size = len(self._people.device)
+        return reaching(self.recall.subjects(self.snapshot("customers_curated")), size)[:size]
+
+    @property
+    def _since(self) -> Bools | Ints:
+        """What of the consent date matters: that it is there, or, when it cuts readings off, when it is."""
+        return self._people.consented_at if self._excluding else self._people.consent
+
+    @cached_property
+    def _wearers(self) -> Hashes:
+        """Of each who has pairs, a number for that and for their pseudonym."""
+        return where(self._people.consent & (self._subjects > 0), mixed(self._email, self._subjects))
+
+    @cached_property
+    def _claims(self) -> Hashes:
+        """Of each device, a number for the claims of those who consent."""
+        claim = mixed(self._serial_number, self._email, self._since, self._subjects)
+        return self._of_devices(self._people.consent, claim)
+
+    def _of_devices(self, who: Bools, values: Hashes) -> Hashes:
+        """Of each device, the sum of the values of those who claim it."""
+        return added_up(self._people.device[who], values[who], len(self.recall.devices))
+
+    def _claimants(self, who: Bools) -> Ints:
+        """Of each device, how many of those claim it."""
+        return np.bincount(self._people.device[who], minlength=len(self.recall.devices))
+
+    def _claims_on(self, devices: Bools) -> Codes:
+        """Who claims one of these devices."""
+        known = np.append(devices, False)  # noqa: FBT003 - whoever has no device claims none
+        return np.flatnonzero(known[self._people.device]).astype(np.int32)
+
+    def _seen(self, name: str, days: Collection[date] | None) -> Seen:
         """Whose readings (of a person or a device) landed on each day."""
-        return self.recall.seen(self.snapshot(name), SEEN[name], days)
+        return self.recall.seen(self.snapshot(name), days)
 
-    def _landed(self, name: str, days: Collection[date] | None) -> duckdb.DuckDBPyRelation:
-        return self.engine.relation(contract(name), self.snapshot(name).select(None if days is None else set(days)))
 
-    @staticmethod
-    def _relation(frame: Frame) -> duckdb.DuckDBPyRelation:
-        relation: duckdb.DuckDBPyRelation = frame.to_native()
-        return relation
-
-    def _digests(self, frame: Frame, table: Table) -> dict[date, str]:
-        digest = _digest(*(named(c.name) for c in table.columns))
-        query = f"SELECT landing_date, {digest} FROM rows GROUP BY ALL"
-        return dict(self.engine.rows(query, rows=self._relation(frame)))
+def _history_by_email(records: Frame) -> Frame:
+    # By e-mail, not by pseudonym: which is which, the key tells, and pseudonyms take longer to make.
+    names = transforms.ever_consenting(records).with_columns(subject_id="email")
+    return transforms.consent_history(records, names).with_columns(email="subject_id")
 
 
 def _wanted(days: Collection[date] | None, inputs: Mapping[date, Any]) -> Collection[date]:
     return inputs.keys() if days is None else days
-
-
-def _windows(steps: Snapshot, moves: Snapshot, days: Collection[date] | None) -> set[tuple[date, int, int]]:
-    """Per landing day, the times that another day's readings of the other sensor may carry as well.
-
-    Of pairs of days, only those with one of ``days`` count, where days are named.
-    """
-    windows: set[tuple[date, int, int]] = set()
-    of_steps, of_moves = _ranges(steps, "sensorReadingTime"), _ranges(moves, "timestamp")
-    active: list[tuple[int, date, str]] = []
-    spans = sorted(
-        [(low, high, day, "s") for day, (low, high) in of_steps.items()]
-        + [(low, high, day, "m") for day, (low, high) in of_moves.items()]
-    )
-    for low, high, day, kind in spans:
-        active = [span for span in active if span[0] >= low]
-        for end, other, other_kind in active:
-            if other != day and other_kind != kind and (days is None or day in days or other in days):
-                window = low, min(high, end)
-                windows |= {(day, *window), (other, *window)}
-        active.append((high, day, kind))
-    return windows
-
-
-def _ranges(snapshot: Snapshot, column: str) -> dict[date, tuple[int, int]]:
-    ranges = {}
-    for day in snapshot.days():
-        bounds = snapshot.bounds(column, {day})
-        if bounds is not None:
-            ranges[day] = bounds
-    return ranges
 
 
 __all__ = ["EVENT_TIME", "INPUTS", "RULES_VERSION", "LakeView", "Scope"]

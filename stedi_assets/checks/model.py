@@ -79,7 +79,7 @@ class Checked:
     @property
     def people(self) -> pa.Table:
         """Who claims which device and since when they consent, by the records that landed."""
-        return self.platform.recall.people(self.platform.lakehouse.snapshot(contract("customer_landing")).files)
+        return self.platform.recall.people_table(self.platform.lakehouse.snapshot(contract("customer_landing")))
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""

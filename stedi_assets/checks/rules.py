@@ -160,7 +160,7 @@ def _open(checked: Checked) -> Verdict:
     # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
     # is not is judged by the days of this run: the others still have to be made, and reconciliation says so.
     whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
-    people = platform.recall.people(view.snapshot("customer_landing").files)
+    people = platform.recall.people_table(view.snapshot("customer_landing"))
     consenting = platform.pseudonyms.subject_ids(platform.engine.arrow(CONSENTING, people=people))
     ((refused, repeated, lacking, halves),) = platform.engine.rows(
         """

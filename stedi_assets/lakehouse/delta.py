@@ -100,16 +100,26 @@ class Snapshot:
     vacuum removes the files).
     """
 
-    def __init__(self, table: Table, root: str, delta: DeltaTable | None) -> None:
+    def __init__(self, table: Table, root: str, delta: DeltaTable | None, commit: _Commit | None = None) -> None:
         self.table = table
         self.root = root
         self._delta = delta
+        self._commit = commit
         self._remembered: dict[str, Any] = {}
 
     @property
     def version(self) -> int:
         """The Delta version; -1 for a table that does not exist yet."""
         return -1 if self._delta is None else int(self._delta.version())
+
+    @cached_property
+    def identity(self) -> str:
+        """Tells this version of this table from every other, and from a table that was made anew in its place."""
+        if self._delta is None:
+            return "none"
+        # Who restores a log by hand may reuse a version; the commit's file is another one then.
+        stamp = None if self._commit is None else self._commit.stamp
+        return f"{self._delta.metadata().id} {self.version} {stamp}"
 
     @property
     def schema(self) -> pa.Schema | None:
@@ -147,20 +157,30 @@ class Snapshot:
             maximum=_bounds(action, "max."),
         )
 
-    def days(self) -> dict[date, list[DataFile]]:
-        """The files of each landing day that has any."""
+    @cached_property
+    def _by_day(self) -> dict[date, list[DataFile]]:
         by_day: dict[date, list[DataFile]] = {}
         for file in self.files:
             by_day.setdefault(file.landing_date, []).append(file)
         return by_day
 
+    def days(self) -> Mapping[date, Sequence[DataFile]]:
+        """The files of each landing day that has any."""
+        return self._by_day
+
+    @cached_property
+    def contents(self) -> Mapping[date, tuple[str, ...]]:
+        """Of each landing day that has files, their names: while they are the same, its rows are."""
+        return {day: tuple(file.uri for file in files) for day, files in self._by_day.items()}
+
+    @cached_property
+    def _fingerprints(self) -> dict[date, str | None]:
+        said = {day: {file.fingerprint for file in files} for day, files in self._by_day.items()}
+        return {day: found.pop() if len(found) == 1 else None for day, found in said.items()}
+
     def fingerprints(self) -> dict[date, str | None]:
         """What each landing day says that it was made from; none where its files do not agree or say nothing."""
-        result: dict[date, str | None] = {}
-        for day, files in self.days().items():
-            said = {file.fingerprint for file in files}
-            result[day] = said.pop() if len(said) == 1 else None
-        return result
+        return dict(self._fingerprints)
 
     def rows(self, days: Collection[date] | None = None) -> int:
         """How many rows the table has, or those ``days`` of it, by its log."""
@@ -168,7 +188,9 @@ class Snapshot:
 
     def select(self, days: Collection[date] | None = None) -> list[DataFile]:
         """The files of ``days``; of all days where none are named."""
-        return [file for file in self.files if days is None or file.landing_date in days]
+        if days is None:
+            return list(self.files)
+        return [file for day in sorted(set(days)) for file in self._by_day.get(day, ())]
 
     def overlapping(self, column: str, bounds: tuple[int, int]) -> list[DataFile]:
         """The files that may hold values of ``column`` within ``bounds`` (inclusive)."""
@@ -184,11 +206,25 @@ class Snapshot:
 
         A file that another tool wrote without statistics may hold any.
         """
-        files = [file for file in self.select(days) if file.rows]
-        if not files:
-            return None
+        known = self.ranges(column)
+        found = [known[day] for day in set(days) if day in known]
+        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+
+    def ranges(self, column: str) -> Mapping[date, tuple[int, int]]:
+        """The same of each landing day that has rows."""
+        return self.remember(f"ranges of {column}", lambda: self._ranges(column))
+
+    def _ranges(self, column: str) -> dict[date, tuple[int, int]]:
         low, high = -(2**63), 2**63 - 1
-        return min(f.minimum.get(column, low) for f in files), max(f.maximum.get(column, high) for f in files)
+        ranges = {}
+        for day, files in self._by_day.items():
+            filled = [file for file in files if file.rows]
+            if filled:
+                ranges[day] = (
+                    min(f.minimum.get(column, low) for f in filled),
+                    max(f.maximum.get(column, high) for f in filled),
+                )
+        return ranges
 
 
 @dataclass(frozen=True)
@@ -268,8 +304,8 @@ class Lakehouse:
             delta = DeltaTable(root, storage_options=self.storage_options)
         except TableNotFoundError:
             return Snapshot(table, root, None)
-        snapshot = Snapshot(table, root, delta)
-        commit = _Commit.of(root, snapshot.version)
+        commit = _Commit.of(root, int(delta.version()))
+        snapshot = Snapshot(table, root, delta, commit)
         if commit is not None:
             self._latest[table.name] = commit, snapshot
         return snapshot
