@@ -17,7 +17,7 @@ from stedi_assets.recall.crossing import CrossingPairs
 from stedi_assets.recall.customers import CustomerRows, LandedCustomers, LatestRecords, People
 from stedi_assets.recall.days import ByDay, cut_by_day
 from stedi_assets.recall.digests import Codes, Hashes, Seen, added_up
-from stedi_assets.recall.names import Names, column, hashed, keyed, normal
+from stedi_assets.recall.names import Names, column, keyed, normal
 from stedi_assets.recall.shared import SharedDevices
 
 WHOSE = {
@@ -156,10 +156,12 @@ class Recall:
     def _subjects(self, snapshot: Snapshot, files: Sequence[DataFile]) -> dict[date, tuple[Codes, Hashes]]:
         rows = self._engine.arrow(
             f"""
-            SELECT landing_date, email, {keyed("email")} AS key, {hashed("subject_id")} AS subject
+            SELECT landing_date, email, {keyed("email")} AS key, subject_id, {keyed("subject_id")} AS subject_key
             FROM curated WHERE email IS NOT NULL AND subject_id IS NOT NULL
             """,
             curated=self._engine.relation(contract("customers_curated"), files),
         )
-        codes, hashes = self.emails.codes(rows["email"], column(rows, "key")), column(rows, "subject")
+        codes = self.emails.codes(rows["email"], column(rows, "key"))
+        subjects = self.pseudonyms.codes(rows["subject_id"], column(rows, "subject_key"))
+        hashes = self.pseudonyms.hashes[subjects]
         return {day: (codes[place], hashes[place]) for day, place in cut_by_day(rows).items()}
