@@ -112,6 +112,7 @@ def lake(made: tuple[Path, Policies], tmp_path: Path) -> Iterator[Watched]:
         yield lake
 
 
+PEOPLE = ("customer_trusted", "customers_curated", "consent_history")
 READINGS = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated")
 
 
@@ -129,6 +130,7 @@ def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> 
         "customer_trusted": {FIRST},
         "accelerometer_trusted": HERS,
         "customers_curated": {FIRST},
+        "consent_history": {FIRST},
         "step_trainer_trusted": HERS,
         "machine_learning_curated": HERS,
     }
@@ -140,7 +142,7 @@ def test_a_grant_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
     found, rewritten = lake.settles()
     hers = {DAYS[1], DAYS[7]}
     assert found["accelerometer_trusted"] == hers
-    assert rewritten == {"customer_trusted": {LAST}, "customers_curated": {LAST}, **dict.fromkeys(READINGS, hers)}
+    assert rewritten == {**{name: {LAST} for name in PEOPLE}, **dict.fromkeys(READINGS, hers)}
 
 
 def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
@@ -148,7 +150,7 @@ def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
     assert lake.settles() == ({}, {})
     lake.put("customer_landing", DAYS[3], lines(customer("ann", False, updated=STAMP)))
     _, rewritten = lake.settles()
-    assert rewritten == {"customer_trusted": {FIRST}, "customers_curated": {FIRST}, **dict.fromkeys(READINGS, HERS)}
+    assert rewritten == {**{name: {FIRST} for name in PEOPLE}, **dict.fromkeys(READINGS, HERS)}
 
 
 def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watched) -> None:
@@ -178,7 +180,9 @@ def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
         lake.make(name, days)
     lake.lakehouse.vacuum(contract("customer_landing"))
     _, rewritten = lake.settles()
-    assert rewritten == {"customer_trusted": {FIRST}, "customers_curated": {FIRST}, **dict.fromkeys(READINGS, HERS)}
+    # Bob consents since the record that landed last now: his interval lies there.
+    expected = {**{name: {FIRST} for name in PEOPLE}, **dict.fromkeys(READINGS, HERS)}
+    assert rewritten == {**expected, "consent_history": {FIRST, LAST}}
 
 
 def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> None:

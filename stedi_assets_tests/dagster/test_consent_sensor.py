@@ -194,6 +194,7 @@ def test_a_withdrawal_rewrites_the_days_that_it_touches_and_no_others(ticking: T
         "customer_trusted": [0],
         "accelerometer_trusted": [2, 5, 6],
         "customers_curated": [0],
+        "consent_history": [0],
         "step_trainer_trusted": [2, 5, 6],
         "machine_learning_curated": [2, 5, 6],
     }
@@ -203,6 +204,7 @@ def test_a_withdrawal_rewrites_the_days_that_it_touches_and_no_others(ticking: T
         "customer_trusted": 1,
         "accelerometer_trusted": 2,
         "customers_curated": 1,
+        "consent_history": 1,
         "step_trainer_trusted": 2,
         "machine_learning_curated": 2,
     }
