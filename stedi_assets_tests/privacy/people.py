@@ -29,7 +29,6 @@ ON_SEVERAL_DAYS = "ann"
 OTHERS = ["bob", "eve", "fay", "gus", "hal", "ida"]
 STAYING = ["kim", "lou", "ann.b", "xann", SHARED_WITH]
 EVERYBODY = [ON_SEVERAL_DAYS, *OTHERS, SHARING, NEVER_CONSENTED, *STAYING]
-ERASED = [ON_SEVERAL_DAYS, *OTHERS, SHARING, NEVER_CONSENTED, IN_QUARANTINE]
 
 
 def at(day: date, offset: int) -> int:

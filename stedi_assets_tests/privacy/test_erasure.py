@@ -26,7 +26,6 @@ from stedi_assets.reconcile import differing, landing_differences
 from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
 from stedi_assets_tests.privacy.people import (
     DAYS,
-    ERASED,
     IN_QUARANTINE,
     NEVER_CONSENTED,
     NOW,
@@ -123,24 +122,6 @@ def test_of_a_shared_device_only_what_is_the_persons_goes(lake: Small) -> None:
     assert [row for row in after["accelerometer_landing"] if row[0] == email(SHARED_WITH)] == [
         row for row in before["accelerometer_landing"] if row[0] == email(SHARED_WITH)
     ]
-    assert nothing_differs(lake)
-
-
-def test_ten_people_one_after_the_other(lake: Small) -> None:
-    before = tables(lake)
-    for name in ERASED:
-        erase(lake, name)
-    after = tables(lake)
-    left = without(before, lake, ERASED)
-    # Of a device that two people claimed, the one who stays has it alone now.
-    for name in ("customer_landing", "accelerometer_landing", "landing_quarantine", "customer_trusted"):
-        assert after[name] == left[name]
-    for name in ERASED:
-        assert not names_one([everything_stored(lake.root / "landing").decode()], [name])
-        assert f'"{email(name)}"' not in stored_texts(lake)
-    receipts = Receipts(lake.platform.privacy)
-    assert len(receipts.names()) == 10
-    assert receipts.faults() == []
     assert nothing_differs(lake)
 
 
