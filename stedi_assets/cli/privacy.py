@@ -143,21 +143,22 @@ def _find(platform: Platform, email: str, form: str | None) -> None:
 
 def _carry_out(platform: Platform, requests: list[Request]) -> None:
     from stedi_assets.materialize import MaterializeError, open_instance
-    from stedi_assets.privacy.erasure import Erasure
+    from stedi_assets.privacy.erasure import carry_out
 
     if not requests:
         say("No request is open.")
     with open_instance(platform.settings.dagster_home) as instance:
-        for request in requests:
-            try:
-                receipt = Erasure(platform, instance, request, say).run()
-            except MaterializeError as error:
-                raise Failure(f"{error}\nThe request stays open; run it again once this is mended.") from error
-            removed = sum(one["removed"] for one in receipt["partitions"])
-            say(
-                f"{request.id} is done: {removed} rows removed, {sum(receipt['searched']['files'].values())} files "
-                f"searched, nothing found. Receipt {receipt['number']} is in {platform.privacy.path / 'receipts'}."
-            )
+        try:
+            receipts = carry_out(platform, instance, requests, say)
+        except MaterializeError as error:
+            raise Failure(f"{error}\nWhat was not done stays open; run it again once this is mended.") from error
+    for receipt in receipts:
+        found = sum(number for tables in receipt["found"].values() for number in tables.values())
+        say(
+            f"{receipt['request']} is done: it was in {found} lines and rows, and is in none of "
+            f"{sum(receipt['searched']['files'].values())} files. Receipt {receipt['number']} is in "
+            f"{platform.privacy.path / 'receipts'}."
+        )
 
 
 @click.command("export-subject")

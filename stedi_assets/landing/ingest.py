@@ -7,6 +7,7 @@ leaves a table that is not what the record says, and the day is found and run ag
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -25,7 +26,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine, as_named, named
 from stedi_assets.fingerprint import fingerprint
-from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot
+from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot, VacuumedError
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.parse import Parsed, may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
 from stedi_assets.landing.record import IngestedFile, as_rows, first_copies, record
@@ -37,6 +38,9 @@ BATCH = 256 << 20
 
 FLUSH_ROWS = 1_000_000
 """Rows of slowly read lines that are held before they are written."""
+
+ATTEMPTS = 5
+"""Times that days are read again, because what was written of them was vacuumed away before it was committed."""
 
 FLUSH_BYTES = 64 << 20
 """Bytes of rejected lines that are held before they are written."""
@@ -135,11 +139,21 @@ class Ingestion:
             MissingFilesError: files of a day are gone and nobody said what to do with their rows.
             UnreadableFileError: a file cannot be read.
         """
-        while True:
+        for attempt in itertools.count(1):
             erased = self._erased_now() if self._erased_now is not None else None
-            reports = self._run(days, files, erased)
-            if reports is not None:
-                return reports
+            try:
+                reports = self._run(days, files, erased)
+            except Exception as error:
+                # The vacuum of an erasure takes files that are written and not committed yet.
+                swept = isinstance(error, VacuumedError) or (
+                    erased is not None and erased.tombstones.state != self._erased_state()
+                )
+                if not swept or attempt == ATTEMPTS:
+                    raise
+            else:
+                if reports is not None:
+                    return reports
+        raise AssertionError
 
     def _run(
         self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]], erased: Erased | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,7 +10,7 @@ from stedi_assets.contracts import TABLES, Table
 from stedi_assets.engines.duckdb import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.platform import Platform
-from stedi_assets.privacy.person import Person, theirs
+from stedi_assets.privacy.person import Person, frames, theirs
 from stedi_assets.privacy.rules import Erased
 
 Partition = tuple[str, str]
@@ -25,7 +25,7 @@ class Count:
 
     Args:
         rows: of everybody.
-        theirs: of the person.
+        theirs: of the people who are erased.
         others: hash of the content of the other rows, whatever their order.
     """
 
@@ -34,12 +34,12 @@ class Count:
     others: str
 
 
-def accounts(platform: Platform, person: Person, erased: Erased) -> dict[Partition, Count]:
+def accounts(platform: Platform, people: Sequence[Person], erased: Erased) -> dict[Partition, Count]:
     """Count every partition of every table that has rows.
 
     Args:
         platform: the lake.
-        person: whose rows are told apart.
+        people: whose rows are told apart.
         erased: the rules that know them, for rejected lines.
     """
     found: dict[Partition, Count] = {}
@@ -48,12 +48,12 @@ def accounts(platform: Platform, person: Person, erased: Erased) -> dict[Partiti
         if not snapshot.rows():
             continue
         rows = _quarantine(platform, snapshot, erased) if table.name == "landing_quarantine" else None
-        rows = rows if rows is not None else _counted(platform, snapshot, person)
+        rows = rows if rows is not None else _counted(platform, snapshot, people)
         found |= {(table.name, day.isoformat()): count for day, count in rows.items()}
     return found
 
 
-def _counted(platform: Platform, snapshot: Snapshot, person: Person) -> dict[date, Count]:
+def _counted(platform: Platform, snapshot: Snapshot, people: Sequence[Person]) -> dict[date, Count]:
     table = snapshot.table
     rows = platform.engine.rows(
         f"""
@@ -63,7 +63,7 @@ def _counted(platform: Platform, snapshot: Snapshot, person: Person) -> dict[dat
         GROUP BY ALL
         """,
         stored=platform.engine.relation(table, snapshot.files),
-        **person.frames(),
+        **frames(people),
     )
     return {day: Count(number, own, others) for day, number, own, others in rows}
 

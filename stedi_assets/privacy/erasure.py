@@ -9,7 +9,7 @@ tables; then what is made from them, which reconciliation finds; then the files 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from stedi_assets.lakehouse import DataFile
 from stedi_assets.platform import Platform, today
 from stedi_assets.privacy import account, raw
 from stedi_assets.privacy.account import Count, Partition, accounts, compared
-from stedi_assets.privacy.person import Person, theirs
+from stedi_assets.privacy.person import Person, frames, theirs
 from stedi_assets.privacy.receipts import Receipts
 from stedi_assets.privacy.requests import Request, Requests
 from stedi_assets.privacy.rules import Erased
@@ -73,11 +73,11 @@ class Erasure:
         request: Request,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._platform = platform
-        self._instance = instance
+        self.platform = platform
+        self.instance = instance
         self._requests = Requests(platform.privacy)
         self._receipts = Receipts(platform.privacy)
-        self._say = say
+        self.say = say
         self.request = request
 
     # ---- what is known --------------------------------------------------------------------------
@@ -95,87 +95,64 @@ class Erasure:
         return Person.from_document(self._known["person"])
 
     @property
-    def _stone(self) -> Tombstone:
-        return self.person.tombstone(self._platform.privacy, self.request.id, self._known["erased_at"])
+    def stone(self) -> Tombstone:
+        """What stays of them."""
+        return self.person.tombstone(self.platform.privacy, self.request.id, self._known["erased_at"])
 
     def _erased(self) -> Erased:
-        platform = self._platform
-        return Erased(platform.engine, platform.lakehouse, Tombstones(platform.privacy, {self.request.id: self._stone}))
+        return rules_of([self])
 
     # ---- the steps ------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
         """All the steps; the receipt."""
-        if not self.request.is_done:
-            self.begin()
-            self.forget()
-            self.rebuild()
-            self.vacuum()
-        return self.prove()
+        (receipt,) = carry_out(self.platform, self.instance, [self.request], self.say)
+        self.request = self._requests.get(self.request.id)
+        return receipt
+
+    def resolve(self) -> None:
+        """Find out who it is; not stored yet."""
+        person = Person.of(self.platform, str(self.request.email))
+        self.request = replace(self.request, progress={"person": person.document(), "erased_at": _now()})
 
     def begin(self) -> None:
         """Find out who it is and what is there, and remember it; once."""
-        if self.request.is_done or self.request.progress is not None:
-            return
-        platform = self._platform
-        person = Person.of(platform, str(self.request.email))
-        known = {"person": person.document(), "erased_at": _now()}
-        self.request = replace(self.request, progress=known)
-        found = find(platform, person, self._erased())
-        counts = accounts(platform, person, self._erased())
-        versions = {name: platform.lakehouse.snapshot(table).version for name, table in TABLES.items()}
-        known |= {
+        if not self.request.is_done and self.request.progress is None:
+            begin_together([self])
+
+    def remember(self, before: Mapping[Partition, Count], together: Sequence[str]) -> None:
+        """Store where the person is, and what every partition holds."""
+        platform = self.platform
+        found = find(platform, self.person, self._erased())
+        known = {
+            **self._known,
             "found": [[one.kind, one.where, str(one.landing_date or ""), one.number] for one in found],
-            "before": account.document(counts),
-            "versions": versions,
+            "before": account.document(before),
+            "together": list(together),
+            "receipts": len(self._receipts.names()),
+            "versions": {name: platform.lakehouse.snapshot(table).version for name, table in TABLES.items()},
         }
+        self.request = replace(self.request, progress=known)
         self._requests.save(self.request)
         places = Counter(one.kind for one in found)
-        self._say("found in " + (", ".join(f"{n} {kind}s" for kind, n in sorted(places.items())) or "no place"))
+        self.say("found in " + (", ".join(f"{n} {kind}s" for kind, n in sorted(places.items())) or "no place"))
 
     def forget(self) -> None:
         """From here on nothing of the person lands; then the raw files lose their lines."""
-        if self.request.is_done:
-            return
-        platform = self._platform
-        # Whoever commits to a landing table asks for the tombstones under this lock.
-        with platform.lakehouse.committing():
-            put(platform.privacy, self._stone)
-        lines = raw.Lines(self._erased(), self.person.hints())
-        files = gone = 0
-        for file in self._raw_files():
-            number = raw.scrub(platform.landing, file, lines)
-            files += bool(number)
-            gone += number
-        self._say(f"{gone} lines left {files} raw files")
+        if not self.request.is_done:
+            forget_together([self])
 
     def rebuild(self) -> None:
         """The landing tables lose the rows, then every table that is made from them is made anew."""
-        # Where it stands above, the definitions, which have this job, would import themselves.
-        from stedi_assets.materialize import Materializer
-
-        if self.request.is_done:
-            return
-        for _ in range(ROUNDS):
-            days = landing_days_with(self._platform, self.person, self._erased())
-            for table, day in self._rewritten():
-                days.setdefault(table, set()).add(day)
-            outcome = Materializer(self._platform, self._instance).rerun(days)
-            self._say(f"{len(outcome.runs)} runs made the tables anew")
-            if not landing_days_with(self._platform, self.person, self._erased()):
-                return
-        msg = (
-            f"After {ROUNDS} rounds the landing tables still hold rows of the person of {self.request.id}: other runs "
-            "keep bringing them back. Stop them and run it again."
-        )
-        raise ErasureError(msg)
+        if not self.request.is_done:
+            rebuild_together([self])
 
     def vacuum(self) -> None:
         """Delete the files of every table that its current version does not use."""
         if self.request.is_done:
             return
-        gone = sum(self._platform.lakehouse.vacuum(table) for table in TABLES.values())
-        self._say(f"{gone} files of old versions were deleted")
+        gone = sum(self.platform.lakehouse.vacuum(table) for table in TABLES.values())
+        self.say(f"{gone} files of old versions were deleted")
 
     def prove(self) -> dict[str, Any]:
         """Look for the person everywhere; write the receipt if they are nowhere, and close the request.
@@ -185,14 +162,31 @@ class Erasure:
         """
         known = self._receipts.of(self.request.id)
         if known is None:
-            known = self._receipts.add(self.request.id, self._proven())
+            known = self._receipts.add(self.request.id, self.proven())
+        return self.close(known)
+
+    def close(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Forget whose request it was, now that there is a receipt."""
         if not self.request.is_done:
             self.request = self._requests.close(self.request, known["done_at"])
-            self._say(f"receipt {known['number']} was written")
+            self.say(f"receipt {known['number']} was written")
         return known
 
-    def _proven(self) -> dict[str, Any]:
-        platform, person = self._platform, self.person
+    def receipt_or_proof(self) -> dict[str, Any]:
+        """The receipt, if there is one; else what it will say."""
+        return self._receipts.of(self.request.id) or self.proven()
+
+    def add(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Write the receipt."""
+        return self._receipts.add(self.request.id, content)
+
+    def proven(self) -> dict[str, Any]:
+        """What a receipt says, if the person is nowhere.
+
+        Raises:
+            ErasureError: they are somewhere.
+        """
+        platform, person = self.platform, self.person
         left = find(platform, person, self._erased())
         search = Search(person.needles(), platform.engine)
         findings = Findings()
@@ -211,8 +205,11 @@ class Erasure:
             )
             raise ErasureError(msg)
         before = account.from_document(self._known["before"])
-        after = accounts(platform, person, self._erased())
-        self._must_add_up(before, after)
+        after = accounts(platform, [person], self._erased())
+        between = self._receipts.names()[self._known["receipts"] :]
+        others = [name.partition("-")[2] for name in between]
+        if not others:
+            self._must_add_up(before, after)
         found = [(str(kind), str(where), str(day), int(number)) for kind, where, day, number in self._known["found"]]
         return {
             "tool": f"stedi-assets {version('stedi-assets')}",
@@ -220,6 +217,9 @@ class Erasure:
             "erased_at": self._known["erased_at"],
             "done_at": _now(),
             "found": _summed(found),
+            # Whose rows are among those removed, and who was erased before this one was counted again.
+            "together_with": sorted(set(self._known["together"]) - {self.request.id}),
+            "interleaved_with": sorted(set(others) - set(self._known["together"])),
             "partitions": compared(before, after),
             "versions": {
                 name: [self._known["versions"][name], platform.lakehouse.snapshot(table).version]
@@ -248,16 +248,103 @@ class Erasure:
 
     # ---- shared parts ---------------------------------------------------------------------------
 
-    def _rewritten(self) -> set[tuple[str, date]]:
+    def rewritten(self) -> set[tuple[str, date]]:
         """The partitions whose raw files were written anew, though they may hold no row of the person (copies)."""
-        dated = {file.path: (file.table, file.landing_date) for file in self._platform.listing().files}
+        dated = {file.path: (file.table, file.landing_date) for file in self.platform.listing().files}
         return {dated[where] for kind, where, *_ in self._known["found"] if kind == "raw file" and where in dated}
-
-    def _raw_files(self) -> list[raw.RawFile]:
-        return all_raw_files(self._platform)
 
 
 _NOTHING = Count(0, 0, "0")
+
+
+def carry_out(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    requests: Sequence[Request],
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Carry out requests from the first step to the last, those that were not begun together.
+
+    Returns:
+        Their receipts. Of requests that were carried out together, what was removed is that of all of them.
+
+    Raises:
+        ErasureError: somebody is still somewhere.
+    """
+    all_of_them = [Erasure(platform, instance, request, say) for request in requests]
+    new = [one for one in all_of_them if not one.request.is_done and one.request.progress is None]
+    batches = [*([one] for one in all_of_them if one not in new), *([new] if new else [])]
+    receipts: dict[str, dict[str, Any]] = {}
+    for batch in batches:
+        going_on = [one for one in batch if not one.request.is_done]
+        if going_on:
+            begin_together([one for one in going_on if one.request.progress is None])
+            forget_together(going_on)
+            rebuild_together(going_on)
+            going_on[0].vacuum()
+        # All are looked for before the first receipt: what one of them says of the others' rows holds for all.
+        contents = [one.receipt_or_proof() for one in batch]
+        for one, content in zip(batch, contents):
+            receipts[one.request.id] = one.close(content if "seal" in content else one.add(content))
+    return [receipts[request.id] for request in requests]
+
+
+def begin_together(erasures: Sequence[Erasure]) -> None:
+    """Find out who some people are and what is there, and remember it."""
+    if not erasures:
+        return
+    for one in erasures:
+        one.resolve()
+    platform = erasures[0].platform
+    before = accounts(platform, [one.person for one in erasures], rules_of(erasures))
+    for one in erasures:
+        one.remember(before, [other.request.id for other in erasures])
+
+
+def forget_together(erasures: Sequence[Erasure]) -> None:
+    """Write the tombstones, then the raw files without the lines."""
+    platform = erasures[0].platform
+    # Whoever commits to a landing table asks for the tombstones under this lock.
+    with platform.lakehouse.committing():
+        for one in erasures:
+            put(platform.privacy, one.stone)
+    lines = raw.Lines(rules_of(erasures), [hint for one in erasures for hint in one.person.hints()])
+    files = gone = 0
+    for file in all_raw_files(platform):
+        number = raw.scrub(platform.landing, file, lines)
+        files += bool(number)
+        gone += number
+    erasures[0].say(f"{gone} lines left {files} raw files")
+
+
+def rebuild_together(erasures: Sequence[Erasure]) -> None:
+    """The landing tables lose the rows, then every table that is made from them is made anew."""
+    # Where it stands above, the definitions, which have this job, would import themselves.
+    from stedi_assets.materialize import Materializer
+
+    first = erasures[0]
+    people, rules = [one.person for one in erasures], rules_of(erasures)
+    rewritten = {place for one in erasures for place in one.rewritten()}
+    for _ in range(ROUNDS):
+        days = landing_days_with(first.platform, people, rules)
+        for table, day in rewritten:
+            days.setdefault(table, set()).add(day)
+        outcome = Materializer(first.platform, first.instance).rerun(days)
+        first.say(f"{len(outcome.runs)} runs made the tables anew")
+        if not landing_days_with(first.platform, people, rules):
+            return
+    msg = (
+        f"After {ROUNDS} rounds the landing tables still hold rows of the person of {first.request.id}: other runs "
+        "keep bringing them back. Stop them and run it again."
+    )
+    raise ErasureError(msg)
+
+
+def rules_of(erasures: Sequence[Erasure]) -> Erased:
+    """Rules that know the people of some requests, and nobody else."""
+    platform = erasures[0].platform
+    stones = {one.request.id: one.stone for one in erasures}
+    return Erased(platform.engine, platform.lakehouse, Tombstones(platform.privacy, stones))
 
 
 def all_raw_files(platform: Platform) -> list[raw.RawFile]:
@@ -282,35 +369,35 @@ def find(platform: Platform, person: Person, erased: Erased) -> list[Place]:
             places.append(Place("raw file", file.path, file.landing_date, number))
     for table in TABLES.values():
         snapshot = platform.lakehouse.snapshot(table)
-        for day, number in rows_of(platform, table, snapshot.files, person, erased).items():
+        for day, number in rows_of(platform, table, snapshot.files, [person], erased).items():
             places.append(Place("table", table.name, day, number))
         old = platform.lakehouse.unused_files(table)
-        for day, number in rows_of(platform, table, old, person, erased).items():
+        for day, number in rows_of(platform, table, old, [person], erased).items():
             places.append(Place("old version", table.name, day, number))
     return places
 
 
-def landing_days_with(platform: Platform, person: Person, erased: Erased) -> dict[str, set[date]]:
-    """The partitions of landing tables, and of their quarantine, that hold rows of a person."""
+def landing_days_with(platform: Platform, people: Sequence[Person], erased: Erased) -> dict[str, set[date]]:
+    """The partitions of landing tables, and of their quarantine, that hold rows of some people."""
     found: dict[str, set[date]] = {}
     for table in LANDING_TABLES:
-        days = set(rows_of(platform, table, platform.lakehouse.snapshot(table).files, person, erased))
+        days = set(rows_of(platform, table, platform.lakehouse.snapshot(table).files, people, erased))
         quarantine = contract("landing_quarantine")
         mine = [
             file
             for file in platform.lakehouse.snapshot(quarantine).files
             if file.partition["landing_table"] == table.name
         ]
-        days |= set(rows_of(platform, quarantine, mine, person, erased))
+        days |= set(rows_of(platform, quarantine, mine, people, erased))
         if days:
             found[table.name] = days
     return found
 
 
 def rows_of(
-    platform: Platform, table: Table, files: tuple[DataFile, ...] | list[DataFile], person: Person, erased: Erased
+    platform: Platform, table: Table, files: Sequence[DataFile], people: Sequence[Person], erased: Erased
 ) -> dict[date, int]:
-    """How many rows of a person some files of a table hold, per landing day."""
+    """How many rows of some people some files of a table hold, per landing day."""
     if not files:
         return {}
     stored = platform.engine.relation(table, files)
@@ -321,7 +408,7 @@ def rows_of(
         platform.engine.rows(
             f"SELECT landing_date, count(*) FROM stored WHERE {theirs(table)} GROUP BY ALL",
             stored=stored,
-            **person.frames(),
+            **frames(people),
         )
     )
 

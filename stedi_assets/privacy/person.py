@@ -7,7 +7,7 @@ and, where that is the purpose, to the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,12 +98,7 @@ class Person:
 
     def frames(self) -> dict[str, pa.Table]:
         """What the conditions of :func:`theirs` ask."""
-        serials, times = [one for one, _ in self.readings], [time for _, time in self.readings]
-        return {
-            "asked": pa.table({"email": [self.email], "subject": [self.subject_id]}),
-            "devices": pa.table({"serial": pa.array(self.serials, pa.string())}),
-            "told_apart": pa.table({"serial": pa.array(serials, pa.string()), "taken": pa.array(times, pa.int64())}),
-        }
+        return frames([self])
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Person:
@@ -115,6 +110,21 @@ class Person:
     def document(self) -> dict[str, Any]:
         """As JSON takes it; for the privacy folder only."""
         return dict(self.__dict__)
+
+
+def frames(people: Sequence[Person]) -> dict[str, pa.Table]:
+    """What the conditions of :func:`theirs` ask, for several people at once."""
+    readings = [reading for who in people for reading in who.readings]
+    return {
+        "asked": pa.table({"email": [who.email for who in people], "subject": [who.subject_id for who in people]}),
+        "devices": pa.table({"serial": pa.array([one for who in people for one in who.serials], pa.string())}),
+        "told_apart": pa.table(
+            {
+                "serial": pa.array([serial for serial, _ in readings], pa.string()),
+                "taken": pa.array([time for _, time in readings], pa.int64()),
+            }
+        ),
+    }
 
 
 class _Plain:
@@ -133,15 +143,15 @@ def rules_for(platform: Platform, person: Person) -> Erased:
 
 
 def theirs(table: Table) -> str:
-    """An SQL condition on rows of a table: the person that :meth:`Person.frames` describes is behind the row.
+    """An SQL condition on rows of a table: somebody whom :func:`frames` describes is behind the row.
 
     Of ``landing_quarantine`` the rules for lines decide, not SQL.
     """
     names = table.column_names
     if "email" in names:
-        return f"{normal('email')} = (SELECT email FROM asked)"
+        return f"{normal('email')} IN (SELECT email FROM asked)"
     if "user" in names:
-        return f"{normal('user')} = (SELECT email FROM asked)"
+        return f"{normal('user')} IN (SELECT email FROM asked)"
     if "serialNumber" in names:
         serial = normal("serialNumber")
         return (
@@ -150,7 +160,7 @@ def theirs(table: Table) -> str:
         )
     subjects = [name for name in ("subject_id", "device_subject_id") if name in names]
     if subjects:
-        said = " OR ".join(f"{named(name)} = (SELECT subject FROM asked)" for name in subjects)
+        said = " OR ".join(f"{named(name)} IN (SELECT subject FROM asked)" for name in subjects)
         return f"coalesce({said}, false)"
     return "false"
 
