@@ -143,10 +143,13 @@ class Erasure:
             put(platform.privacy, self._stone)
         lines = raw.Lines(self._erased(), self.person.hints())
         files = gone = 0
-        for file in self._raw_files():
-            number = raw.scrub(platform.landing, file, lines)
-            files += bool(number)
-            gone += number
+        # So that what lies beside the raw files was left by a killed process, and is nobody's work.
+        with platform.privacy.alone("raw-files"):
+            raw.tidy(platform.landing)
+            for file in self._raw_files():
+                number = raw.scrub(platform.landing, file, lines)
+                files += bool(number)
+                gone += number
         self._say(f"{gone} lines left {files} raw files")
 
     def rebuild(self) -> None:
@@ -184,8 +187,9 @@ class Erasure:
             ErasureError: they are somewhere.
         """
         known = self._receipts.of(self.request.id)
-        if known is None:
-            known = self._receipts.add(self.request.id, self._proven())
+        if not self.request.is_done or known is None:
+            # Also where it is there: who wrote it may have been killed before the chain's head was.
+            known = self._receipts.add(self.request.id, known or self._proven())
         if not self.request.is_done:
             self.request = self._requests.close(self.request, known["done_at"])
             self._say(f"receipt {known['number']} was written")
