@@ -37,7 +37,15 @@ from stedi_assets.reconcile import differing, landing_differences
 from stedi_assets.settings import Settings
 from stedi_assets_tests.chaos.kill import between, die, without_checks
 from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
-from stedi_assets_tests.chaos.processes import all_done, ended, forked, stedi, wait_until
+from stedi_assets_tests.chaos.processes import (
+    all_done,
+    ended,
+    forked,
+    import_before_forking,
+    imported,
+    stedi,
+    wait_until,
+)
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.oracle.rules import pseudonym
 from stedi_assets_tests.privacy.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
@@ -106,6 +114,7 @@ def prepare(root: Path) -> None:
     erase(new)
     for here in (old, new):
         (root / f"{here.name}.pickle").write_bytes(pickle.dumps(state(here / "lake")))
+    imported(root / "imported.json")
 
 
 def measure(root: Path, checked: bool) -> None:
@@ -246,6 +255,7 @@ def main(root: Path, seed: int, count: int) -> None:
         for name, code in all_done(work, root, at_once=1).items():
             if code:
                 sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
+        import_before_forking(root / "imported.json")
     kills = plans(seed, count)
     trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
     codes = all_done(trials, root)
