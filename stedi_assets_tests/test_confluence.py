@@ -249,19 +249,19 @@ class Lake:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("stedi_assets.privacy.erasure._now", lambda: one.at)
             patch.setattr("stedi_assets.materialize.Materializer", lambda *_: self)
-            proven = True
+            said = ""
             try:
                 if dies_at is not None:
                     with contextlib.suppress(InjectedError), self.lakehouse.dying(dies_at[1], dies_at[0]):
                         run()
                 run()
             except ErasureError as error:
-                assert "is still in" in str(error)
-                assert all(line.startswith("  landing zone, ") for line in str(error).splitlines()[1:-1]), error
-                proven = False
+                said = str(error)
+        where = [line for line in said.splitlines()[1:-1] if not line.startswith("  landing zone, ")]
+        assert not said or ("is still in" in said and not where), said
         self.forgotten.append(known)
         self.lying = [emptied(file, known) for file in self.lying]
-        return proven
+        return not said
 
     def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
         """Run partitions of landing tables, then reconcile; as a ``Materializer`` does."""
@@ -654,7 +654,7 @@ def plays_with_erasures(draw: st.DrawFn) -> Play:
 
 
 @pytest.mark.slow
-@drawing_afresh(6)
+@drawing_afresh(4)
 @given(plays_with_erasures())
 def test_any_runs_and_erasures_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:

@@ -22,10 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow.parquet as pq
 
+import stedi_assets.build
 import stedi_assets.materialize
-import stedi_assets.privacy.erasure  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
@@ -73,13 +74,13 @@ class Kill:
         how: ``time``, or ``enter``, ``leave`` or ``during`` a write.
         share: how far into the erasure, or which of its writes, from 0 to 1.
         after: seconds after entering a write, for ``during``.
-        checked: its runs have their asset checks. They only read, and take half of the time.
+        stored: Dagster's state is stored in its folder, not in memory only, which takes longer.
     """
 
     how: str
     share: float
     after: float = 0.0
-    checked: bool = False
+    stored: bool = False
 
 
 def plans(seed: int, count: int) -> list[Kill]:
@@ -92,12 +93,15 @@ def plans(seed: int, count: int) -> list[Kill]:
     for number in range(count):
         share = (number + pick.random()) / count
         how = "time" if number % 2 == 0 else pick.choice(("enter", "leave", "during"))
-        kills.append(Kill(how, share, pick.uniform(0, DURING), checked=number % 10 == 4))
+        kills.append(Kill(how, share, pick.uniform(0, DURING), stored=number % 5 == 4))
     return kills
 
 
-def erase(here: Path) -> None:
-    """``stedi erase --open``, in a lake of its own."""
+def erase(here: Path, stored: bool) -> None:
+    """``stedi erase --open``, in a lake of its own; without asset checks, which only read."""
+    without_checks()
+    if not stored:
+        stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
     stedi("erase", "--open", landing=here / "landing", lake=here / "lake", home=here / "home")
 
 
@@ -107,20 +111,19 @@ def prepare(root: Path) -> None:
     small = Small.at(old)
     land(small, DAYS[:1])
     small.close()
+    without_checks()
     stedi("materialize", landing=old / "landing", lake=old / "lake", home=old / "home")
     Requests(opened(Settings.from_environment().privacy_uri)).file(email(FORGOTTEN), "asked by letter", NOW)
     assert mentioned(old) == {"landing", "lake", "home"}
     copied(old, new)
-    erase(new)
+    erase(new, stored=True)
     for here in (old, new):
         (root / f"{here.name}.pickle").write_bytes(pickle.dumps(state(here / "lake")))
     imported(root / "imported.json")
 
 
-def measure(root: Path, checked: bool) -> None:
+def measure(root: Path, stored: bool) -> None:
     """How many writes a whole erasure has, and how long it takes."""
-    if not checked:
-        without_checks()
     count = 0
 
     def counted(whole: Any) -> Any:
@@ -133,15 +136,15 @@ def measure(root: Path, checked: bool) -> None:
 
     for owner, method in WRITES.values():
         setattr(owner, method, counted(getattr(owner, method)))
-    here = copied(root / "old", root / measured_as(checked))
+    here = copied(root / "old", root / measured_as(stored))
     started = time.monotonic()
-    erase(here)
+    erase(here, stored)
     (root / f"{here.name}.json").write_text(json.dumps({"seconds": time.monotonic() - started, "writes": count}))
 
 
-def measured_as(checked: bool) -> str:
-    """The folder of what was measured of an erasure, with the checks or without."""
-    return "whole" if checked else "without-checks"
+def measured_as(stored: bool) -> str:
+    """The folder of what was measured of an erasure, with Dagster's state stored or not."""
+    return "stored" if stored else "in-memory"
 
 
 def arm(kill: Kill, writes: int, told: Path) -> None:
@@ -206,9 +209,7 @@ def faults(here: Path) -> list[str]:
 
 def trial(root: Path, number: int, kill: Kill) -> None:
     """Kill one erasure, look at what it left, carry it out again, and look at that."""
-    if not kill.checked:
-        without_checks()
-    measured = json.loads((root / f"{measured_as(kill.checked)}.json").read_text())
+    measured = json.loads((root / f"{measured_as(kill.stored)}.json").read_text())
     old: State = pickle.loads((root / "old.pickle").read_bytes())
     new: State = pickle.loads((root / "new.pickle").read_bytes())
     here = copied(root / "old", root / f"trial-{number}")
@@ -217,7 +218,7 @@ def trial(root: Path, number: int, kill: Kill) -> None:
     def run() -> None:
         if kill.how != "time":
             arm(kill, measured["writes"], at)
-        erase(here)
+        erase(here, kill.stored)
 
     child = forked(run, root / f"trial-{number}-killed.log")
     if kill.how == "time":
@@ -228,7 +229,7 @@ def trial(root: Path, number: int, kill: Kill) -> None:
     left = state(here / "lake")
     found = between(left, old, new)
     done = bool(list((here / "home" / "data" / "privacy").glob("receipts/0*.json")))
-    erase(here)
+    erase(here, kill.stored)
     found += [f"after the rerun: {fault}" for fault in faults(here)]
     settled = state(here / "lake")
     found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
@@ -249,7 +250,7 @@ def trial(root: Path, number: int, kill: Kill) -> None:
 def main(root: Path, seed: int, count: int) -> None:
     """Prepare, kill, and print what was found."""
     first = {"prepared": lambda: prepare(root)}
-    then = {measured_as(checked): lambda checked=checked: measure(root, checked) for checked in (True, False)}
+    then = {measured_as(stored): lambda stored=stored: measure(root, stored) for stored in (True, False)}
     for work in (first, then):
         # One at a time, as the trials' times are compared with what is measured here.
         for name, code in all_done(work, root, at_once=1).items():

@@ -18,6 +18,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -137,10 +138,8 @@ def _customers(files: Iterable[LandedFile]) -> Iterable[dict[str, object]]:
         if file.table != "customer_landing":
             continue
         for _, line in file.lines():
-            try:
+            with suppress(RejectedLineError):
                 yield dict(zip(CUSTOMER_FIELDS, parse(line, file.table, file.landing_date), strict=True))
-            except RejectedLineError:
-                continue
 
 
 def _stands_in(value: str, line: str) -> bool:

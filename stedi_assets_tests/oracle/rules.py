@@ -239,7 +239,8 @@ def compute(
     """Compute every table from everything that landed.
 
     In: the landed files, in any order; the pseudonym key; the two policies, with the product's
-    defaults; what says of a line of a table's file that its person was erased (see `erasures`). Out: for each name in `COLUMNS` its rows, each with how often it occurs.
+    defaults; what says of a line of a table's file that its person was erased (see `erasures`).
+    Out: for each name in `COLUMNS` its rows, each with how often it occurs.
     """
     return refine(land(files, left_out), key, readings_before_consent, pairing)
 
