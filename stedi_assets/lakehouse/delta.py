@@ -377,7 +377,7 @@ class Lakehouse:
     def unused_files(self, table: Table) -> list[DataFile]:
         """The Parquet files below the table's folder that its current version does not use: what vacuuming deletes.
 
-        Those that a killed writer left half written, or that somebody writes now, have no rows to read and are not told.
+        Not those that a killed writer left half written, or that somebody writes now: they cannot be read.
         """
         fs, root = url_to_fs(self.root(table), **self.storage_options)
         if not fs.exists(root):

@@ -525,7 +525,7 @@ def test_a_half_written_parquet_file_is_no_proof(lake: Small) -> None:
     """It lies beside the tables, where no vacuum comes."""
     path = lake.root / "lake" / "backup.parquet"
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(ErasureError, match="lake, backup.parquet: 1"):
+    with pytest.raises(ErasureError, match=r"lake, backup\.parquet: 1"):
         erase(lake, "bob")
     path.unlink()
     erase(lake, "bob")
