@@ -357,9 +357,13 @@ def erasures(draw: st.DrawFn, history: History) -> tuple[History, tuple[Erasure,
     """
     files = list(history.files)
     found: list[Erasure] = []
+    told = [line.lower() for file in files if file.table == "customer_landing" for _, line in file.lines()]
+    registered = [email for email in EMAILS if any(email.encode() in line for line in told)] or EMAILS
     for moments in _ERASED[: draw(st.sampled_from((1, 1, 2)))]:
         at, number = draw(st.sampled_from(moments)), len(found)
-        email = draw(st.sampled_from(EMAILS))
+        email = draw(st.sampled_from(registered))
+        own = [line for line in told if email.encode() in line]
+        devices = [one for one in DEVICES if any(one.lower().encode() in line for line in own)] or DEVICES
         # Most of a history has landed by then, or there is little to forget.
         least = max(found[-1].after if found else 0, len(history.files) * 2 // 3)
         found.append(
@@ -370,8 +374,8 @@ def erasures(draw: st.DrawFn, history: History) -> tuple[History, tuple[Erasure,
             one, day = draw(st.sampled_from(files)), draw(days)
             name = f"again-{number}-{copy}" + ("".join(PurePosixPath(one.path).suffixes))
             files.append(LandedFile(one.table, day, place(one.table, day, name), one.content))
-        back = draw(st.booleans())
-        device = draw(st.sampled_from(DEVICES))
+        back = draw(st.sampled_from((True, True, False)))
+        device = draw(st.sampled_from(devices))
         record = draw(_customer_record({email: device}, (device,), MOMENTS)) | {
             "registrationDate": at + 1,
             "lastUpdateDate": draw(st.sampled_from((*_UPDATES, at + 1))),
