@@ -21,7 +21,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timezone
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ import narwhals.stable.v2 as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
@@ -42,17 +42,43 @@ from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.derivation import INPUTS
 from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.fingerprint import fingerprint
-from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot
+from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot, VacuumedError
 from stedi_assets.landing.ingest import Ingestion
+from stedi_assets.materialize import Outcome
 from stedi_assets.platform import Platform
+from stedi_assets.privacy.erasure import Erasure, ErasureError
+from stedi_assets.privacy.requests import Requests
 from stedi_assets.pseudonyms import Pseudonyms
 from stedi_assets.recall import Recall
 from stedi_assets.reconcile import differing, downstream, landing_differences, runs
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.transforms import customers, pairs, readings
-from stedi_assets_tests.oracle.histories import DAYS, MOMENTS, History, histories, schedules
+from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
+from stedi_assets_tests.oracle.histories import (
+    DAYS,
+    EMAILS,
+    MOMENTS,
+    STRANGER,
+    History,
+    erasures,
+    histories,
+    schedules,
+)
+from stedi_assets_tests.oracle.histories import Erasure as Erased
 from stedi_assets_tests.oracle.histories import Step as Scheduled
-from stedi_assets_tests.oracle.rules import ASSETS, COLUMNS, LandedFile, Tables, compute, land
+from stedi_assets_tests.oracle.rules import (
+    ASSETS,
+    COLUMNS,
+    CUSTOMER_FIELDS,
+    LandedFile,
+    Tables,
+    compute,
+    land,
+    latest_records,
+    normalise,
+    pseudonym,
+)
+from stedi_assets_tests.oracle.rules import consents as consented
 
 KEY, OTHER_KEY = b"a key for tests", b"another key"
 POLICIES = [Policies(before, pairing) for before, pairing in product(ReadingsBeforeConsent, Pairing)]
@@ -104,12 +130,20 @@ class Lake:
 
     def __init__(self, root: Path, policies: Policies) -> None:
         self.landing = root / "landing"
-        settings = Settings(str(self.landing), str(root / "lake"), policies=policies)
+        settings = Settings(
+            str(self.landing),
+            str(root / "lake"),
+            policies=policies,
+            privacy_uri=str(root / "privacy"),
+            dagster_home=root / "home",
+        )
         self.lakehouse, self.engine = self._parts(settings)
         self.platform = dataclasses.replace(
             Platform.of(settings), engine=self.engine, lakehouse=self.lakehouse, recall=Recall(self.engine)
         )
         self.configure(policies, KEY)
+        self.lying: list[LandedFile] = []
+        self.forgotten: list[Forgotten] = []
         self.made: Counter[str] = Counter()
         self.needless: Counter[str] = Counter()
 
@@ -132,11 +166,15 @@ class Lake:
     def arrive(self, history: History, count: int | None, start: int) -> None:
         """Put files into the landing zone."""
         history.write(self.landing, count, start=start)
+        self.lying += history.files[start:count]
 
     def land(self, name: str, days: Sequence[date]) -> None:
         """Make partitions of a landing table."""
-        files = self.platform.listing(frozenset(days)).by_day(name)
-        Ingestion(self.engine, self.lakehouse, self.platform.landing, contract(name)).run(days, files)
+        platform = self.platform
+        files = platform.listing(frozenset(days)).by_day(name)
+        Ingestion(self.engine, self.lakehouse, platform.landing, contract(name), erased=platform.erased).run(
+            days, files
+        )
 
     def landed(self) -> dict[str, list[date]]:
         """The days of each landing table that the landing sensor would ask for."""
@@ -147,14 +185,24 @@ class Lake:
 
     def make(self, name: str, days: Sequence[date]) -> None:
         """Make partitions of one table, as its asset and the I/O manager do."""
+        self.begun(name, days)()
+
+    def begun(self, name: str, days: Sequence[date]) -> Callable[[], None]:
+        """Begin to make partitions of one table; what it gives commits them, if that is still right by then."""
         if name not in INPUTS:
-            self.land(name, days)
-            return
+            return lambda: self.land(name, days)
         view = self.platform.view()
         inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
         frame = self._transformed(name, inputs, days)
-        files = self.engine.write(frame, self.lakehouse, contract(name), view.fingerprints(name, days))
-        self.lakehouse.replace(contract(name), days, files)
+        fingerprints = view.fingerprints(name, days)
+        files = self.engine.write(frame, self.lakehouse, contract(name), fingerprints)
+
+        def finish() -> None:
+            with self.lakehouse.committing(), contextlib.suppress(VacuumedError):
+                if view.is_current() or self.platform.view().fingerprints(name, days) == fingerprints:
+                    self.lakehouse.replace(contract(name), days, files)
+
+        return finish
 
     def _transformed(self, name: str, inputs: dict[str, Any], days: Sequence[date]) -> Any:
         policies = self.platform.settings.policies
@@ -183,7 +231,63 @@ class Lake:
                 self.make(name, days)
             skipped.update(downstream([name]))
 
+    # ---- erasures -------------------------------------------------------------------------------
+
+    def forget(self, one: Erased, dies_at: tuple[str, int] | None = None) -> bool:
+        """Erase somebody, in two runs if the first dies; whether that could be proven.
+
+        It cannot where raw lines of others, or such as were left out of the tables, mention them.
+        """
+        known = forget(one.email, one.at, self._known())
+        requests = Requests(self.platform.privacy)
+        request = requests.file(one.email, "", datetime.now(timezone.utc))
+
+        def run() -> None:
+            # Its runs are this lake's, so there is nothing to record.
+            Erasure(self.platform, None, requests.get(request.id)).run()  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stedi_assets.privacy.erasure._now", lambda: one.at)
+            patch.setattr("stedi_assets.materialize.Materializer", lambda *_: self)
+            said = ""
+            try:
+                if dies_at is not None:
+                    with contextlib.suppress(InjectedError), self.lakehouse.dying(dies_at[1], dies_at[0]):
+                        run()
+                run()
+            except ErasureError as error:
+                said = str(error)
+        where = [line for line in said.splitlines()[1:-1] if not line.startswith("  landing zone, ")]
+        assert not said or ("is still in" in said and not where), said
+        self.forgotten.append(known)
+        self.lying = [emptied(file, known) for file in self.lying]
+        return not said
+
+    def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
+        """Run partitions of landing tables, then reconcile; as a ``Materializer`` does."""
+        for name, days in landing.items():
+            self.land(name, sorted(days))
+        settle(self, self.run)
+        return Outcome()
+
+    def _known(self) -> Known:
+        customers, moves, steps = (self.rows(table.name) for table in LANDING_TABLES)
+        quarantine = contract("landing_quarantine")
+        stored = self.engine.relation(quarantine, self.lakehouse.snapshot(quarantine).files)
+        rejected = self.engine.rows("SELECT line FROM stored WHERE landing_table = 'customer_landing'", stored=stored)
+        return Known(
+            [row[: len(CUSTOMER_FIELDS)] for row in customers],
+            [line for (line,) in rejected],
+            frozenset((normalise(row[0]), row[1]) for row in moves),
+            frozenset((normalise(row[1]), row[0]) for row in steps),
+        )
+
     # ---- what there is --------------------------------------------------------------------------
+
+    def expected(self) -> Tables:
+        """Every table, computed from all files that lie there at once."""
+        theirs = left_out(self.forgotten, self.lying) if self.forgotten else None
+        return oracle(self.lying, self.platform.settings.policies, theirs)
 
     def differing(self) -> dict[str, set[date]]:
         """What reconciliation would run."""
@@ -205,6 +309,9 @@ class MemoryLakehouse(MortalLakehouse):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self._files: dict[str, tuple[DataFile, ...]] = {}
+
+    def committing(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def snapshot(self, table: Table) -> Snapshot:
         snapshot = Snapshot(table, self.root(table), None)
@@ -289,7 +396,6 @@ class MemoryLake(Lake):
 
     def _parts(self, settings: Settings) -> tuple[MortalLakehouse, DuckDBEngine]:
         self.shared.forget()
-        self.lying: list[LandedFile] = []
         return MemoryLakehouse(settings.lake_uri), self.shared
 
     def close(self) -> None:
@@ -382,9 +488,11 @@ def assert_right(lake: Lake, expected: Tables, names: Collection[str] = tuple(CO
         )
 
 
-def oracle(history: History, policies: Policies) -> Tables:
-    """Every table, computed from all files at once."""
-    return compute(history.files, KEY, policies.readings_before_consent.value, policies.pairing.value)
+def oracle(
+    files: Sequence[LandedFile], policies: Policies, theirs: Callable[[str, bytes, date], bool] | None = None
+) -> Tables:
+    """Every table, computed from all files at once, but for the lines of the erased."""
+    return compute(files, KEY, policies.readings_before_consent.value, policies.pairing.value, theirs)
 
 
 # --- without Dagster ----------------------------------------------------------------------------
@@ -400,6 +508,7 @@ class Play:
         final: the policies in the end.
         changing: whether policies and the key are others before.
         seed: of the choices that the schedule does not make.
+        erasures: of whom, and when.
     """
 
     history: History
@@ -407,6 +516,7 @@ class Play:
     final: Policies
     changing: bool
     seed: int
+    erasures: Sequence[Erased] = ()
 
 
 @st.composite
@@ -421,21 +531,31 @@ def play(lake: Lake, this: Play) -> None:
     """Play a schedule, land and reconcile what is left, and compare with the oracle."""
     pick = random.Random(this.seed)
     arrived = 0
+    left = list(this.erasures)
     for step in this.steps:
+        # Somebody else's run, that has read before and commits after.
+        days = this.history.days()
+        slow = lake.begun(pick.choice(list(INPUTS)), [pick.choice(days)]) if days and pick.random() < 0.3 else None
+        while left and left[0].after <= step.arrived:
+            arrived = arrive_and_forget(lake, this.history, arrived, left.pop(0), pick)
         lake.arrive(this.history, step.arrived, arrived)
         arrived = step.arrived
         if this.changing:
             lake.configure(pick.choice(POLICIES), pick.choice((KEY, KEY, OTHER_KEY)))
         lake.run(step.tables, step.days(), step.fails_at, pick.randrange(4))
+        if slow is not None:
+            slow()
         if pick.random() < 0.2:
             # Reconciliation comes at any time, and gets done in part.
             for name, day in shuffled(lake.differing(), pick)[: pick.randrange(6)]:
                 lake.make(name, [day])
+    for one in left:
+        arrived = arrive_and_forget(lake, this.history, arrived, one, pick)
     lake.arrive(this.history, None, arrived)
     lake.configure(this.final, KEY)
     settle_landing(lake, lake.run)
 
-    expected = oracle(this.history, this.final)
+    expected = lake.expected()
     if pick.random() < 0.5:
         settle(lake, lake.run)
     else:
@@ -451,6 +571,21 @@ def play(lake: Lake, this: Play) -> None:
     assert lake.landed() == {}
     assert lake.differing() == {}
     assert_right(lake, expected, names)
+
+
+def arrive_and_forget(lake: Lake, history: History, arrived: int, one: Erased, pick: random.Random) -> int:
+    """What comes before an erasure, and the erasure, while somebody else's run goes on; how many files are there."""
+    lake.arrive(history, one.after, arrived)
+    if one.settled:
+        settle_landing(lake, lake.run)
+    days = lake.lakehouse.snapshot(contract("customer_landing")).days()
+    slow = lake.begun(pick.choice(list(INPUTS)), [pick.choice(sorted(days))]) if days else None
+    dies_at = (pick.choice(ASSETS), pick.randrange(3)) if pick.random() < 0.5 else None
+    proven = lake.forget(one, dies_at)
+    if slow is not None:
+        slow()
+    event(f"erased, proven: {proven}, all had landed: {one.settled}")
+    return one.after
 
 
 def drawing_afresh(examples: int) -> Any:
@@ -509,6 +644,40 @@ def test_any_runs_end_with_the_same_rows_in_memory(this: Play) -> None:
 def test_any_runs_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:
         play(lake, this)
+
+
+@st.composite
+def plays_with_erasures(draw: st.DrawFn) -> Play:
+    history, erased = draw(erasures(draw(histories())))
+    steps = draw(schedules(history, 3))
+    return Play(history, steps, draw(st.sampled_from(POLICIES)), False, draw(st.integers(0, 2**32)), erased)
+
+
+@pytest.mark.slow
+@drawing_afresh(4)
+@given(plays_with_erasures())
+def test_any_runs_and_erasures_end_with_the_same_rows(this: Play) -> None:
+    with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:
+        play(lake, this)
+        assert_nobody_too_much(lake)
+
+
+def assert_nobody_too_much(lake: Lake) -> None:
+    """Who does not consent, or was erased and did not come back, is in no trusted or curated table.
+
+    ``consent_history`` names nobody: of who withdrew, it may keep closed intervals; of the erased, nothing.
+    """
+    theirs = left_out(lake.forgotten, lake.lying)
+    latest = latest_records(land(lake.lying, theirs).customers)
+    sharing = {email for email, record in latest.items() if consented(record)}
+    unknown = {one.email for one in lake.forgotten} - latest.keys()
+    for table in ASSET_TABLES:
+        cells = {str(cell) for row in lake.rows(table.name) for cell in row}
+        if table.name not in {*(one.name for one in LANDING_TABLES), "consent_history"}:
+            refused = {*EMAILS, STRANGER} - sharing
+            assert not cells & {*refused, *(pseudonym(one, KEY) for one in refused)}, table.name
+        assert not cells & {pseudonym(one, KEY) for one in unknown}, table.name
+        assert not {normalise(cell) for cell in cells} & unknown, table.name
 
 
 # --- by Dagster ---------------------------------------------------------------------------------
@@ -582,7 +751,7 @@ class Told:
     def settles(self) -> None:
         """Reconciliation ends, and with the right rows."""
         settle(self.lake, self.lake.run)
-        assert_right(self.lake, oracle(History(tuple(self.lake.lying)), self.policies), ASSETS)
+        assert_right(self.lake, oracle(self.lake.lying, self.policies), ASSETS)
 
 
 def customer(email: str, serial: str, research: int | None = 1, update: int = 1, **more: object) -> dict[str, object]:

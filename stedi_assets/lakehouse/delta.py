@@ -32,6 +32,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction
 from filelock import FileLock
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from stedi_assets.contracts import Table
@@ -41,6 +42,7 @@ Result = TypeVar("Result")
 
 _ATTEMPTS = 30
 _LOCK = ".committing"
+_MAGIC = b"PAR1"
 _FINGERPRINT = re.compile(r"^([0-9a-f]{16})-[0-9a-f-]{36}\.parquet$")
 
 
@@ -409,13 +411,20 @@ class Lakehouse:
             return len(delta.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True))
 
     def unused_files(self, table: Table) -> list[DataFile]:
-        """The Parquet files below the table's folder that its current version does not use: what vacuuming deletes."""
+        """The Parquet files below the table's folder that its current version does not use: what vacuuming deletes.
+
+        Not those that a killed writer left half written, or that somebody writes now: they cannot be read.
+        """
         fs, root = url_to_fs(self.root(table), **self.storage_options)
         if not fs.exists(root):
             return []
         used = {file.path for file in self.snapshot(table).files}
         found = (full[len(root) + 1 :] for full in fs.find(root) if full.endswith(".parquet"))
-        return [_unused(table, self.root(table), path) for path in sorted(found) if _is_unused(table, path, used)]
+        return [
+            _unused(table, self.root(table), path)
+            for path in sorted(found)
+            if _is_unused(table, path, used) and _is_whole(fs, f"{root}/{path}")
+        ]
 
     def discard(self, table: Table, file: NewFile) -> None:
         """Delete a new file that is not to become part of the table."""
@@ -463,6 +472,14 @@ class Lakehouse:
 def _is_unused(table: Table, path: str, used: Collection[str]) -> bool:
     # Checkpoints of the log are Parquet too, and hold no rows.
     return path not in used and all(f"{name}=" in path for name in table.partition_by)
+
+
+def _is_whole(fs: AbstractFileSystem, path: str) -> bool:
+    # A Parquet file ends with its magic number, which is written last.
+    try:
+        return bool(fs.tail(path, len(_MAGIC)) == _MAGIC)
+    except FileNotFoundError:
+        return False
 
 
 def _unused(table: Table, root: str, path: str) -> DataFile:

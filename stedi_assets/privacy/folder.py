@@ -87,15 +87,19 @@ class PrivacyFolder:
         self._make(kind)
         text = json.dumps(document, indent=2, sort_keys=True) + "\n"
         path = self.path / kind / f"{name}.json"
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with self.alone("writing"):
+            # What a killed process left half written may name somebody, and nothing would ever delete it.
+            for left in path.parent.glob(".*.json.*"):
+                left.unlink()
+            aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            try:
+                with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
         return text
 
     @contextmanager

@@ -34,6 +34,7 @@ class Person:
         readings: serial number and time of the readings of shared devices that were theirs: they moved at that
             millisecond, and nobody else who ever claimed the device did.
         marks: names and phone numbers that nobody else has.
+        registered_at: the latest registration that landed, in ms since 1970; 0 where none says when.
     """
 
     email: str
@@ -42,6 +43,7 @@ class Person:
     shared: tuple[str, ...] = ()
     readings: tuple[tuple[str, int], ...] = ()
     marks: tuple[str, ...] = ()
+    registered_at: int = 0
 
     @classmethod
     def of(cls, platform: Platform, email: str) -> Person:
@@ -49,15 +51,15 @@ class Person:
         email = normalised(email)
         asked = pa.table({"email": [email]})
         customers = _landing(platform, "customer_landing")
-        columns = f"{normal('email')} AS email, {normal('serialNumber')} AS serial"
+        columns = f"{normal('email')} AS email, {normal('serialNumber')} AS serial, registrationDate AS registered"
         texts = ", ".join(f"{normal(name)} AS {name}" for name in ("customerName", "phone"))
         own = platform.engine.rows(
-            f"SELECT serial, customerName, phone FROM (SELECT {columns}, {texts} FROM customers) "
+            f"SELECT serial, customerName, phone, registered FROM (SELECT {columns}, {texts} FROM customers) "
             "SEMI JOIN asked USING (email)",
             customers=customers,
             asked=asked,
         )
-        found = [dict(zip(("serialNumber", "customerName", "phone"), row)) for row in own]
+        found: list[dict[str, Any]] = [dict(zip(("serialNumber", "customerName", "phone"), row)) for row in own]
         found += _rejected(platform, email)
         serials = _values(found, "serialNumber")
         marks = _values(found, "customerName") | _values(found, "phone")
@@ -70,6 +72,7 @@ class Person:
             shared=tuple(shared),
             readings=_readings(platform, asked, shared) if shared else (),
             marks=tuple(sorted(marks - others)),
+            registered_at=max((row[3] for row in own if row[3] is not None), default=0),
         )
 
     def tombstone(self, hasher: Hasher, request: str, erased_at: int) -> Tombstone:
@@ -105,7 +108,8 @@ class Person:
         """From what :meth:`document` gave."""
         lists = {key: tuple(document[key]) for key in ("serials", "shared", "marks")}
         readings = tuple((serial, time) for serial, time in document["readings"])
-        return cls(document["email"], document["subject_id"], readings=readings, **lists)
+        registered_at = document["registered_at"]
+        return cls(document["email"], document["subject_id"], readings=readings, registered_at=registered_at, **lists)
 
     def document(self) -> dict[str, Any]:
         """As JSON takes it; for the privacy folder only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ from stedi_assets.privacy.rules import Erased
 _PIECE = 4 << 20
 _MARK = b"\xef\xbb\xbf"
 _TRIES = 10
+_ASIDE = re.compile(r"\..+\.stedi-[0-9a-f]{32}")
 
 
 class BusyFileError(RuntimeError):
@@ -118,6 +120,16 @@ def _lines(piece: bytes) -> list[bytes]:
     return [*(line + b"\n" for line in lines), *([last] if last else [])]
 
 
+def tidy(zone: LandingZone) -> None:
+    """Delete what killed processes left of raw files that they wrote anew; nobody may do so meanwhile."""
+    fs, root = zone.filesystem()
+    for table in LANDING_TABLES:
+        folder = f"{root}/{table.name}"
+        for full in fs.find(folder) if fs.exists(folder) else ():
+            if _ASIDE.fullmatch(full.rpartition("/")[2]):
+                fs.rm_file(full)
+
+
 def count(zone: LandingZone, file: RawFile, lines: Lines) -> int:
     """How many lines of the erased a raw file has.
 
@@ -147,7 +159,7 @@ def scrub(zone: LandingZone, file: RawFile, lines: Lines) -> int:
     for _ in range(_TRIES):
         before = _stamp(fs, path)
         folder, _, name = path.rpartition("/")
-        aside = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        aside = f"{folder}/.{name}.stedi-{uuid.uuid4().hex}"
         try:
             gone = _write_without(fs, path, aside, file, lines)
             if _stamp(fs, path) != before:

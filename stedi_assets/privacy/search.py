@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
@@ -101,6 +102,10 @@ class Search:
             try:
                 schema = pq.read_schema(path)
             except FileNotFoundError:
+                continue
+            except pa.ArrowInvalid:
+                # Half written; what is in it cannot be known.
+                yield path, 1
                 continue
             texts = tuple(one.name for one in schema if str(one.type) in {"string", "large_string", "string_view"})
             if texts:

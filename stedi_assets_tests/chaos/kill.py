@@ -38,7 +38,15 @@ from stedi_assets_tests.chaos.lakes import (
     state,
     wrong,
 )
-from stedi_assets_tests.chaos.processes import all_done, ended, forked, stedi, wait_until
+from stedi_assets_tests.chaos.processes import (
+    all_done,
+    ended,
+    forked,
+    import_before_forking,
+    imported,
+    stedi,
+    wait_until,
+)
 
 DAYS = 3
 CUSTOMERS = 16
@@ -102,6 +110,7 @@ def prepare(root: Path) -> None:
         if mistaken:
             raise AssertionError(mistaken)
         (root / name / "state.pickle").write_bytes(pickle.dumps(held))
+    imported(root / "imported.json")
 
 
 def without_checks() -> None:
@@ -228,6 +237,7 @@ def main(root: Path, seed: int, count: int) -> None:
         for name, code in all_done(work, root, at_once=1).items():
             if code:
                 sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
+        import_before_forking(root / "imported.json")
     kills = plans(seed, count)
     trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
     codes = all_done(trials, root)

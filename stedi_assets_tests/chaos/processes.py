@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stedi_assets_tests.chaos.lakes import KEY
+
+
+def imported(told: Path) -> None:
+    """Note what this process has imported."""
+    told.write_text(json.dumps(sorted(sys.modules)))
+
+
+def import_before_forking(told: Path) -> None:
+    """Import what another process did, so that no process forked from here must: it takes 1.5 s."""
+    for name in json.loads(told.read_text()):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    assert threading.active_count() == 1
 
 
 def forked(work: Callable[[], object], log: Path) -> int:

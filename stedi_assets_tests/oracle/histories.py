@@ -329,6 +329,71 @@ def histories(draw: st.DrawFn) -> History:
     return History(tuple(files))
 
 
+# --- erasures ---------------------------------------------------------------------------------
+
+_ERASED = ((_NOON - 1, _NOON), (_MIDNIGHT, _MIDNIGHT + MILLISECONDS_A_DAY))
+"""When the first erasure happens, and the second, by the clock of registrations and readings."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """Somebody is erased.
+
+    `after` is how many files have arrived by then; `settled` says whether all of them were landed before.
+    """
+
+    email: str
+    at: int
+    after: int
+    settled: bool
+
+
+@st.composite
+def erasures(draw: st.DrawFn, history: History) -> tuple[History, tuple[Erasure, ...]]:
+    """Draw one or two erasures in the course of a history, and what arrives of the erased afterwards.
+
+    Out: the history, longer by old files that are delivered once more, by new registrations and by
+    new readings; and the erasures, in order. The same person may be erased twice.
+    """
+    files = list(history.files)
+    found: list[Erasure] = []
+    told = [line.lower() for file in files if file.table == "customer_landing" for _, line in file.lines()]
+    registered = [email for email in EMAILS if any(email.encode() in line for line in told)] or EMAILS
+    for moments in _ERASED[: draw(st.sampled_from((1, 1, 2)))]:
+        at, number = draw(st.sampled_from(moments)), len(found)
+        email = draw(st.sampled_from(registered))
+        own = [line for line in told if email.encode() in line]
+        devices = [one for one in DEVICES if any(one.lower().encode() in line for line in own)] or DEVICES
+        # Most of a history has landed by then, or there is little to forget.
+        least = max(found[-1].after if found else 0, len(history.files) * 2 // 3)
+        found.append(
+            Erasure(email, at, draw(st.integers(least, len(files))), draw(st.sampled_from((True, True, False))))
+        )
+        days = st.sampled_from(DAYS)
+        for copy in range(draw(st.integers(0, 2)) if files else 0):
+            one, day = draw(st.sampled_from(files)), draw(days)
+            name = f"again-{number}-{copy}" + ("".join(PurePosixPath(one.path).suffixes))
+            files.append(LandedFile(one.table, day, place(one.table, day, name), one.content))
+        back = draw(st.sampled_from((True, True, False)))
+        device = draw(st.sampled_from(devices))
+        record = draw(_customer_record({email: device}, (device,), MOMENTS)) | {
+            "registrationDate": at + 1,
+            "lastUpdateDate": draw(st.sampled_from((*_UPDATES, at + 1))),
+        }
+        lines = {
+            "customer_landing": [_encode(record)] if back else [],
+            "accelerometer_landing": [_encode(draw(_acceleration((email,), MOMENTS))) for _ in range(3)],
+            "step_trainer_landing": [_encode(draw(_step((device,), MOMENTS))) for _ in range(3)],
+        }
+        new = []
+        for table, content in lines.items():
+            if content:
+                day = draw(days)
+                new.append(LandedFile(table, day, place(table, day, f"new-{number}.json"), b"\n".join(content)))
+        files += draw(st.permutations(new))
+    return History(tuple(files)), tuple(found)
+
+
 # --- schedules ----------------------------------------------------------------------------------
 
 

@@ -52,7 +52,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Cell = str | int | float | date | None
 Row = tuple[Cell, ...]
@@ -234,19 +234,21 @@ def compute(
     key: bytes,
     readings_before_consent: ReadingsBeforeConsent = "include",
     pairing: Pairing = "timestamp",
+    left_out: Callable[[str, bytes, date], bool] | None = None,
 ) -> Tables:
     """Compute every table from everything that landed.
 
     In: the landed files, in any order; the pseudonym key; the two policies, with the product's
-    defaults. Out: for each name in `COLUMNS` its rows, each with how often it occurs.
+    defaults; what says of a line of a table's file that its person was erased (see `erasures`).
+    Out: for each name in `COLUMNS` its rows, each with how often it occurs.
     """
-    return refine(land(files), key, readings_before_consent, pairing)
+    return refine(land(files, left_out), key, readings_before_consent, pairing)
 
 
 # --- landing: files to typed rows ---------------------------------------------------------------
 
 
-def land(files: Iterable[LandedFile]) -> Landing:
+def land(files: Iterable[LandedFile], left_out: Callable[[str, bytes, date], bool] | None = None) -> Landing:
     """Read the files: rows of the landing tables, quarantined lines, skipped files.
 
     "A file whose bytes already landed on an earlier day, or under another name on the same day,
@@ -269,6 +271,8 @@ def land(files: Iterable[LandedFile]) -> Landing:
             continue
         seen.add((file.table, file.content))
         for number, line in lines:
+            if left_out is not None and left_out(file.table, line, day):
+                continue
             try:
                 values = parse(line, file.table, day)
             except RejectedLineError:

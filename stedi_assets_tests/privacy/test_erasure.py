@@ -481,3 +481,76 @@ def test_a_lost_pseudonym_key_is_not_replaced(lake: Small) -> None:
     (lake.root / ".lake-pseudonym-key").unlink()
     with pytest.raises(SecretKeyError, match="every one of them would change"):
         _ = Small.at(lake.root).platform.pseudonyms.key_id
+
+
+# ---- what killed processes left --------------------------------------------------------------------------
+
+
+def test_what_killed_processes_left_does_not_stop_an_erasure(lake: Small) -> None:
+    """Half of a Parquet file, a raw file that was being written anew, and half of a request of the same person."""
+    stored = lake.platform.lakehouse.snapshot(contract("customer_landing")).files[0]
+    torn = Path(stored.uri).with_name("0123456789abcdef-00000000-0000-4000-8000-000000000000.parquet")
+    torn.write_bytes(Path(stored.uri).read_bytes()[:-20])
+    raw = lake.path("customer_landing", day=DAYS[0])
+    aside = raw.with_name(f".{raw.name}.stedi-{'0' * 32}")
+    aside.write_text(raw.read_text())
+    asked = request(lake, "bob")
+    half = lake.root / "privacy" / "requests" / f".{asked.id}.json.01234567"
+    half.write_text('{"email": "bob@example.com"')
+    receipt = Erasure(lake.platform, lake.instance, asked).run()
+    assert receipt["searched"]["found"] == 0
+    assert not [path for path in (torn, aside, half) if path.exists()]
+
+
+def test_a_half_written_parquet_file_is_no_proof(lake: Small) -> None:
+    """It lies beside the tables, where no vacuum comes."""
+    path = lake.root / "lake" / "backup.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(ErasureError, match=r"lake, backup\.parquet: 1"):
+        erase(lake, "bob")
+    path.unlink()
+    erase(lake, "bob")
+
+
+def test_the_head_of_the_chain_is_mended_where_its_writer_was_killed(
+    lake: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = PrivacyFolder.write
+
+    def dying(folder: PrivacyFolder, kind: str, name: str, document: Any) -> str:
+        if name == "head":
+            raise KeyboardInterrupt
+        return write(folder, kind, name, document)
+
+    monkeypatch.setattr(PrivacyFolder, "write", dying)
+    asked = request(lake, "bob")
+    with pytest.raises(KeyboardInterrupt):
+        Erasure(lake.platform, lake.instance, asked).run()
+    monkeypatch.undo()
+    receipts = Receipts(lake.platform.privacy)
+    assert receipts.faults()
+    Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).get(asked.id)).run()
+    assert receipts.faults() == []
+    assert len(receipts.names()) == 1
+
+
+def test_a_registration_that_lies_ahead_by_mistake_goes_too(lake: Small) -> None:
+    ahead = 4_000_000_000_000
+    lake.land("customer_landing", lines(person("bob", DAYS[1], registrationDate=ahead)), "ahead.json", day=DAYS[1])
+    lake.materialize()
+    erase(lake, "bob")
+    assert not any(names_one(row, ["bob"]) for rows in tables(lake).values() for row in rows)
+
+
+def test_files_that_become_copies_of_each_other_stop_nothing(lake: Small) -> None:
+    """They differed by the person's lines only; what they have in common counts once from then on."""
+    day = DAYS[1]
+    for name, distance in (("one.json", 1), ("two.json", 2)):
+        theirs = step("bob", at(day, 90)) | {"distanceFromObject": distance}
+        lake.land("step_trainer_landing", lines(theirs, step("kim", at(day, 91))), name, day)
+    lake.materialize()
+    erase(lake, "bob")
+    assert nothing_differs(lake)
+    assert [row[:2] for row in lake.rows("step_trainer_landing") if row[0] == at(day, 91)] == [
+        (at(day, 91), "serial-kim")
+    ]

@@ -1,0 +1,274 @@
+"""Kills erasures: the process that ``test_erase`` starts, and what it finds, as JSON.
+
+An erasure forgets somebody who is in every table, in a process of its own that is SIGKILLed: by its parent after some
+share of the time that a whole erasure takes, or by itself on entering, on leaving or during one of its writes. Then it
+is carried out once more.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import random
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+import stedi_assets.build
+import stedi_assets.materialize
+from stedi_assets.contracts import TABLES
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.platform import Platform
+from stedi_assets.privacy.folder import opened
+from stedi_assets.privacy.receipts import Receipts
+from stedi_assets.privacy.requests import Requests
+from stedi_assets.reconcile import differing, landing_differences
+from stedi_assets.settings import Settings
+from stedi_assets_tests.chaos.kill import between, die, without_checks
+from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
+from stedi_assets_tests.chaos.processes import (
+    all_done,
+    ended,
+    forked,
+    import_before_forking,
+    imported,
+    stedi,
+    wait_until,
+)
+from stedi_assets_tests.dagster.lake import Small
+from stedi_assets_tests.oracle.rules import pseudonym
+from stedi_assets_tests.privacy.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
+
+FORGOTTEN = ON_SEVERAL_DAYS
+WRITES = {
+    "commit": (Lakehouse, "replace"),
+    "copy": (DuckDBEngine, "copy"),
+    "discard": (Lakehouse, "discard"),
+    "vacuum": (Lakehouse, "vacuum"),
+    "flush": (os, "fsync"),
+    "rename": (Path, "replace"),
+}
+"""What an erasure writes with. Requests, tombstones, receipts and raw files are flushed and then renamed."""
+
+DURING = 0.01
+"""Seconds within which a kill during a write comes."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When an erasure is killed.
+
+    Args:
+        how: ``time``, or ``enter``, ``leave`` or ``during`` a write.
+        share: how far into the erasure, or which of its writes, from 0 to 1.
+        after: seconds after entering a write, for ``during``.
+        stored: Dagster's state is stored in its folder, not in memory only, which takes longer.
+    """
+
+    how: str
+    share: float
+    after: float = 0.0
+    stored: bool = False
+
+
+def plans(seed: int, count: int) -> list[Kill]:
+    """Random moments, one in each stretch of the erasure: every other by the clock, the others by its writes.
+
+    Most of the time goes by in the runs that make the tables anew, most kinds of writes are before and after.
+    """
+    pick = random.Random(seed)
+    kills = []
+    for number in range(count):
+        share = (number + pick.random()) / count
+        how = "time" if number % 2 == 0 else pick.choice(("enter", "leave", "during"))
+        kills.append(Kill(how, share, pick.uniform(0, DURING), stored=number % 5 == 4))
+    return kills
+
+
+def erase(here: Path, stored: bool) -> None:
+    """``stedi erase --open``, in a lake of its own; without asset checks, which only read."""
+    without_checks()
+    if not stored:
+        stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
+    stedi("erase", "--open", landing=here / "landing", lake=here / "lake", home=here / "home")
+
+
+def prepare(root: Path) -> None:
+    """A lake with a request, and one from which its person was erased undisturbed."""
+    old, new = root / "old", root / "new"
+    small = Small.at(old)
+    land(small, DAYS[:1])
+    small.close()
+    without_checks()
+    stedi("materialize", landing=old / "landing", lake=old / "lake", home=old / "home")
+    Requests(opened(Settings.from_environment().privacy_uri)).file(email(FORGOTTEN), "asked by letter", NOW)
+    assert mentioned(old) == {"landing", "lake", "home"}
+    copied(old, new)
+    erase(new, stored=True)
+    for here in (old, new):
+        (root / f"{here.name}.pickle").write_bytes(pickle.dumps(state(here / "lake")))
+    imported(root / "imported.json")
+
+
+def measure(root: Path, stored: bool) -> None:
+    """How many writes a whole erasure has, and how long it takes."""
+    count = 0
+
+    def counted(whole: Any) -> Any:
+        def wrapped(*given: Any, **how: Any) -> Any:
+            nonlocal count
+            count += 1
+            return whole(*given, **how)
+
+        return wrapped
+
+    for owner, method in WRITES.values():
+        setattr(owner, method, counted(getattr(owner, method)))
+    here = copied(root / "old", root / measured_as(stored))
+    started = time.monotonic()
+    erase(here, stored)
+    (root / f"{here.name}.json").write_text(json.dumps({"seconds": time.monotonic() - started, "writes": count}))
+
+
+def measured_as(stored: bool) -> str:
+    """The folder of what was measured of an erasure, with Dagster's state stored or not."""
+    return "stored" if stored else "in-memory"
+
+
+def arm(kill: Kill, writes: int, told: Path) -> None:
+    """Make this process kill itself at one of its writes, and say first which kind it is."""
+    left = int(kill.share * writes)
+
+    def deadly(name: str, whole: Any) -> Any:
+        def wrapped(*given: Any, **how: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left != -1:
+                return whole(*given, **how)
+            told.write_text(name)
+            if kill.how == "enter":
+                die()
+            if kill.how == "during":
+                threading.Timer(kill.after, die).start()
+            result = whole(*given, **how)
+            if kill.how == "leave":
+                die()
+            return result
+
+        return wrapped
+
+    for name, (owner, method) in WRITES.items():
+        setattr(owner, method, deadly(name, getattr(owner, method)))
+
+
+def mentioned(here: Path) -> set[str]:
+    """The places below a folder that say something of the forgotten: bytes of files, Parquet decoded."""
+    values = [*mentions([FORGOTTEN]), f"{FORGOTTEN} invented", pseudonym(email(FORGOTTEN), KEY.encode())]
+    pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, values))})(?![\w-]|\.\w)".encode())
+    found = set()
+    for path in sorted(here.rglob("*")):
+        if not path.is_file():
+            continue
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if path.suffix == ".parquet":
+            data += repr(pq.read_table(path, partitioning=None).to_pylist()).encode()
+        if pattern.search(data.lower()):
+            found.add(path.relative_to(here).parts[0])
+    return found
+
+
+def faults(here: Path) -> list[str]:
+    """What is wrong after an erasure that ended; in the process that carried it out."""
+    platform = Platform.of(Settings.from_environment())
+    receipts, requests = Receipts(platform.privacy), Requests(platform.privacy).all()
+    found = receipts.faults()
+    if [name.partition("-")[2] for name in receipts.names()] != [request.id for request in requests]:
+        found.append(f"the receipts are {receipts.names()}")
+    found += [f"{request.id} is not done" for request in requests if not request.is_done]
+    found += [f"{place} mentions the forgotten" for place in mentioned(here)]
+    found += [f"{name} has files of no version" for name, t in TABLES.items() if platform.lakehouse.unused_files(t)]
+    found += [f"{name} differs" for name in differing(platform.view())]
+    found += [f"{name} differs" for name in landing_differences(platform, platform.listing())]
+    beside = [path for place in ("landing", "home/data/privacy") for path in (here / place).rglob(".*.*")]
+    found += [f"{path.name} was left" for path in beside]
+    platform.close()
+    return found
+
+
+def trial(root: Path, number: int, kill: Kill) -> None:
+    """Kill one erasure, look at what it left, carry it out again, and look at that."""
+    measured = json.loads((root / f"{measured_as(kill.stored)}.json").read_text())
+    old: State = pickle.loads((root / "old.pickle").read_bytes())
+    new: State = pickle.loads((root / "new.pickle").read_bytes())
+    here = copied(root / "old", root / f"trial-{number}")
+    at = root / f"trial-{number}.write"
+
+    def run() -> None:
+        if kill.how != "time":
+            arm(kill, measured["writes"], at)
+        erase(here, kill.stored)
+
+    child = forked(run, root / f"trial-{number}-killed.log")
+    if kill.how == "time":
+        wait_until(time.monotonic() + kill.share * measured["seconds"])
+        os.kill(child, signal.SIGKILL)
+    code = ended(child)
+
+    left = state(here / "lake")
+    found = between(left, old, new)
+    done = bool(list((here / "home" / "data" / "privacy").glob("receipts/0*.json")))
+    erase(here, kill.stored)
+    found += [f"after the rerun: {fault}" for fault in faults(here)]
+    settled = state(here / "lake")
+    found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
+    changed = [name for name in TABLES if old[name] != new[name]]
+    result = {
+        "kill": asdict(kill),
+        "at": at.read_text() if at.exists() else "",
+        "code": code,
+        "wrong": found,
+        "changed": len(changed),
+        "new": sum(left[name] == new[name] for name in changed),
+        "receipt": done,
+    }
+    (root / f"trial-{number}.json").write_text(json.dumps(result))
+    shutil.rmtree(here)
+
+
+def main(root: Path, seed: int, count: int) -> None:
+    """Prepare, kill, and print what was found."""
+    first = {"prepared": lambda: prepare(root)}
+    then = {measured_as(stored): lambda stored=stored: measure(root, stored) for stored in (True, False)}
+    for work in (first, then):
+        # One at a time, as the trials' times are compared with what is measured here.
+        for name, code in all_done(work, root, at_once=1).items():
+            if code:
+                sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
+        import_before_forking(root / "imported.json")
+    kills = plans(seed, count)
+    trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
+    codes = all_done(trials, root)
+    results = []
+    for number, kill in enumerate(kills):
+        told = root / f"trial-{number}.json"
+        said = "" if told.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
+        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
+        results.append(json.loads(told.read_text()) if told.exists() else failed)
+    measured = {name: json.loads((root / f"{name}.json").read_text()) for name in then}
+    print(json.dumps({"measured": measured, "results": results}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,44 @@
+"""SIGKILL at 30 moments of an erasure: no table is torn, and the rerun ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+KILLS = 30
+SEED = 20230801
+
+
+@pytest.mark.slow
+def test_a_killed_erasure_is_carried_out_by_the_next_run(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "stedi_assets_tests.chaos.erase", str(tmp_path), str(SEED), str(KILLS)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout)
+    results = told["results"]
+    killed = [result for result in results if result["code"] == -9]
+    print(
+        f"{len(killed)} of {len(results)} erasures killed, in {time.monotonic() - started:.0f} s; {told['measured']}; "
+        f"{[(result.get('at'), result['kill']['how'], result.get('new')) for result in results]}"
+    )
+    assert [result for result in results if result["wrong"]] == []
+    assert len(results) == KILLS
+    # The moments fell into the erasures: before the first table was changed, between two tables, and after the last.
+    assert len(killed) >= KILLS * 0.8
+    for first, last in ((0, 0), (1, killed[0]["changed"] - 1), (killed[0]["changed"],) * 2):
+        assert sum(first <= result["new"] <= last for result in killed) >= 3
+    assert len({result["at"] for result in killed}) >= 5

@@ -1,0 +1,171 @@
+r"""Who was erased, and which lines are theirs: the rules of erasure, in the plainest Python there is.
+
+What belongs here: what the docstring of the product's rules says, written a second time, over lines as they lie in
+raw files and over what was known when somebody was erased. What does not: any import of the product.
+
+How the places were read where the rules leave a choice:
+
+* *Theirs alone* is a value that no landed record of anybody else has, as serial number, name or phone.
+* *Later* is by milliseconds: a registration of the very millisecond of the erasure is an old one, a reading of the very
+  millisecond of the new registration is a new one. A record without a registration date is an old one.
+* Who was erased twice is judged by the later erasure.
+* A rejected line of somebody who registered anew stays out: nothing says when it was written.
+* A line that is emptied in a raw file cannot come back; one that was left out of the tables alone can.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .rules import CUSTOMER_FIELDS, WHITE_SPACE, RejectedLineError, normalise, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import date
+
+    from .rules import LandedFile, Row
+
+_MARK = b"\xef\xbb\xbf"
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What had landed when somebody was erased: of customers the fields, of readings who and when."""
+
+    customers: Sequence[Row]
+    rejected_customers: Sequence[str]
+    moves: frozenset[tuple[str, int]]
+    steps: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Somebody who was erased: what their lines are known by."""
+
+    email: str
+    at: int
+    serials: frozenset[str]
+    readings: frozenset[tuple[str, int]]
+    marks: frozenset[str]
+
+
+def forget(email: str, at: int, known: Known) -> Forgotten:
+    """Say what somebody is known by who is erased at a moment."""
+    own: list[dict[str, str]] = []
+    others: list[dict[str, str]] = []
+    for row in known.customers:
+        record = _texts(dict(zip(CUSTOMER_FIELDS, row, strict=True)))
+        (own if record["email"] == email else others).append(record)
+    for line in known.rejected_customers:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        # What a rejected record of somebody else claims counts for nothing.
+        if isinstance(told, dict) and _texts(told).get("email") == email:
+            own.append(_texts(told))
+    fields = ("serialNumber", "customerName", "phone")
+    serials, names, phones = ({record[field] for record in own if record.get(field)} for field in fields)
+    elsewhere = {record[field] for record in others for field in fields if record.get(field)}
+    readings = set()
+    for serial, time in known.steps:
+        claimants = {record["email"] for record in (*own, *others) if record.get("serialNumber") == serial}
+        movers = {who for who in claimants if (who, time) in known.moves}
+        if serial in serials & elsewhere and movers == {email}:
+            readings.add((serial, time))
+    return Forgotten(
+        email, at, frozenset(serials - elsewhere), frozenset(readings), frozenset((names | phones) - elsewhere)
+    )
+
+
+def _texts(record: dict[str, object]) -> dict[str, str]:
+    return {key: normalise(value) for key, value in record.items() if isinstance(value, str)}
+
+
+def left_out(forgotten: Iterable[Forgotten], files: Iterable[LandedFile]) -> Callable[[str, bytes, date], bool]:
+    """Return what says of a line (of a table's file, that landed on a day) that it is somebody's who was erased.
+
+    In: who was erased, and every file, which say who registered anew.
+    """
+    in_order = sorted(forgotten, key=lambda one: one.at)
+    by_email = {one.email: one for one in in_order}
+    by_serial = {serial: one for one in in_order for serial in one.serials}
+    person_back: dict[Forgotten, int] = {}
+    device_back: dict[Forgotten, int] = {}
+
+    def old_record(record: dict[str, object]) -> bool:
+        who = by_email.get(normalise(str(record["email"])))
+        registered = record["registrationDate"]
+        return who is not None and not (isinstance(registered, int) and registered > who.at)
+
+    for record in _customers(files):
+        registered = record["registrationDate"]
+        if old_record(record) or not isinstance(registered, int):
+            continue
+        for known, key, back in ((by_email, "email", person_back), (by_serial, "serialNumber", device_back)):
+            who = known.get(normalise(str(record[key])))
+            if who is not None and registered > who.at:
+                back[who] = min(back.get(who, registered), registered)
+
+    def theirs(table: str, line: bytes, day: date) -> bool:
+        try:
+            values = parse(line, table, day)
+        except RejectedLineError:
+            text = line.decode("utf-8", "backslashreplace")
+            return any(_stands_in(value, text) for one in in_order for value in (one.email, *one.serials, *one.marks))
+        if table == "customer_landing":
+            return old_record(dict(zip(CUSTOMER_FIELDS, values, strict=True)))
+        if table == "accelerometer_landing":
+            who, time = by_email.get(normalise(str(values[0]))), int(str(values[1]))
+            return who is not None and not time >= person_back.get(who, time + 1)
+        time, serial = int(str(values[0])), normalise(str(values[1]))
+        owner = by_serial.get(serial)
+        if owner is not None and not time >= device_back.get(owner, time + 1):
+            return True
+        return any((serial, time) in one.readings for one in in_order)
+
+    return theirs
+
+
+def _customers(files: Iterable[LandedFile]) -> Iterable[dict[str, object]]:
+    for file in files:
+        if file.table != "customer_landing":
+            continue
+        for _, line in file.lines():
+            with suppress(RejectedLineError):
+                yield dict(zip(CUSTOMER_FIELDS, parse(line, file.table, file.landing_date), strict=True))
+
+
+def _stands_in(value: str, line: str) -> bool:
+    """Say whether a value stands in a rejected line, by itself."""
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else _unescaped(found[2]), line).lower()
+    within = "@.+" if "@" in value else ""
+    before, after = rf"(?<![\w{within}-])", rf"(?![\w{within.replace('.', '')}-]" + (r"|\.\w)" if within else ")")
+    return re.search(before + re.escape(value) + after, text) is not None
+
+
+def _unescaped(letter: str) -> str:
+    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}.get(letter, letter)
+
+
+def emptied(file: LandedFile, one: Forgotten) -> LandedFile:
+    """Return a raw file as the erasure of somebody leaves it: their lines empty, all others where they were."""
+    packed = file.path.endswith(".gz")
+    text = gzip.decompress(file.content) if packed else file.content
+    mark = _MARK if text.startswith(_MARK) else b""
+    theirs = left_out([one], [])
+    lines = text.removeprefix(mark).split(b"\n")
+    kept = [
+        b"" if line.strip(WHITE_SPACE.encode()) and theirs(file.table, line, file.landing_date) else line
+        for line in lines
+    ]
+    if kept == lines:
+        return file
+    text = mark + b"\n".join(kept)
+    return replace(file, content=gzip.compress(text, mtime=0) if packed else text)
