@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 import warnings
@@ -355,11 +357,22 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         cli(standalone_mode=True)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else OK if end.code is None else FAILED
     except Exception as error:
         from stedi_assets.errors import described, speaks_for_itself
 
         Failure(str(error) if speaks_for_itself(error) else f"This is a defect: {described(error)}").show()
-        sys.exit(FAILED)
+        code = FAILED
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """End the process at once: when Python ends by itself, DuckDB prints 30 lines on what it still holds."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
