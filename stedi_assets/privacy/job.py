@@ -5,7 +5,6 @@ Thin: the steps are ``erasure``'s. Runs, tags and events carry the request's id 
 
 import time
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -16,7 +15,7 @@ from stedi_assets.fingerprint import fingerprint
 from stedi_assets.platform import Platform, today
 from stedi_assets.privacy.erasure import Erasure
 from stedi_assets.privacy.requests import Requests
-from stedi_assets.sensors.past import REQUEST_TAG, SENSOR_TAG, past_runs
+from stedi_assets.sensors.past import REQUEST_TAG, SENSOR_TAG, past_runs, resting
 
 JOB = "erasure"
 SENSOR = "erasure_sensor"
@@ -142,11 +141,11 @@ def erasure_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
         past = past_runs(context.instance, REQUEST_TAG, [one.id for one in requests if not one.is_done])
         asked, waiting = [], []
         for request, runs in past.items():
-            failed = list(takewhile(lambda run: run.failed, runs))
+            failed = resting(runs, time.time(), BACKOFF, LONGEST)
             if any(run.running for run in runs):
                 waiting.append(f"{request} is under way")
-            elif failed and time.time() < failed[0].ended + min(LONGEST, BACKOFF * 2 ** (len(failed) - 1)):
-                waiting.append(f"{request} failed {len(failed)} times and will be tried again; its last run says why")
+            elif failed:
+                waiting.append(f"{request} failed {failed} times and will be tried again; its last run says why")
             else:
                 asked.append(
                     dg.RunRequest(
@@ -157,7 +156,7 @@ def erasure_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
                 )
         if asked:
             return dg.SensorResult(run_requests=asked, cursor=shown)
-        return dg.SensorResult(skip_reason="; ".join(waiting) or "No request is open.", cursor=shown)
+        return dg.SensorResult(skip_reason=f"{'; '.join(waiting) or 'No request is open'}.", cursor=shown)
 
     return sensor
 

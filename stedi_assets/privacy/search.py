@@ -6,6 +6,7 @@ Knows no rule and no table: this is the second opinion on what the rules removed
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,8 @@ SHORTEST = 5
 
 _BLOCK = 8 << 20
 _OVERLAP = 1 << 10
+_LOOKAHEAD = 2
+"""Bytes after a value that decide whether it is one."""
 _BEFORE, _AFTER = rb"(?<![a-z0-9_.+-])", rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
 
 
@@ -87,12 +90,14 @@ class Search:
         if self._pattern is None:
             return 0
         hits = 0
-        tail = b""
-        for block in blocks:
-            text = tail + block.lower()
-            # What lies in the overlap whole was counted with the block before.
-            hits += sum(match.end() > len(tail) for match in self._pattern.finditer(text))
-            tail = text[-_OVERLAP:]
+        text, judged = b"", 0
+        for block in itertools.chain(blocks, [b""]):
+            text += block.lower()
+            # What ends a block may go on in the next, and be another value then; after the last there is nothing.
+            until = len(text) - _LOOKAHEAD if block else len(text)
+            hits += sum(judged < match.end() <= until for match in self._pattern.finditer(text))
+            cut = max(0, len(text) - _OVERLAP)
+            text, judged = text[cut:], max(0, until - cut)
         return hits
 
     def _parquet(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -20,7 +19,16 @@ from stedi_assets.errors import withheld
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import RUN_ROWS, Run, differing, holding_too_much, row_counts, runs, state
-from stedi_assets.sensors.past import RANGE_TAGS, REQUEST_TAG, SENSOR_TAG, OnItsWay, PastRun, on_their_way, past_runs
+from stedi_assets.sensors.past import (
+    RANGE_TAGS,
+    REQUEST_TAG,
+    SENSOR_TAG,
+    OnItsWay,
+    PastRun,
+    on_their_way,
+    past_runs,
+    resting,
+)
 
 SENSOR = "consent_sensor"
 
@@ -118,12 +126,12 @@ def requests(
     waiting: list[str] = []
     for run in wanted:
         before = past.get(named(run), ())
-        failed = list(takewhile(lambda one: one.failed, before))
+        failed = resting(before, now, BACKOFF, LONGEST)
         days = str(run.first_day) if run.first_day == run.last_day else f"{run.first_day} to {run.last_day}"
         if any(one.running for one in before):
             waiting.append(f"{days}: a run is on its way")
-        elif failed and now < failed[0].ended + min(LONGEST, BACKOFF * 2 ** (len(failed) - 1)):
-            waiting.append(f"{days}: failed {len(failed)} times, will be tried again after a pause")
+        elif failed:
+            waiting.append(f"{days}: failed {failed} times, will be tried again after a pause")
         else:
             asked.append(Request(run, named(run), len(before)))
     return asked, waiting

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import takewhile
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -77,6 +78,21 @@ class OnItsWay:
         if table not in self.tables:
             return False
         return self.first_day is None or self.last_day is None or self.first_day <= day <= self.last_day
+
+
+def resting(before: Sequence[PastRun], now: float, pause: float, longest: float) -> int:
+    """How often in a row something failed, while it is to be left alone for that; 0 where it may be asked for.
+
+    Args:
+        before: the runs for it, the newest first.
+        now: in seconds since 1970.
+        pause: seconds to wait after a first failure; doubled after every further one.
+        longest: seconds that are waited at the most.
+    """
+    failed = list(takewhile(lambda run: run.failed, before))
+    if failed and now < failed[0].ended + min(longest, pause * 2 ** (len(failed) - 1)):
+        return len(failed)
+    return 0
 
 
 def past_runs(
