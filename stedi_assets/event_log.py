@@ -9,7 +9,7 @@ taking that line out goes back to Dagster's own.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,22 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the database has a table. Dagster asks before every check's result; one that is there stays."""
+        ask = super().has_table
+        return self._once(f"table {table_name}", lambda: ask(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        ask = super()._has_asset_key_col_on_connection
+        return self._once(f"column {column_name}", lambda: ask(conn, column_name))
+
+    def _once(self, what: str, ask: Callable[[], bool]) -> bool:
+        """Whether something is there, asked until it is: a migration adds tables and columns, and takes none away."""
+        there: set[str] = self.__dict__.setdefault("_there", set())
+        if what not in there and ask():
+            there.add(what)
+        return what in there
 
     def _engine(self, shard: str) -> Engine:
         engines: OrderedDict[str, Engine] = self.__dict__.setdefault("_kept_engines", OrderedDict())

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 ONE_DAY = timedelta(days=1)
 
 
-def landing_days(first_day: date) -> dg.DailyPartitionsDefinition:
+class LandingDays(dg.DailyPartitionsDefinition):
+    """Daily partitions whose keys are listed once.
+
+    Dagster lists them for every input that is a whole table, ten times a run, and takes 45 ms for seven years.
+    """
+
+    def get_partition_keys(
+        self, current_time: datetime | None = None, dynamic_partitions_store: Any = None
+    ) -> Sequence[str]:
+        """The landing days up to today, as ``2023-08-06``."""
+        last = self.get_last_partition_window() if current_time is None else None
+        if last is None:
+            return super().get_partition_keys(current_time, dynamic_partitions_store)
+        # This one Dagster keeps.
+        return self.get_partition_keys_in_time_window(dg.TimeWindow(self.start, last.end))
+
+
+def landing_days(first_day: date) -> LandingDays:
     """The UTC days on which data can have landed, from ``first_day`` to today inclusive."""
-    return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), end_offset=1)
+    return LandingDays(start_date=first_day.isoformat(), end_offset=1)
 
 
 def consecutive(days: Iterable[date]) -> list[list[date]]:

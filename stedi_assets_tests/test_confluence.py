@@ -632,14 +632,14 @@ def quick_consents() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quick_consents")
 @pytest.mark.slow
-@drawing_afresh(30)
+@drawing_afresh(20)
 @given(plays())
 def test_any_runs_end_with_the_same_rows_in_memory(this: Play) -> None:
     play(MemoryLake(Path("/nowhere"), this.final), this)
 
 
 @pytest.mark.slow
-@drawing_afresh(4)
+@drawing_afresh(3)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:
@@ -712,7 +712,7 @@ class DagsterLake(Lake):
 
 
 @pytest.mark.slow
-@drawing_afresh(6)
+@drawing_afresh(3)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows_by_dagster(this: Play) -> None:
     this = dataclasses.replace(this, changing=False)

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from sqlalchemy import text
 
 from stedi_assets.event_log import KeptSqliteEventLogStorage
 
@@ -83,6 +84,17 @@ def test_each_reads_what_the_other_wrote(tmp_path: Path, written: tuple[str, str
         assert instance.get_materialized_partitions(numbers.key) == {"a"}
         run(instance, "c")
         assert instance.get_materialized_partitions(numbers.key) == {"a", "c"}
+
+
+def test_a_table_that_is_made_later_is_seen(tmp_path: Path) -> None:
+    with opened(tmp_path, KEPT) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, KeptSqliteEventLogStorage)
+        assert storage.supports_asset_checks
+        assert not storage.has_table("later")
+        with storage.index_connection() as connection:
+            connection.execute(text("CREATE TABLE later (id INTEGER)"))
+        assert storage.has_table("later")
 
 
 def _run_in_process(home: Path, partitions: list[str]) -> None:

@@ -62,10 +62,10 @@ class Scenario:
 DAYS = tuple(LAST_DAY - timedelta(days=n) for n in reversed(range(WRITERS)))
 SAME = (DAYS[3],) * WRITERS
 SCENARIOS = {
-    "different-days-empty-lake": Scenario(DAYS, empty=True, shared=False, force=False),
-    "different-days-one-instance": Scenario(DAYS, empty=False, shared=True, force=False),
-    "same-day-empty-lake": Scenario(SAME, empty=True, shared=True, force=True),
-    "same-day-own-instances": Scenario(SAME, empty=False, shared=False, force=True),
+    # All of them make the tables, and Dagster's state, that are not there yet.
+    "different-days-of-an-empty-lake": Scenario(DAYS, empty=True, shared=True, force=False),
+    # Nothing but the tables tells them of each other, and all of them change what is there.
+    "same-day-with-an-instance-each": Scenario(SAME, empty=False, shared=False, force=True),
 }
 
 

@@ -22,11 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pyarrow.parquet as pq
 
-import stedi_assets.build
-import stedi_assets.materialize
+import stedi_assets.checks
+import stedi_assets.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
@@ -36,16 +35,18 @@ from stedi_assets.privacy.receipts import Receipts
 from stedi_assets.privacy.requests import Requests
 from stedi_assets.reconcile import differing, landing_differences
 from stedi_assets.settings import Settings
-from stedi_assets_tests.chaos.kill import between, die, without_checks
+from stedi_assets_tests.chaos.kill import between
 from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
 from stedi_assets_tests.chaos.processes import (
-    all_done,
+    all_killed,
+    die,
     ended,
     forked,
-    import_before_forking,
     imported,
     stedi,
     wait_until,
+    with_state_in_memory,
+    without_checks,
 )
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.oracle.rules import pseudonym
@@ -101,7 +102,7 @@ def erase(here: Path, stored: bool) -> None:
     """``stedi erase --open``, in a lake of its own; without asset checks, which only read."""
     without_checks()
     if not stored:
-        stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
+        with_state_in_memory()
     stedi("erase", "--open", landing=here / "landing", lake=here / "lake", home=here / "home")
 
 
@@ -249,25 +250,9 @@ def trial(root: Path, number: int, kill: Kill) -> None:
 
 def main(root: Path, seed: int, count: int) -> None:
     """Prepare, kill, and print what was found."""
-    first = {"prepared": lambda: prepare(root)}
-    then = {measured_as(stored): lambda stored=stored: measure(root, stored) for stored in (True, False)}
-    for work in (first, then):
-        # One at a time, as the trials' times are compared with what is measured here.
-        for name, code in all_done(work, root, at_once=1).items():
-            if code:
-                sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
-        import_before_forking(root / "imported.json")
-    kills = plans(seed, count)
-    trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
-    codes = all_done(trials, root)
-    results = []
-    for number, kill in enumerate(kills):
-        told = root / f"trial-{number}.json"
-        said = "" if told.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
-        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
-        results.append(json.loads(told.read_text()) if told.exists() else failed)
-    measured = {name: json.loads((root / f"{name}.json").read_text()) for name in then}
-    print(json.dumps({"measured": measured, "results": results}))
+    measures = {measured_as(stored): lambda stored=stored: measure(root, stored) for stored in (True, False)}
+    told = all_killed(root, lambda: prepare(root), measures, plans(seed, count), lambda *one: trial(root, *one))
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import stedi_assets.build
 import stedi_assets.checks
 import stedi_assets.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
@@ -39,13 +38,15 @@ from stedi_assets_tests.chaos.lakes import (
     wrong,
 )
 from stedi_assets_tests.chaos.processes import (
-    all_done,
+    all_killed,
+    die,
     ended,
     forked,
-    import_before_forking,
     imported,
     stedi,
     wait_until,
+    with_state_in_memory,
+    without_checks,
 )
 
 DAYS = 3
@@ -67,7 +68,7 @@ class Kill:
         how: ``enter``, ``leave`` or ``during`` a write.
         after: seconds after entering a write, for ``during``.
         empty: the run starts on an empty lake instead of an old one.
-        checked: the run has its asset checks. They only read, and take half of the time.
+        whole: the run has its asset checks, and Dagster's state is stored. Neither changes a table, and both take time.
     """
 
     what: str
@@ -75,7 +76,7 @@ class Kill:
     how: str = ""
     after: float = 0.0
     empty: bool = False
-    checked: bool = False
+    whole: bool = False
 
 
 def plans(seed: int, count: int) -> list[Kill]:
@@ -83,14 +84,14 @@ def plans(seed: int, count: int) -> list[Kill]:
     pick = random.Random(seed)
     kills = []
     for number in range(count):
-        empty, checked = number % 4 == 3, number % 5 == 0
+        empty, whole = number % 4 == 3, number % 5 == 0
         if number % 3 == 0:
             # One in each stretch of the run, so that they are spread over its length.
-            kills.append(Kill("time", (number + 3 * pick.random()) / (count + 3), empty=empty, checked=checked))
+            kills.append(Kill("time", (number + 3 * pick.random()) / (count + 3), empty=empty, whole=whole))
             continue
         what = "commit" if number % 3 == 1 else pick.choice(("commit", "copy"))
         how = pick.choice(("enter", "leave", "during", "during"))
-        kills.append(Kill(what, pick.random(), how, pick.uniform(0, DURING[what]), empty, checked))
+        kills.append(Kill(what, pick.random(), how, pick.uniform(0, DURING[what]), empty, whole))
     return kills
 
 
@@ -113,15 +114,16 @@ def prepare(root: Path) -> None:
     imported(root / "imported.json")
 
 
-def without_checks() -> None:
-    """Leave the asset checks out of this process's runs."""
-    stedi_assets.build.build_checks = lambda _: []  # type: ignore[assignment]
-
-
-def measure(root: Path, checked: bool) -> None:
-    """How many writes a whole run has, and how long it takes."""
-    if not checked:
+def run(landing: Path, lake: Path, home: Path, whole: bool) -> None:
+    """Bring a lake up to date; see ``Kill.whole``."""
+    if not whole:
         without_checks()
+        with_state_in_memory()
+    stedi("materialize", "--force", landing=landing, lake=lake, home=home)
+
+
+def measure(root: Path, whole_run: bool) -> None:
+    """How many writes a run has, and how long it takes."""
     counts = dict.fromkeys(WRITES, 0)
     for name, (owner, method) in WRITES.items():
         whole = getattr(owner, method)
@@ -131,21 +133,16 @@ def measure(root: Path, checked: bool) -> None:
             return whole(*given, **how)
 
         setattr(owner, method, counted)
-    here = root / measured_as(checked)
+    here = root / measured_as(whole_run)
     lake, home = copied(root / "old" / "lake", here / "lake"), copied(root / "home", here / "home")
     started = time.monotonic()
-    stedi("materialize", "--force", landing=root / "new" / "landing", lake=lake, home=home)
-    (here / "measured.json").write_text(json.dumps({"seconds": time.monotonic() - started, **counts}))
+    run(root / "new" / "landing", lake, home, whole_run)
+    (root / f"{here.name}.json").write_text(json.dumps({"seconds": time.monotonic() - started, **counts}))
 
 
-def measured_as(checked: bool) -> str:
-    """The folder of what was measured of a run, with its checks or without."""
-    return "whole-run" if checked else "run-without-checks"
-
-
-def die() -> None:
-    """As if the power went."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def measured_as(whole: bool) -> str:
+    """The name of what was measured of a run; see ``Kill.whole``."""
+    return "whole-run" if whole else "run-without-checks"
 
 
 def arm(kill: Kill, writes: int) -> None:
@@ -187,9 +184,7 @@ def between(now: State, old: State, new: State) -> list[str]:
 
 def trial(root: Path, number: int, kill: Kill) -> None:
     """Kill one run, look at what it left, run again, and look at that."""
-    if not kill.checked:
-        without_checks()
-    measured = json.loads((root / measured_as(kill.checked) / "measured.json").read_text())
+    measured = json.loads((root / f"{measured_as(kill.whole)}.json").read_text())
     old: State = pickle.loads((root / "old" / "state.pickle").read_bytes())
     new: State = pickle.loads((root / "new" / "state.pickle").read_bytes())
     here = root / f"trial-{number}"
@@ -200,12 +195,12 @@ def trial(root: Path, number: int, kill: Kill) -> None:
     else:
         copied(root / "old" / "lake", lake)
 
-    def run() -> None:
+    def doomed() -> None:
         if kill.what != "time":
             arm(kill, measured[kill.what])
-        stedi("materialize", "--force", landing=landing, lake=lake, home=home)
+        run(landing, lake, home, kill.whole)
 
-    child = forked(run, root / f"trial-{number}-killed.log")
+    child = forked(doomed, root / f"trial-{number}-killed.log")
     if kill.what == "time":
         wait_until(time.monotonic() + kill.share * measured["seconds"])
         os.kill(child, signal.SIGKILL)
@@ -213,6 +208,8 @@ def trial(root: Path, number: int, kill: Kill) -> None:
 
     left = state(lake)
     found = between(left, old, new)
+    if not kill.whole:
+        without_checks()
     stedi("materialize", landing=landing, lake=lake, home=home)
     settled = state(lake)
     found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
@@ -230,25 +227,9 @@ def trial(root: Path, number: int, kill: Kill) -> None:
 
 def main(root: Path, seed: int, count: int) -> None:
     """Prepare, kill, and print what was found."""
-    first = {"prepared": lambda: prepare(root)}
-    then = {measured_as(checked): lambda checked=checked: measure(root, checked) for checked in (True, False)}
-    for work in (first, then):
-        # One at a time, as the trials' times are compared with what is measured here.
-        for name, code in all_done(work, root, at_once=1).items():
-            if code:
-                sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
-        import_before_forking(root / "imported.json")
-    kills = plans(seed, count)
-    trials = {f"trial-{n}": lambda n=n, kill=kill: trial(root, n, kill) for n, kill in enumerate(kills)}
-    codes = all_done(trials, root)
-    results = []
-    for number, kill in enumerate(kills):
-        told = root / f"trial-{number}.json"
-        said = "" if told.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
-        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
-        results.append(json.loads(told.read_text()) if told.exists() else failed)
-    measured = {name: json.loads((root / name / "measured.json").read_text()) for name in then}
-    print(json.dumps({"measured": measured, "results": results}))
+    measures = {measured_as(whole): lambda whole=whole: measure(root, whole) for whole in (True, False)}
+    told = all_killed(root, lambda: prepare(root), measures, plans(seed, count), lambda *one: trial(root, *one))
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Forked processes that run ``stedi``: the package is imported once, so that dozens of runs are quick."""
+"""Forked processes that run ``stedi``: the package is imported once, so that dozens of runs are quick.
+
+Here too is what the tests of killed runs share: how the process that forks is started, and how it tries every kill.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,34 @@ import contextlib
 import importlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from stedi_assets_tests.chaos.lakes import KEY
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def told(module: str, *arguments: object) -> Any:
+    """Run a module of this package in a process of its own, which may fork as it has no threads; the JSON it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"stedi_assets_tests.chaos.{module}", *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
 
 
 def imported(told: Path) -> None:
@@ -87,6 +110,62 @@ def all_done(work: Mapping[str, Callable[[], object]], folder: Path, at_once: in
                 codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
     return codes
+
+
+def die() -> None:
+    """As if the power went."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def without_checks() -> None:
+    """Leave the asset checks out of this process's runs: they only read, and take half of the time."""
+    import stedi_assets.build
+
+    stedi_assets.build.build_checks = lambda _: []  # type: ignore[assignment]
+
+
+def with_state_in_memory() -> None:
+    """Leave Dagster's state of this process's runs in memory."""
+    import dagster as dg
+
+    import stedi_assets.materialize
+
+    stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
+
+
+def all_killed(
+    root: Path,
+    prepare: Callable[[], object],
+    measure: Mapping[str, Callable[[], object]],
+    kills: Sequence[Any],
+    trial: Callable[[int, Any], object],
+) -> dict[str, object]:
+    """Try every kill, in processes of their own.
+
+    Args:
+        root: a folder to work in.
+        prepare: makes what every trial begins with, and calls ``imported``.
+        measure: undisturbed runs by name; each leaves what it measured in ``<name>.json`` below ``root``.
+        kills: when to kill; dataclasses.
+        trial: given a kill and its number, leaves what it found in ``trial-<number>.json``.
+
+    Returns:
+        What was ``measured``, and the ``results``: what each trial found.
+    """
+    for work in ({"prepared": prepare}, measure):
+        # One at a time, as the trials' times are compared with what is measured here.
+        for name, code in all_done(work, root, at_once=1).items():
+            if code:
+                sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
+        import_before_forking(root / "imported.json")
+    codes = all_done({f"trial-{n}": lambda n=n, kill=kill: trial(n, kill) for n, kill in enumerate(kills)}, root)
+    results = []
+    for number, kill in enumerate(kills):
+        found = root / f"trial-{number}.json"
+        said = "" if found.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
+        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
+        results.append(json.loads(found.read_text()) if found.exists() else failed)
+    return {"measured": {name: json.loads((root / f"{name}.json").read_text()) for name in measure}, "results": results}
 
 
 def wait_until(moment: float) -> None:

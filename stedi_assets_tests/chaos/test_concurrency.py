@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stedi_assets_tests.chaos.concurrency import SCENARIOS, WRITERS
-
-REPOSITORY = Path(__file__).parents[2]
+from stedi_assets_tests.chaos.processes import told
 
 CLEAR = (
     # Lost to other writers, with nothing changed.
@@ -28,24 +23,15 @@ CLEAR = (
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_eight_processes_at_once(name: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "stedi_assets_tests.chaos.concurrency", str(tmp_path), name],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads(done.stdout)
-    reader = told["reader"]
+    said = told("concurrency", tmp_path, name)
+    reader = said["reader"]
     assert isinstance(reader, dict), reader
     print(
-        f"{name}: {WRITERS - len(told['failed'])} of {WRITERS} ended well in {told['seconds']} s; "
+        f"{name}: {WRITERS - len(said['failed'])} of {WRITERS} ended well in {said['seconds']} s; "
         f"the tables were read {reader['times']} times, {reader['between']} times between two states"
     )
     assert reader["odd"] == []
-    assert {who: said for who, said in told["failed"].items() if not any(clear in said for clear in CLEAR)} == {}
-    assert told["settled_well"], told["settled"]
-    assert "Every table was up to date." in told["settled"][-1]
-    assert told["wrong"] == []
+    assert {who: said for who, said in said["failed"].items() if not any(clear in said for clear in CLEAR)} == {}
+    assert said["settled_well"], said["settled"]
+    assert "Every table was up to date." in said["settled"][-1]
+    assert said["wrong"] == []

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from stedi_assets_tests.chaos.processes import told
+
 KILLS = 30
 SEED = 20230801
 
@@ -19,20 +16,11 @@ SEED = 20230801
 @pytest.mark.slow
 def test_a_killed_erasure_is_carried_out_by_the_next_run(tmp_path: Path) -> None:
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "stedi_assets_tests.chaos.erase", str(tmp_path), str(SEED), str(KILLS)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads(done.stdout)
-    results = told["results"]
+    said = told("erase", tmp_path, SEED, KILLS)
+    results = said["results"]
     killed = [result for result in results if result["code"] == -9]
     print(
-        f"{len(killed)} of {len(results)} erasures killed, in {time.monotonic() - started:.0f} s; {told['measured']}; "
+        f"{len(killed)} of {len(results)} erasures killed, in {time.monotonic() - started:.0f} s; {said['measured']}; "
         f"{[(result.get('at'), result['kill']['how'], result.get('new')) for result in results]}"
     )
     assert [result for result in results if result["wrong"]] == []

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from stedi_assets_tests.chaos.processes import told
+
 KILLS = 30
 SEED = 20230806
 
@@ -19,22 +16,13 @@ SEED = 20230806
 @pytest.mark.slow
 def test_a_killed_run_leaves_every_table_as_before_or_as_after(tmp_path: Path) -> None:
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "stedi_assets_tests.chaos.kill", str(tmp_path), str(SEED), str(KILLS)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    told = json.loads(done.stdout)
-    results = told["results"]
+    said = told("kill", tmp_path, SEED, KILLS)
+    results = said["results"]
     killed = [result for result in results if result["code"] == -9]
     halfway = [result for result in killed if 0 < result["new"] < result["changed"]]
     print(
         f"{len(killed)} of {len(results)} runs killed, {len(halfway)} between two tables, "
-        f"in {time.monotonic() - started:.0f} s; {told['measured']}"
+        f"in {time.monotonic() - started:.0f} s; {said['measured']}"
     )
     assert [result for result in results if result["wrong"]] == []
     assert len(results) == KILLS

@@ -182,7 +182,7 @@ def SILENT(_: dg.InitLoggerContext) -> Any:  # noqa: N802 - used as a constant
 
 def copied(small: Small, root: Path) -> Small:
     """A lake with the same files, without any state of Dagster's."""
-    for part in ("landing", "lake", ".lake-pseudonym-key"):
+    for part in ("landing", "lake", "privacy", ".lake-pseudonym-key"):
         source = small.root / part
         if source.is_dir():
             shutil.copytree(source, root / part)

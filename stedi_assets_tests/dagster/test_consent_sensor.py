@@ -132,7 +132,7 @@ def twelve(made: Small, tmp_path: Path) -> Iterator[Small]:
 
 
 @pytest.fixture
-def ticking(twelve: Small) -> Ticking:
+def ticking(twelve: Small, without_checks: None) -> Ticking:
     return Ticking(twelve, SENSOR)
 
 

@@ -19,6 +19,8 @@ from stedi_assets.sensors.past import DAY_TAG, REQUEST_TAG, SENSOR_TAG, PastRun
 from stedi_assets_tests.dagster.lake import DAY, STAMP, Small, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 ALL = tuple(table.name for table in ASSET_TABLES)
 STEPS = ("step_trainer_landing", "step_trainer_trusted", "machine_learning_curated")
 NOW = 1_000_000.0

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,46 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
 
 
 @pytest.fixture
-def lake(made: Small, tmp_path: Path) -> Iterator[Small]:
+def checked(made: Small, tmp_path: Path) -> Iterator[Small]:
     """A copy of it, to change."""
     small = copied(made, tmp_path)
     yield small
     small.close()
+
+
+@pytest.fixture
+def lake(checked: Small, without_checks: None) -> Small:
+    """The same, without checks."""
+    return checked
+
+
+@dataclass
+class Forgotten:
+    """A lake after an erasure, under a umask that forbids nothing; not to be changed.
+
+    Args:
+        lake: it.
+        request: the request's id.
+        receipt: its receipt.
+    """
+
+    lake: Small
+    request: str
+    receipt: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def without_ann(made: Small, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
+    """Of whom there were rows on each day, in every table."""
+    lake = copied(made, tmp_path_factory.mktemp("without-ann"))
+    asked = request(lake, ON_SEVERAL_DAYS)
+    old = os.umask(0)
+    try:
+        receipt = Erasure(lake.platform, lake.instance, asked).run()
+    finally:
+        os.umask(old)
+    yield Forgotten(lake, asked.id, receipt)
+    lake.close()
 
 
 def nothing_differs(lake: Small) -> bool:
@@ -73,12 +108,18 @@ def nothing_differs(lake: Small) -> bool:
 # ---- who is forgotten, and what is left ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [ON_SEVERAL_DAYS, NEVER_CONSENTED, IN_QUARANTINE, "bob"])
-def test_nothing_of_the_person_is_left_and_everything_else_is_as_it_was(lake: Small, name: str) -> None:
+def test_nothing_of_the_person_is_left_and_everything_else_is_as_it_was(made: Small, without_ann: Forgotten) -> None:
+    assert_erased(made, without_ann.lake, without_ann.receipt, ON_SEVERAL_DAYS)
+
+
+@pytest.mark.parametrize("name", [NEVER_CONSENTED, IN_QUARANTINE])
+def test_whoever_is_in_few_tables_is_erased_all_the_same(made: Small, lake: Small, name: str) -> None:
+    assert_erased(made, lake, erase(lake, name), name)
+
+
+def assert_erased(made: Small, lake: Small, receipt: dict[str, Any], name: str) -> None:
     """A1 = A0 - B0, B1 = 0, and untouched rows identical."""
-    before = tables(lake)
-    receipt = erase(lake, name)
-    after = tables(lake)
+    before, after = tables(made), tables(lake)
     assert after == without(before, lake, [name])
     assert sum(map(len, after.values())) < sum(map(len, before.values()))
     for row in receipt["partitions"]:
@@ -87,21 +128,20 @@ def test_nothing_of_the_person_is_left_and_everything_else_is_as_it_was(lake: Sm
     assert nothing_differs(lake)
 
 
-def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(lake: Small) -> None:
-    folder = lake.root / "landing"
-    before = {path: (read(path), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.json*"))}
-    erase(lake, ON_SEVERAL_DAYS)
+def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(made: Small, without_ann: Forgotten) -> None:
+    folder, other = made.root / "landing", without_ann.lake.root / "landing"
     emptied = 0
-    for path, (lines_before, modified) in before.items():
-        lines_after = read(path)
-        assert path.stat().st_mtime_ns == modified
+    for old in sorted(folder.rglob("*.json*")):
+        new = other / old.relative_to(folder)
+        lines_before, lines_after = read(old), read(new)
+        assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
         assert len(lines_after) == len(lines_before)
         for was, now in zip(lines_before, lines_after):
             theirs = names_one([was.replace("\\u0040", "@")], [ON_SEVERAL_DAYS])
             assert now == ("" if theirs else was)
             emptied += theirs
     assert emptied >= 3 * 3
-    assert not list(folder.rglob(".*"))
+    assert not list(other.rglob(".*"))
 
 
 def read(path: Path) -> list[str]:
@@ -208,7 +248,8 @@ def test_somebody_who_is_nowhere_gets_a_receipt_too(lake: Small) -> None:
 # ---- never again -------------------------------------------------------------------------------------
 
 
-def test_what_lands_later_is_ingested_without_the_person(lake: Small) -> None:
+def test_what_lands_later_is_ingested_without_the_person(checked: Small) -> None:
+    lake = checked
     erase(lake, "ann")
     erase(lake, SHARING)
     before = tables(lake)
@@ -310,29 +351,27 @@ def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
 # ---- requests ------------------------------------------------------------------------------------------
 
 
-def test_a_request_is_filed_once_and_forgets_whose_it_was(lake: Small) -> None:
+def test_a_request_is_filed_once(lake: Small) -> None:
     requests = Requests(lake.platform.privacy)
     first = request(lake, "ann")
     assert request(lake, "ann") == first
     assert first.state(NOW.date()) == "open"
     assert first.days_left(NOW.date()) == 30
     assert replace(first, due=NOW.date() - timedelta(days=1)).state(NOW.date()) == "overdue"
-    Erasure(lake.platform, lake.instance, first).run()
-    done = requests.get(first.id)
-    assert done.is_done
-    assert done.email is None
-    assert b"ann@" not in everything_stored(lake.root / "privacy")
-    assert b"serial-ann" not in everything_stored(lake.root / "privacy")
-    assert request(lake, "ann").id != first.id
     with pytest.raises(RequestError, match=r"There is no erasure request '\.\./x'"):
         requests.get("../x")
 
 
-def test_a_done_request_is_not_done_again(lake: Small) -> None:
-    asked = request(lake, "ann")
-    receipt = Erasure(lake.platform, lake.instance, asked).run()
-    again = Requests(lake.platform.privacy).get(asked.id)
-    assert Erasure(lake.platform, lake.instance, again).run() == receipt
+def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: Forgotten, tmp_path: Path) -> None:
+    lake = copied(without_ann.lake, tmp_path)
+    done = Requests(lake.platform.privacy).get(without_ann.request)
+    assert done.is_done
+    assert done.email is None
+    assert b"ann@" not in everything_stored(lake.root / "privacy")
+    assert b"serial-ann" not in everything_stored(lake.root / "privacy")
+    assert Erasure(lake.platform, lake.instance, done).run() == without_ann.receipt
+    assert request(lake, "ann").id != done.id
+    lake.close()
 
 
 # ---- proof ---------------------------------------------------------------------------------------------
@@ -375,10 +414,10 @@ def test_the_proof_looks_everywhere(lake: Small) -> None:
     erase(lake, "bob")
 
 
-def test_a_receipt_names_nobody(lake: Small) -> None:
-    receipt = erase(lake, "ann")
+def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
+    receipt = without_ann.receipt
     text = json.dumps(receipt).lower()
-    subject = lake.platform.pseudonyms.subject_id(email("ann"))
+    subject = without_ann.lake.platform.pseudonyms.subject_id(email("ann"))
     assert not [value for value in ("ann", "serial-", "@", subject) if value in text.replace("annot", "")]
     assert receipt["tool"].startswith("stedi-assets ")
     assert receipt["requested_at"] <= receipt["done_at"]
@@ -445,12 +484,8 @@ def test_all_receipts_gone_shows(three: Receipts) -> None:
 # ---- permissions ---------------------------------------------------------------------------------------
 
 
-def test_everything_private_is_its_owners(lake: Small) -> None:
-    old = os.umask(0)
-    try:
-        erase(lake, "ann")
-    finally:
-        os.umask(old)
+def test_everything_private_is_its_owners(without_ann: Forgotten) -> None:
+    lake = without_ann.lake
     for path in [lake.root / "privacy", *(lake.root / "privacy").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((lake.root / ".lake-pseudonym-key").stat().st_mode) == 0o600
@@ -470,11 +505,12 @@ def test_a_privacy_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         PrivacyFolder(tmp_path / "privacy").hash("email", "x")
 
 
-def test_a_lost_privacy_key_is_not_replaced(lake: Small) -> None:
-    erase(lake, "ann")
+def test_a_lost_privacy_key_is_not_replaced(without_ann: Forgotten, tmp_path: Path) -> None:
+    lake = copied(without_ann.lake, tmp_path)
     (lake.root / "privacy" / "key").unlink()
     with pytest.raises(SecretKeyError, match=r"privacy key .* is gone\. The erased are known by it only"):
-        Small.at(lake.root).platform.erased().tombstones.of_email("x@y")
+        lake.platform.erased().tombstones.of_email("x@y")
+    lake.close()
 
 
 def test_a_lost_pseudonym_key_is_not_replaced(lake: Small) -> None:

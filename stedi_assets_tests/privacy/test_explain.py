@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from stedi_assets.privacy.explain import explain
 from stedi_assets.privacy.person import Person
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets_tests.dagster.lake import STAMP, Small, customer, lines, movement, step
+
+pytestmark = pytest.mark.usefixtures("without_checks")
 
 
 def told(lake: Small, email: str) -> dict[str, tuple[int, str]]:

@@ -14,6 +14,8 @@ from stedi_assets.privacy.requests import Request, Requests
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.dagster.ticking import Ticking
 
+pytestmark = pytest.mark.usefixtures("without_checks")
+
 KEY = dg.AssetKey(QUEUE)
 
 

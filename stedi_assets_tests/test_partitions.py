@@ -1,0 +1,42 @@
+"""Landing days: Dagster's daily partitions, whose keys are listed once."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
+
+from stedi_assets.partitions import consecutive, landing_days
+
+FIRST = date(2023, 8, 1)
+DAGSTERS = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), end_offset=1)
+
+
+def test_they_are_the_days_up_to_today() -> None:
+    days = landing_days(FIRST).get_partition_keys()
+    assert days == DAGSTERS.get_partition_keys()
+    assert days[0] == FIRST.isoformat()
+    assert days[-1] == datetime.now(timezone.utc).date().isoformat()
+
+
+@pytest.mark.parametrize(
+    "now", [datetime(2023, 8, 5, 23, 59, tzinfo=timezone.utc), datetime(2020, 1, 1, tzinfo=timezone.utc)]
+)
+def test_they_are_those_of_another_time_where_one_is_asked_for(now: datetime) -> None:
+    days = landing_days(FIRST)
+    assert days.get_partition_keys() != days.get_partition_keys(now)
+    assert days.get_partition_keys(now) == DAGSTERS.get_partition_keys(now)
+
+
+def test_a_new_day_is_there_when_it_comes() -> None:
+    days, now = landing_days(FIRST), datetime(2023, 8, 5, 23, 59, tzinfo=timezone.utc)
+    for then in (now, now + timedelta(minutes=2)):
+        with partition_loading_context(then):
+            assert days.get_partition_keys()[-1] == then.date().isoformat()
+
+
+def test_days_are_cut_where_one_is_missing() -> None:
+    days = [FIRST + timedelta(days=n) for n in (0, 1, 3)]
+    assert consecutive([*reversed(days), FIRST]) == [days[:2], days[2:]]
