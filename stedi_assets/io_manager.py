@@ -13,12 +13,12 @@ from typing import Any
 import dagster as dg
 
 from stedi_assets.contracts import Table, table
-from stedi_assets.contracts.render import dagster_lineage, dagster_schema
 from stedi_assets.derivation import LakeView
 from stedi_assets.engines.base import Frame
 from stedi_assets.errors import WithheldError, withheld
 from stedi_assets.funnel import funnel
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
+from stedi_assets.metadata import column_lineage, column_schema
 from stedi_assets.platform import Platform
 from stedi_assets.transforms.common import lazy
 
@@ -98,10 +98,10 @@ def days_between(first: str, last: str) -> list[date]:
 def static_metadata(contract: Table) -> dict[str, Any]:
     """What Dagster may know of a table from its contract alone."""
     return {
-        "dagster/column_schema": dagster_schema(contract),
+        "dagster/column_schema": column_schema(contract),
         "dagster/table_name": contract.path.replace("/", "."),
         "dagster/storage_kind": "deltalake",
-        **({"dagster/column_lineage": dagster_lineage(contract)} if contract.lineage else {}),
+        **({"dagster/column_lineage": column_lineage(contract)} if contract.lineage else {}),
     }
 
 

@@ -184,8 +184,8 @@ def counts(form: str | None) -> None:
 
     The expected counts are STEDI_EXPECTED_COUNTS's, else the sample generator's, where its data lies.
     """
-    from stedi_assets.checks.measures import expected_counts
     from stedi_assets.contracts import TABLES
+    from stedi_assets.expected import expected_counts
     from stedi_assets.platform import Platform
 
     settings = Settings.from_environment()

@@ -1,11 +1,11 @@
-"""A contract in other forms: Arrow schema, SQL types, Dagster metadata, Markdown.
+"""A contract in other forms: Arrow schema, SQL types, Markdown.
 
-Pure functions of a :class:`~stedi_assets.contracts.model.Table`; nothing here reads a table.
+Pure functions of a :class:`~stedi_assets.contracts.model.Table`; nothing here reads a table. What Dagster shows of a
+contract is in ``metadata``: reading tables takes no Dagster, whose import takes a second.
 """
 
 from __future__ import annotations
 
-import dagster as dg
 import pyarrow as pa
 
 from stedi_assets.contracts.model import Column, DataType, Table
@@ -38,34 +38,6 @@ def arrow_schema(table: Table) -> pa.Schema:
     what ``required`` promises.
     """
     return pa.schema([pa.field(column.name, _ARROW[column.type]) for column in table.columns])
-
-
-def dagster_schema(table: Table) -> dg.TableSchema:
-    """The column schema that Dagster's UI shows."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                type=sql_type(column).lower(),
-                description=column.description,
-                constraints=dg.TableColumnConstraints(
-                    nullable=not column.required,
-                    other=[column.privacy.value, *([column.unit] if column.unit else [])],
-                ),
-            )
-            for column in table.columns
-        ]
-    )
-
-
-def dagster_lineage(table: Table) -> dg.TableColumnLineage:
-    """The column lineage that Dagster's UI shows."""
-    return dg.TableColumnLineage(
-        {
-            name: [dg.TableColumnDep(asset_key=dg.AssetKey(upstream), column_name=column) for upstream, column in deps]
-            for name, deps in table.lineage.items()
-        }
-    )
 
 
 def markdown(tables: tuple[Table, ...]) -> str:

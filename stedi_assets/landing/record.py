@@ -72,6 +72,11 @@ class Difference:
     moved: int = 0
     returned: bool = False
 
+    @property
+    def only_changed(self) -> bool:
+        """Whether files that were there before differ, and nothing else."""
+        return bool(self.changed) and self == Difference(changed=self.changed)
+
     def __str__(self) -> str:
         counts = {"new": self.new, "changed": self.changed, "missing": self.missing, "moved": self.moved}
         parts = [f"{n} {word} file{'' if n == 1 else 's'}" for word, n in counts.items() if n]

@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import dagster as dg
+from typing import TYPE_CHECKING, Any
 
 from stedi_assets.contracts import LANDING_TABLES, TABLES, Table
 from stedi_assets.contracts import table as contract
@@ -31,6 +29,10 @@ from stedi_assets.privacy.requests import Request, Requests
 from stedi_assets.privacy.rules import Erased
 from stedi_assets.privacy.search import Findings, Search
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones, put
+
+if TYPE_CHECKING:
+    # At run time, whoever has an instance has imported it; whoever only looks need not wait a second for it.
+    import dagster as dg
 
 ROUNDS = 5
 """Times that landing tables are made anew while other runs keep bringing rows back; one does, usually."""

@@ -15,9 +15,8 @@ from stedi_assets.fingerprint import fingerprint
 from stedi_assets.platform import Platform, today
 from stedi_assets.privacy.erasure import Erasure
 from stedi_assets.privacy.requests import Requests
-from stedi_assets.sensors.past import REQUEST_TAG, SENSOR_TAG, past_runs, resting
+from stedi_assets.sensors.past import ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, past_runs, resting
 
-JOB = "erasure"
 SENSOR = "erasure_sensor"
 QUEUE = "erasure_requests"
 CHECK = "none_overdue"
@@ -59,7 +58,7 @@ def erasure_job() -> dg.JobDefinition:
         return {"ops": {step: {"config": {"request": config["request"]}} for step in STEPS}}
 
     @dg.job(
-        name=JOB,
+        name=ERASURE_JOB,
         description="Forgets the person of one erasure request, and proves it.",
         config=mapping,
         executor_def=dg.in_process_executor,

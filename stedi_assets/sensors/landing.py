@@ -20,7 +20,7 @@ from stedi_assets.landing.ingest import MissingFiles
 from stedi_assets.landing.record import Difference
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import downstream, landing_differences
-from stedi_assets.sensors.past import DAY_TAG, FAILED, REQUEST_TAG, SENSOR_TAG, PastRun, past_runs
+from stedi_assets.sensors.past import DAY_TAG, FAILED, REQUEST_TAG, SENSOR_TAG, PastRun, erasing, past_runs
 
 SENSOR = "landing_sensor"
 
@@ -66,6 +66,7 @@ def requests(
     files: Mapping[date, Collection[LandingFile]],
     past: Mapping[date, Sequence[PastRun]],
     now: float,
+    erasing: bool = False,
 ) -> tuple[list[Request], list[str]]:
     """Which runs to request, and what is left for later.
 
@@ -75,6 +76,8 @@ def requests(
         past: the runs that were requested for each day, the newest first; of days that differ and of days
             whose last run failed.
         now: in seconds since 1970.
+        erasing: an erasure is being carried out. It writes raw files anew and makes their days itself, so what
+            only changed waits for its end.
 
     Returns:
         The requests, and a sentence for each day that is to be run and is not requested. One run per day,
@@ -101,6 +104,8 @@ def requests(
             named, tried = fingerprint(str(day), "again", failed[-1].run_id), failed
         if any(run.running for run in runs):
             waiting.append(f"{day}: a run is on its way")
+        elif erasing and changed and all(why.only_changed for why in changed.values()):
+            waiting.append(f"{day}: an erasure is writing raw files anew")
         elif len(tried) >= ATTEMPTS:
             waiting.append(
                 f"{day}: tried {len(tried)} times and still differs; look at the last run, mend what it says, "
@@ -127,6 +132,8 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+        # Asked before and after: what was looked at in between may be half of an erasure's work.
+        began = erasing(context.instance)
         with withheld("comparing the landing tables with the landing folders"):
             listing = platform.listing()
             differences = landing_differences(platform, listing)
@@ -136,7 +143,8 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         for day in past.keys() - days:
             if _made_since(context.instance, day, past[day]):
                 del past[day]
-        wanted, waiting = requests(differences, _by_day(listing), past, now)
+        still = began or erasing(context.instance)
+        wanted, waiting = requests(differences, _by_day(listing), past, now, still)
         said = [*waiting, *(f"{path}: left alone, {reason}" for path, reason in listing.ignored[:20])]
         if len(listing.ignored) > 20:
             said.append(f"and {len(listing.ignored) - 20} more files left alone")

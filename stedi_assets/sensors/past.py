@@ -19,6 +19,7 @@ from stedi_assets.contracts import ASSET_TABLES
 DAY_TAG = "stedi/landing_day"
 REQUEST_TAG = "stedi/request"
 SENSOR_TAG = "stedi/requested_by"
+ERASURE_JOB = "erasure"
 RANGE_TAGS = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 """Dagster's tags of a run of several consecutive partitions: the first and the last."""
 
@@ -129,6 +130,12 @@ def on_their_way(instance: dg.DagsterInstance) -> Sequence[OnItsWay]:
     """The runs that have not ended."""
     runs = instance.get_runs(dg.RunsFilter(statuses=list(RUNNING)))
     return [OnItsWay(frozenset(tables_of(run)), *_days(run.tags)) for run in runs]
+
+
+def erasing(instance: dg.DagsterInstance) -> bool:
+    """Whether an erasure is being carried out, which writes raw files anew and makes their days itself."""
+    begun = list(RUNNING - {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED})
+    return instance.get_runs_count(dg.RunsFilter(job_name=ERASURE_JOB, statuses=begun)) > 0
 
 
 def tables_of(run: dg.DagsterRun) -> tuple[str, ...]:

@@ -28,10 +28,11 @@ import pytest
 import stedi_assets
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES, TABLES, Column, DataType, Privacy, Table, Zone, columns
 from stedi_assets.contracts import table as contract
-from stedi_assets.contracts.render import arrow_schema, dagster_lineage, dagster_schema, markdown, sql_type
+from stedi_assets.contracts.render import arrow_schema, markdown, sql_type
 from stedi_assets.derivation import INPUTS
 from stedi_assets.fingerprint import fingerprint
 from stedi_assets.keys import SecretKeyError
+from stedi_assets.metadata import column_lineage, column_schema
 from stedi_assets.partitions import consecutive, landing_days
 from stedi_assets.pseudonyms import Pseudonyms, key_path, pseudonyms
 from stedi_assets.reconcile import Run, downstream, runs
@@ -178,8 +179,8 @@ def test_arrow_and_sql(table: Table) -> None:
 
 
 @each_table
-def test_dagster_schema_and_lineage(table: Table) -> None:
-    schema = dagster_schema(table)
+def test_column_schema_and_lineage(table: Table) -> None:
+    schema = column_schema(table)
     assert [one.name for one in schema.columns] == list(table.column_names)
     for shown, column in zip(schema.columns, table.columns):
         assert shown.type == sql_type(column).lower()
@@ -187,7 +188,7 @@ def test_dagster_schema_and_lineage(table: Table) -> None:
         assert shown.constraints.nullable is not column.required
         assert column.privacy.value in shown.constraints.other
         assert column.unit is None or column.unit in shown.constraints.other
-    lineage = dagster_lineage(table).deps_by_column
+    lineage = column_lineage(table).deps_by_column
     assert {
         name: sorted((d.asset_key.to_user_string(), d.column_name) for d in deps) for name, deps in lineage.items()
     } == {name: sorted(origins) for name, origins in table.lineage.items()}
@@ -480,6 +481,20 @@ def test_packages_are_imported_where_they_may_be() -> None:
     wrong = {(m, p) for m, p in found if p in ALLOWED and not m.startswith(ALLOWED[p])}
     wrong |= {(m, p) for m, p in found if p in FORBIDDEN and m.startswith(FORBIDDEN[p])}
     assert not wrong
+
+
+READING = """
+import sys
+import stedi_assets.cli.main, stedi_assets.expected, stedi_assets.reconcile
+import stedi_assets.privacy.explain, stedi_assets.privacy.export
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_whoever_only_reads_does_not_wait_for_dagster_and_pandas() -> None:
+    said = subprocess.run([sys.executable, "-c", READING], capture_output=True, text=True, check=True)
+    assert {"duckdb", "pyarrow"} <= set(said.stdout.split())
+    assert not {"dagster", "pandas", "pyspark"} & set(said.stdout.split())
 
 
 def test_only_the_settings_read_the_environment() -> None:

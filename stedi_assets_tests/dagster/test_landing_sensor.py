@@ -15,7 +15,7 @@ from stedi_assets.landing.files import LandingFile
 from stedi_assets.landing.record import Difference
 from stedi_assets.sensors import landing as sensors
 from stedi_assets.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
-from stedi_assets.sensors.past import DAY_TAG, REQUEST_TAG, SENSOR_TAG, PastRun
+from stedi_assets.sensors.past import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, PastRun
 from stedi_assets_tests.dagster.lake import DAY, STAMP, Small, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 
@@ -108,6 +108,17 @@ def test_a_run_on_its_way_is_waited_for() -> None:
     wanted, waiting = ask([PastRun("another", running=True, ended=0)])
     assert wanted == []
     assert waiting == [f"{DAY}: a run is on its way"]
+
+
+def test_files_that_an_erasure_writes_anew_are_its_business() -> None:
+    changed, new = Difference(changed=1), Difference(new=1)
+    differences = {"step_trainer_landing": {DAY: changed}}
+    assert requests(differences, {}, {}, NOW, erasing=True) == ([], [f"{DAY}: an erasure is writing raw files anew"])
+    for others in ({"customer_landing": {DAY: new}}, {"step_trainer_landing": {DAY: Difference(new=1, changed=1)}}):
+        (request,), _ = requests({**differences, **others}, {}, {}, NOW, erasing=True)
+        assert request.day == DAY
+    (request,), _ = requests(differences, {}, {}, NOW)
+    assert request.day == DAY
 
 
 def test_failed_runs_are_tried_again_after_longer_and_longer_pauses_and_then_no_more() -> None:
@@ -381,3 +392,18 @@ def test_a_request_names_what_it_is_for(ticking: Ticking) -> None:
     (request,), _ = ticking.tick()
     assert request.run_key == f"{DAY}-{request.tags[REQUEST_TAG]}-0"
     assert request.partition_key == str(date(2023, 8, 6))
+
+
+def test_what_an_erasure_wrote_anew_is_not_asked_for(ticking: Ticking) -> None:
+    lake = ticking.lake
+    lake.land_people("ann", "bob")
+    lake.materialize()
+    lake.land("step_trainer_landing", lines(step("ann")))
+    begun = lake.instance.create_run_for_job(
+        lake.definitions().resolve_job_def(ERASURE_JOB), run_config={"request": "erasure-1"}
+    )
+    lake.instance.report_run_canceling(begun)  # any state but queued will do
+    assert ticking.tick() == ([], f"{DAY}: an erasure is writing raw files anew.")
+    lake.instance.report_run_canceled(begun)
+    (asked,), _ = ticking.tick()
+    assert asked.partition_key == str(DAY)

@@ -9,8 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stedi_assets.privacy.job import BACKOFF, CHECK, JOB, QUEUE, SENSOR
+from stedi_assets.privacy.job import BACKOFF, CHECK, QUEUE, SENSOR
 from stedi_assets.privacy.requests import Request, Requests
+from stedi_assets.sensors.past import ERASURE_JOB
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.dagster.ticking import Ticking
 
@@ -33,7 +34,7 @@ def file(lake: Small, email: str, due: int = 30) -> Request:
 
 
 def carry_out(lake: Small, asked: dg.RunRequest) -> bool:
-    job = lake.definitions().resolve_job_def(JOB)
+    job = lake.definitions().resolve_job_def(ERASURE_JOB)
     result = job.execute_in_process(
         instance=lake.instance, run_config=asked.run_config, tags=asked.tags, raise_on_error=False
     )
