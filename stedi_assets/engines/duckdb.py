@@ -26,6 +26,10 @@ from stedi_assets.engines.base import Frame
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile
 
 
+class StoredColumnsError(RuntimeError):
+    """A stored table lacks columns of its contract; the message names both."""
+
+
 def quoted(text: str) -> str:
     """``text`` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -109,15 +113,30 @@ class DuckDBEngine:
         return nw.from_native(self.relation(table, files)).lazy()
 
     def relation(self, table: Table, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
-        """The rows of ``files`` as a relation, for what is written in SQL."""
+        """The rows of ``files`` as a relation, for what is written in SQL.
+
+        Raises:
+            StoredColumnsError: they were written by a version with another contract.
+        """
         if not files:
             return self.connection.from_arrow(arrow_schema(table).empty_table())
         paths = ", ".join(quoted(as_named(file.uri)) for file in files)
         types = ", ".join(f"{named(name)}: {sql_type(table.column(name))}" for name in table.partition_by)
         columns = ", ".join(named(name) for name in table.column_names)
-        return self.connection.sql(
-            f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}})"
-        )
+        stored = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}})"
+        try:
+            return self.connection.sql(f"SELECT {columns} FROM {stored}")
+        except duckdb.BinderException:
+            found = self.connection.sql(f"SELECT * FROM {stored}").columns
+            missing = [name for name in table.column_names if name not in found]
+            if not missing:
+                raise
+            msg = (
+                f"The stored table {table.name} has no column {', '.join(missing)}: expected "
+                f"{', '.join(table.column_names)}; found {', '.join(found)}. Another version of this project wrote it; "
+                "docs/operations.md says how to upgrade (A table has other columns than its contract)."
+            )
+            raise StoredColumnsError(msg) from None
 
     def frame(self, rows: pa.Table) -> Frame:
         """See :meth:`Engine.frame`."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from stedi_assets.contracts import table
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, sweep_spilled
+from stedi_assets.engines.duckdb import DuckDBEngine, StoredColumnsError, as_named, sweep_spilled
 from stedi_assets.lakehouse import Lakehouse
 
 DAY = date(2023, 8, 6)
@@ -47,6 +48,17 @@ def test_a_lake_lies_where_it_is_said_to(tmp_path: Path, folder: str) -> None:
         lakehouse.replace(STEPS, [DAY], engine.write(engine.frame(steps("a", "b")), lakehouse, STEPS, {DAY: "0" * 16}))
         stored = engine.relation(STEPS, lakehouse.snapshot(STEPS).files)
         assert sorted(engine.rows('SELECT "serialNumber" FROM stored', stored=stored)) == [("a",), ("b",)]
+
+
+def test_a_table_of_another_version_is_told_by_its_columns(tmp_path: Path) -> None:
+    lakehouse = Lakehouse(str(tmp_path))
+    newer = replace(STEPS, columns=(*STEPS.columns, replace(STEPS.columns[1], name="battery")))
+    with DuckDBEngine(threads=1) as engine:
+        lakehouse.replace(STEPS, [DAY], engine.write(engine.frame(steps("a")), lakehouse, STEPS, {DAY: "0" * 16}))
+        with pytest.raises(
+            StoredColumnsError, match=r"step_trainer_landing has no column battery: expected sensor.*how to upgrade"
+        ):
+            engine.relation(newer, lakehouse.snapshot(STEPS).files)
 
 
 def test_only_characters_of_patterns_are_changed() -> None:
