@@ -126,7 +126,7 @@ class Erasure:
             begin_together([self])
 
     def remember(self, before: Mapping[Partition, Count], together: Sequence[str]) -> None:
-        """Store where the person is, and what every partition holds."""
+        """Store where the person is, and what every partition holds, unless somebody else has by now."""
         platform = self.platform
         found = find(platform, self.person, self._erased())
         known = {
@@ -137,8 +137,7 @@ class Erasure:
             "receipts": len(self._receipts.names()),
             "versions": {name: platform.lakehouse.snapshot(table).version for name, table in TABLES.items()},
         }
-        self.request = replace(self.request, progress=known)
-        self._requests.save(self.request)
+        self.request = self._requests.begin(replace(self.request, progress=known))
         places = Counter(one.kind for one in found)
         self.say("found in " + (", ".join(f"{n} {kind}s" for kind, n in sorted(places.items())) or "no place"))
 
@@ -294,6 +293,9 @@ def carry_out(
         going_on = [one for one in batch if not one.request.is_done]
         if going_on:
             begin_together([one for one in going_on if one.request.progress is None])
+            # Another process may have been quicker, and be done.
+            going_on = [one for one in going_on if not one.request.is_done]
+        if going_on:
             forget_together(going_on)
             rebuild_together(going_on)
             going_on[0].vacuum()

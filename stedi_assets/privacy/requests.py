@@ -119,6 +119,20 @@ class Requests:
         """Store a request as it is now."""
         self._folder.write(_KIND, request.id, {**request.__dict__, "due": request.due.isoformat()})
 
+    def begin(self, request: Request) -> Request:
+        """Store a request whose progress is known, unless another process that carries it out has done so before.
+
+        Returns:
+            The request as it is stored now. What the first one counted holds: the later may have counted when some
+            rows had gone.
+        """
+        with self._folder.alone("beginning"):
+            stored = self.get(request.id)
+            if stored.progress is None and not stored.is_done:
+                self.save(request)
+                return request
+            return stored
+
     def close(self, request: Request, now_ms: int) -> Request:
         """Store that a request is done, and forget whose it was."""
         done = replace(request, email=None, progress=None, done_at=now_ms)

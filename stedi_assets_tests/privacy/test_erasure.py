@@ -374,6 +374,36 @@ def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: 
     lake.close()
 
 
+@pytest.mark.parametrize(
+    "steps", [["begin"], ["begin", "forget", "rebuild"], ["begin", "forget", "rebuild", "vacuum", "prove"]]
+)
+def test_two_that_carry_out_the_same_request_agree(
+    lake: Small, monkeypatch: pytest.MonkeyPatch, steps: list[str]
+) -> None:
+    """`stedi erase --now` while the sensor's run is about the same request: it has got so far when the other begins."""
+    asked = request(lake, "bob")
+    quicker = Erasure(lake.platform, lake.instance, asked)
+    left = list(steps)  # until the other has begun
+
+    def slow(*given: Any) -> Any:
+        todo, left[:] = list(left), []
+        for one in todo:
+            getattr(quicker, one)()
+        return find(*given)
+
+    monkeypatch.setattr("stedi_assets.privacy.erasure.find", slow)
+    receipt = Erasure(lake.platform, lake.instance, asked).run()
+    assert left == []
+    assert receipt["found"]["raw files"]
+    assert sum(row["removed"] for row in receipt["partitions"]) > 0
+    assert quicker.prove() == receipt
+    assert Receipts(lake.platform.privacy).names() == [f"000001-{asked.id}"]
+    assert Receipts(lake.platform.privacy).faults() == []
+    assert Requests(lake.platform.privacy).get(asked.id).is_done
+    assert b"bob@" not in everything_stored(lake.root / "privacy")
+    assert nothing_differs(lake)
+
+
 # ---- proof ---------------------------------------------------------------------------------------------
 
 
