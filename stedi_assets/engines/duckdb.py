@@ -23,11 +23,7 @@ from filelock import FileLock, Timeout
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema, sql_type
 from stedi_assets.engines.base import Frame
-from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile
-
-
-class StoredColumnsError(RuntimeError):
-    """A stored table lacks columns of its contract; the message names both."""
+from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, other_columns
 
 
 def quoted(text: str) -> str:
@@ -116,7 +112,7 @@ class DuckDBEngine:
         """The rows of ``files`` as a relation, for what is written in SQL.
 
         Raises:
-            StoredColumnsError: they were written by a version with another contract.
+            LakehouseError: they were written by a version with another contract.
         """
         if not files:
             return self.connection.from_arrow(arrow_schema(table).empty_table())
@@ -128,15 +124,9 @@ class DuckDBEngine:
             return self.connection.sql(f"SELECT {columns} FROM {stored}")
         except duckdb.BinderException:
             found = self.connection.sql(f"SELECT * FROM {stored}").columns
-            missing = [name for name in table.column_names if name not in found]
-            if not missing:
+            if set(table.column_names) <= set(found):
                 raise
-            msg = (
-                f"The stored table {table.name} has no column {', '.join(missing)}: expected "
-                f"{', '.join(table.column_names)}; found {', '.join(found)}. Another version of this project wrote it; "
-                "docs/operations.md says how to upgrade (A table has other columns than its contract)."
-            )
-            raise StoredColumnsError(msg) from None
+            raise other_columns(table, found) from None
 
     def frame(self, rows: pa.Table) -> Frame:
         """See :meth:`Engine.frame`."""

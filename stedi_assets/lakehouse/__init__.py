@@ -8,6 +8,16 @@ from stedi_assets.lakehouse.delta import (
     Snapshot,
     VacuumedError,
     WriteConflictError,
+    other_columns,
 )
 
-__all__ = ["DataFile", "Lakehouse", "LakehouseError", "NewFile", "Snapshot", "VacuumedError", "WriteConflictError"]
+__all__ = [
+    "DataFile",
+    "Lakehouse",
+    "LakehouseError",
+    "NewFile",
+    "Snapshot",
+    "VacuumedError",
+    "WriteConflictError",
+    "other_columns",
+]

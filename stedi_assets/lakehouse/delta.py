@@ -460,13 +460,22 @@ class Lakehouse:
             # Of two processes that create it at once, one does; both go on from what is there.
             delta = DeltaTable(root, storage_options=self.storage_options)
         if delta.schema() != schema:
-            msg = (
-                f"Table {table.name} is stored with other columns than its contract has: expected "
-                f"{', '.join(table.column_names)}; found {', '.join(f.name for f in delta.schema().fields)}. "
-                "Use a new lake, or migrate this one (docs/operations.md)."
-            )
-            raise LakehouseError(msg)
+            raise other_columns(table, [field.name for field in delta.schema().fields])
         return delta
+
+
+def other_columns(table: Table, found: Sequence[str]) -> LakehouseError:
+    """The error of a stored table that another version of this project wrote.
+
+    Args:
+        table: its contract now.
+        found: the stored columns.
+    """
+    return LakehouseError(
+        f"Table {table.name} is stored with other columns than its contract has: expected "
+        f"{', '.join(table.column_names)}; found {', '.join(found)}. "
+        "Use a new lake, or migrate this one (docs/operations.md)."
+    )
 
 
 def _is_unused(table: Table, path: str, used: Collection[str]) -> bool:

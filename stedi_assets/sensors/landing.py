@@ -20,7 +20,7 @@ from stedi_assets.landing.ingest import MissingFiles
 from stedi_assets.landing.record import Difference
 from stedi_assets.platform import Platform
 from stedi_assets.reconcile import downstream, landing_differences
-from stedi_assets.sensors.past import DAY_TAG, FAILED, REQUEST_TAG, SENSOR_TAG, PastRun, erasing, past_runs
+from stedi_assets.sensors.past import DAY_TAG, FAILED, REQUEST_TAG, SENSOR_TAG, PastRun, is_erasing, past_runs
 
 SENSOR = "landing_sensor"
 
@@ -133,7 +133,7 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         # Asked before and after: what was looked at in between may be half of an erasure's work.
-        began = erasing(context.instance)
+        began = is_erasing(context.instance)
         with withheld("comparing the landing tables with the landing folders"):
             listing = platform.listing()
             differences = landing_differences(platform, listing)
@@ -143,7 +143,7 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         for day in past.keys() - days:
             if _made_since(context.instance, day, past[day]):
                 del past[day]
-        still = began or erasing(context.instance)
+        still = began or is_erasing(context.instance)
         wanted, waiting = requests(differences, _by_day(listing), past, now, still)
         said = [*waiting, *(f"{path}: left alone, {reason}" for path, reason in listing.ignored[:20])]
         if len(listing.ignored) > 20:

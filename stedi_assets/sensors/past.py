@@ -132,7 +132,7 @@ def on_their_way(instance: dg.DagsterInstance) -> Sequence[OnItsWay]:
     return [OnItsWay(frozenset(tables_of(run)), *_days(run.tags)) for run in runs]
 
 
-def erasing(instance: dg.DagsterInstance) -> bool:
+def is_erasing(instance: dg.DagsterInstance) -> bool:
     """Whether an erasure is being carried out, which writes raw files anew and makes their days itself."""
     begun = list(RUNNING - {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED})
     return instance.get_runs_count(dg.RunsFilter(job_name=ERASURE_JOB, statuses=begun)) > 0

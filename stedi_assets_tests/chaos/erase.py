@@ -14,7 +14,6 @@ import pickle
 import random
 import re
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -40,11 +39,9 @@ from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
 from stedi_assets_tests.chaos.processes import (
     all_killed,
     die,
-    ended,
-    forked,
     imported,
+    killed,
     stedi,
-    wait_until,
     with_state_in_memory,
     without_checks,
 )
@@ -213,19 +210,20 @@ def trial(root: Path, number: int, kill: Kill) -> None:
     measured = json.loads((root / f"{measured_as(kill.stored)}.json").read_text())
     old: State = pickle.loads((root / "old.pickle").read_bytes())
     new: State = pickle.loads((root / "new.pickle").read_bytes())
-    here = copied(root / "old", root / f"trial-{number}")
+    here = root / f"trial-{number}"
     at = root / f"trial-{number}.write"
 
-    def run() -> None:
+    def begin() -> None:
+        shutil.rmtree(here, ignore_errors=True)
+        copied(root / "old", here)
+
+    def doomed() -> None:
         if kill.how != "time":
             arm(kill, measured["writes"], at)
         erase(here, kill.stored)
 
-    child = forked(run, root / f"trial-{number}-killed.log")
-    if kill.how == "time":
-        wait_until(time.monotonic() + kill.share * measured["seconds"])
-        os.kill(child, signal.SIGKILL)
-    code = ended(child)
+    seconds = kill.share * measured["seconds"] if kill.how == "time" else None
+    code = killed(begin, doomed, root / f"trial-{number}-killed.log", seconds)
 
     left = state(here / "lake")
     found = between(left, old, new)

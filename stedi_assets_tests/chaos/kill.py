@@ -8,11 +8,9 @@ during one of its writes.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -40,11 +38,9 @@ from stedi_assets_tests.chaos.lakes import (
 from stedi_assets_tests.chaos.processes import (
     all_killed,
     die,
-    ended,
-    forked,
     imported,
+    killed,
     stedi,
-    wait_until,
     with_state_in_memory,
     without_checks,
 )
@@ -189,22 +185,22 @@ def trial(root: Path, number: int, kill: Kill) -> None:
     new: State = pickle.loads((root / "new" / "state.pickle").read_bytes())
     here = root / f"trial-{number}"
     lake, home, landing = here / "lake", here / "home", root / "new" / "landing"
-    copied(root / "home", home)
     if kill.empty:
         old = {name: {} for name in old}
-    else:
-        copied(root / "old" / "lake", lake)
+
+    def begin() -> None:
+        shutil.rmtree(here, ignore_errors=True)
+        copied(root / "home", home)
+        if not kill.empty:
+            copied(root / "old" / "lake", lake)
 
     def doomed() -> None:
         if kill.what != "time":
             arm(kill, measured[kill.what])
         run(landing, lake, home, kill.whole)
 
-    child = forked(doomed, root / f"trial-{number}-killed.log")
-    if kill.what == "time":
-        wait_until(time.monotonic() + kill.share * measured["seconds"])
-        os.kill(child, signal.SIGKILL)
-    code = ended(child)
+    seconds = kill.share * measured["seconds"] if kill.what == "time" else None
+    code = killed(begin, doomed, root / f"trial-{number}-killed.log", seconds)
 
     left = state(lake)
     found = between(left, old, new)

@@ -133,6 +133,30 @@ def with_state_in_memory() -> None:
     stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
 
 
+def killed(prepare: Callable[[], object], work: Callable[[], object], log: Path, seconds: float | None) -> int:
+    """Do some work in a child process that is killed; its exit code.
+
+    Args:
+        prepare: makes what the work begins with, also a second time.
+        work: what the child does.
+        log: takes its output.
+        seconds: until it is killed from here; none where it kills itself. Whatever ends before is prepared and done
+            again and killed sooner: the machine was slower when it was measured how long this takes.
+    """
+    for _ in range(4):
+        prepare()
+        child = forked(work, log)
+        if seconds is None:
+            return ended(child)
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        code = ended(child)
+        if code != 0:
+            break
+        seconds *= 0.6
+    return code
+
+
 def all_killed(
     root: Path,
     prepare: Callable[[], object],
