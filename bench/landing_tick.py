@@ -17,38 +17,38 @@ from pathlib import Path
 
 import dagster as dg
 
-from stedi_assets.build import build_definitions
 from stedi_assets.contracts import LANDING_TABLES
+from stedi_assets.defs.build import build_definitions
+from stedi_assets.defs.sensors.landing import SENSOR
 from stedi_assets.landing.ingest import Ingestion
-from stedi_assets.platform import Platform
-from stedi_assets.sensors.landing import SENSOR
+from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
 
 
-def prepare(platform: Platform) -> None:
+def prepare(resources: Resources) -> None:
     """Ingest every file but the last."""
-    listing = platform.listing()
+    listing = resources.listing()
     newest = max(listing.files, key=lambda file: (file.landing_date, file.path))
     most = dataclasses.replace(listing, files=tuple(file for file in listing.files if file != newest))
     for table in LANDING_TABLES:
         by_day = most.by_day(table.name)
         if by_day:
-            Ingestion(platform.engine, platform.lakehouse, platform.landing, table).run(by_day.keys(), by_day)
+            Ingestion(resources.engine, resources.lakehouse, resources.landing, table).run(by_day.keys(), by_day)
 
 
 def main(landing: str, empty: str) -> None:
     """Prepare, tick, and print how long the tick took."""
     settings = Settings(landing_uri=landing, lake_uri=str(Path(empty) / "lake"))
-    platform = Platform.of(settings)
-    prepare(platform)
-    platform.close()
+    resources = Resources.of(settings)
+    prepare(resources)
+    resources.close()
     # As a sensor's process has it: nothing of the lake is in memory.
-    platform = Platform.of(settings)
-    definitions = build_definitions(settings, platform)
+    resources = Resources.of(settings)
+    definitions = build_definitions(settings, resources)
     sensor = definitions.resolve_sensor_def(SENSOR)
     with dg.DagsterInstance.ephemeral() as instance:
         started = time.perf_counter()
-        context = dg.build_sensor_context(instance, definitions=definitions, resources={"platform": platform})
+        context = dg.build_sensor_context(instance, definitions=definitions, resources={"resources": resources})
         found = sensor.evaluate_tick(context)
         seconds = time.perf_counter() - started
     if len(found.run_requests or ()) != 1:

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stedi_assets.contracts import table as contract
-from stedi_assets.derivation import INPUTS
 from stedi_assets.landing.ingest import Ingestion
-from stedi_assets.platform import Platform
-from stedi_assets.reconcile import differing, state
+from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
+from stedi_assets.staleness.plan import differing, state
+from stedi_assets.staleness.view import INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,16 +152,16 @@ def withdraw(root: Path, last_day: date) -> None:
     who = json.loads((root.parent / "who.json").read_text())
     who |= {"shareWithResearchAsOfDate": None, "lastUpdateDate": who["lastUpdateDate"] + 1000 * _MILLISECONDS_A_DAY}
     write_lines(root / f"landing/customer_landing/landing_date={last_day}/withdrawal.json", [who])
-    platform = platform_of(root)
+    resources = platform_of(root)
     table = contract("customer_landing")
-    files = platform.listing(frozenset([last_day])).by_day(table.name)
-    Ingestion(platform.engine, platform.lakehouse, platform.landing, table).run([last_day], files)
-    platform.close()
+    files = resources.listing(frozenset([last_day])).by_day(table.name)
+    Ingestion(resources.engine, resources.lakehouse, resources.landing, table).run([last_day], files)
+    resources.close()
 
 
-def platform_of(root: Path) -> Platform:
+def platform_of(root: Path) -> Resources:
     """The lake below a folder, as a process has it that just began."""
-    return Platform.of(Settings(landing_uri=f"{root}/landing", lake_uri=f"{root}/lake", pseudonym_key=KEY))
+    return Resources.of(Settings(landing_uri=f"{root}/landing", lake_uri=f"{root}/lake", pseudonym_key=KEY))
 
 
 class Ticking:
@@ -172,13 +172,13 @@ class Ticking:
     """
 
     def __init__(self, root: Path) -> None:
-        self.platform = platform_of(root)
+        self.resources = platform_of(root)
         self._cursor = ""
 
     def tick(self) -> tuple[float, dict[str, set[date]]]:
         """Return how long a tick took, and what differs."""
         started = time.perf_counter()
-        view = self.platform.view()
+        view = self.resources.view()
         found: dict[str, set[date]] = {}
         now = state(view)
         if now != self._cursor:
@@ -196,7 +196,7 @@ class Ticking:
         return {
             (name, day): files
             for name in INPUTS
-            for day, files in self.platform.lakehouse.snapshot(contract(name)).contents.items()
+            for day, files in self.resources.lakehouse.snapshot(contract(name)).contents.items()
         }
 
 
@@ -249,7 +249,7 @@ def main(cache: str, empty: str, customers: int = CUSTOMERS, days: int = DAYS) -
         sys.exit(f"Found {touched}, rewritten {rewritten}, left {counted(found)}; expected {expected}.")
     figures["touched"] = TOUCHED
     figures["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    rows = ticking.platform.lakehouse.snapshot(contract("accelerometer_landing")).rows()
+    rows = ticking.resources.lakehouse.snapshot(contract("accelerometer_landing")).rows()
     say(f"{rows:,} accelerometer rows, {days} landing days, {customers:,} customers")
     for name, figure in figures.items():
         say(f"  {name:18} {f'{figure / 1e6:,.0f} MB' if name.endswith('bytes') else f'{figure:,.3f}'}")

@@ -158,7 +158,7 @@ def ratio_of(one: Command, other: Command) -> Spread:
 
 
 def targets(report: Report) -> list[Target]:
-    """Hold the figures against what the project set out to reach."""
+    """Cache the figures against what the project set out to reach."""
     return [
         _ratio_target(report, "reference", "pyspark", 0.25),
         _ratio_target(report, "10m", "duckdb", 1.8),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from stedi_assets.build import build_definitions
+from stedi_assets.defs.build import build_definitions
 from stedi_assets.settings import Settings
 
 

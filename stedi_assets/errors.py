@@ -22,30 +22,30 @@ _HINTS = {
 }
 
 
-class WithheldError(RuntimeError):
+class RedactedError(RuntimeError):
     """Something failed with an error whose message may quote a row; this one says what, where and of which class."""
 
 
 @contextmanager
-def withheld(what: str) -> Iterator[None]:
+def redact_errors(what: str) -> Iterator[None]:
     """Let errors out of the block only without values of rows.
 
     Args:
         what: was being done, as in ``"making customer_trusted"``.
 
     Raises:
-        WithheldError: in place of an error that may hold a value.
+        RedactedError: in place of an error that may hold a value.
     """
     try:
         yield
     except Exception as error:
-        if speaks_for_itself(error):
+        if is_safe_to_show(error):
             error.__cause__, error.__suppress_context__ = None, True
             raise
-        raise WithheldError(f"Failed {what}: {described(error)}").with_traceback(error.__traceback__) from None
+        raise RedactedError(f"Failed {what}: {described(error)}").with_traceback(error.__traceback__) from None
 
 
-def speaks_for_itself(error: BaseException) -> bool:
+def is_safe_to_show(error: BaseException) -> bool:
     """Whether the message of ``error`` can hold no value of a row."""
     return type(error).__module__.partition(".")[0] in _SPEAK_FOR_THEMSELVES
 

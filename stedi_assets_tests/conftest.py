@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture
 def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the asset checks out of runs: they only read, and take half of the time. For tests of what runs make."""
-    monkeypatch.setattr("stedi_assets.build.build_checks", lambda _: [])
+    monkeypatch.setattr("stedi_assets.defs.build.build_checks", lambda _: [])

@@ -221,13 +221,13 @@ def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
         patched = RAISING.format(table="customer_trusted", how=how)
         assert house.stedi("materialize", "--force", "--day", DAY, patched=patched) == 2
     said = house.said()
-    assert "WithheldError" in said or "Its message is withheld" in said
+    assert "RedactedError" in said or "Its message is withheld" in said
     assert "duckdb.ConversionException" in said
     assert "pyarrow.lib.ArrowInvalid" in said
     # While it compares, outside of any run.
     patched = dedent(
         """
-        from stedi_assets.derivation import LakeView
+        from stedi_assets.staleness.view import LakeView
         from stedi_assets.engines.duckdb import DuckDBEngine
         def raising(self, *_, **__):
             rows = self._relation(self._all("customer_landing"))
@@ -251,10 +251,10 @@ def test_no_canary_leaves_the_tables_through_erasure(house: House) -> None:
     # A step that fails on real data, in the words of an engine.
     patched = dedent(
         """
-        from stedi_assets.privacy import erasure
-        def raising(platform, *_):
-            rows = platform.engine.connection.read_parquet("data/lake/landing/customer_landing/*/*.parquet")
-            return platform.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
+        from stedi_assets.subject_requests import erasure
+        def raising(resources, *_):
+            rows = resources.engine.connection.read_parquet("data/lake/landing/customer_landing/*/*.parquet")
+            return resources.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
         erasure.accounts = raising
         """
     )

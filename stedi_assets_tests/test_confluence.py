@@ -35,23 +35,23 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
-from stedi_assets.build import build_assets, build_resources
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.derivation import INPUTS
+from stedi_assets.defs.build import build_assets, build_resources
+from stedi_assets.defs.materialize import Outcome
 from stedi_assets.engines.duckdb import DuckDBEngine, named
-from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot, VacuumedError
+from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.ingest import Ingestion
-from stedi_assets.materialize import Outcome
-from stedi_assets.platform import Platform
-from stedi_assets.privacy.erasure import Erasure, ErasureError
-from stedi_assets.privacy.requests import Requests
-from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.recall import Recall
-from stedi_assets.reconcile import differing, downstream, landing_differences, runs
+from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
+from stedi_assets.staleness.plan import differing, downstream, landing_differences, runs
+from stedi_assets.staleness.view import INPUTS
+from stedi_assets.subject_requests.erasure import Erasure, ErasureError
+from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.transforms import customers, pairs, readings
 from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
 from stedi_assets_tests.oracle.histories import (
@@ -64,7 +64,7 @@ from stedi_assets_tests.oracle.histories import (
     histories,
     schedules,
 )
-from stedi_assets_tests.oracle.histories import Erasure as Erased
+from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
 from stedi_assets_tests.oracle.histories import Step as Scheduled
 from stedi_assets_tests.oracle.rules import (
     ASSETS,
@@ -126,7 +126,7 @@ class MortalLakehouse(Lakehouse):
 class Lake:
     """A lake in a folder, its landing zone, and a way to run partitions without Dagster."""
 
-    platform: Platform
+    resources: Resources
 
     def __init__(self, root: Path, policies: Policies) -> None:
         self.landing = root / "landing"
@@ -138,8 +138,8 @@ class Lake:
             dagster_home=root / "home",
         )
         self.lakehouse, self.engine = self._parts(settings)
-        self.platform = dataclasses.replace(
-            Platform.of(settings), engine=self.engine, lakehouse=self.lakehouse, recall=Recall(self.engine)
+        self.resources = dataclasses.replace(
+            Resources.of(settings), engine=self.engine, lakehouse=self.lakehouse, recall=Recall(self.engine)
         )
         self.configure(policies, KEY)
         self.lying: list[LandedFile] = []
@@ -152,14 +152,14 @@ class Lake:
 
     def configure(self, policies: Policies, key: bytes) -> None:
         """Change the settings, as between two runs."""
-        self.platform = dataclasses.replace(
-            self.platform,
-            settings=dataclasses.replace(self.platform.settings, policies=policies),
+        self.resources = dataclasses.replace(
+            self.resources,
+            settings=dataclasses.replace(self.resources.settings, policies=policies),
             pseudonyms=Pseudonyms(lambda: key, self.engine.frame),
         )
 
     def close(self) -> None:
-        self.platform.close()
+        self.resources.close()
 
     # ---- landing --------------------------------------------------------------------------------
 
@@ -170,15 +170,15 @@ class Lake:
 
     def land(self, name: str, days: Sequence[date]) -> None:
         """Make partitions of a landing table."""
-        platform = self.platform
-        files = platform.listing(frozenset(days)).by_day(name)
-        Ingestion(self.engine, self.lakehouse, platform.landing, contract(name), erased=platform.erased).run(
+        resources = self.resources
+        files = resources.listing(frozenset(days)).by_day(name)
+        Ingestion(self.engine, self.lakehouse, resources.landing, contract(name), erased=resources.erased).run(
             days, files
         )
 
     def landed(self) -> dict[str, list[date]]:
         """The days of each landing table that the landing sensor would ask for."""
-        todo = landing_differences(self.platform, self.platform.listing())
+        todo = landing_differences(self.resources, self.resources.listing())
         return {name: list(days) for name, days in todo.items()}
 
     # ---- runs -----------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Lake:
         """Begin to make partitions of one table; what it gives commits them, if that is still right by then."""
         if name not in INPUTS:
             return lambda: self.land(name, days)
-        view = self.platform.view()
+        view = self.resources.view()
         inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
         frame = self._transformed(name, inputs, days)
         fingerprints = view.fingerprints(name, days)
@@ -199,21 +199,21 @@ class Lake:
 
         def finish() -> None:
             with self.lakehouse.committing(), contextlib.suppress(VacuumedError):
-                if view.is_current() or self.platform.view().fingerprints(name, days) == fingerprints:
+                if view.is_current() or self.resources.view().fingerprints(name, days) == fingerprints:
                     self.lakehouse.replace(contract(name), days, files)
 
         return finish
 
     def _transformed(self, name: str, inputs: dict[str, Any], days: Sequence[date]) -> Any:
-        policies = self.platform.settings.policies
+        policies = self.resources.settings.policies
         arguments: dict[str, Any] = {}
         if name in {"accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated"}:
             arguments["readings_before_consent"] = policies.readings_before_consent
         if name == "customers_curated":
-            arguments["subject_ids"] = self.platform.pseudonyms.subject_ids(inputs["customer_trusted"])
+            arguments["subject_ids"] = self.resources.pseudonyms.subject_ids(inputs["customer_trusted"])
         if name == "consent_history":
             who = transforms.ever_consenting(inputs["customer_landing"], days)
-            arguments["subject_ids"] = self.platform.pseudonyms.subject_ids(who)
+            arguments["subject_ids"] = self.resources.pseudonyms.subject_ids(who)
         if name == "machine_learning_curated":
             arguments |= {"days": days, "pairing": policies.pairing}
         return getattr(transforms, name)(**inputs, **arguments)
@@ -233,22 +233,22 @@ class Lake:
 
     # ---- erasures -------------------------------------------------------------------------------
 
-    def forget(self, one: Erased, dies_at: tuple[str, int] | None = None) -> bool:
+    def forget(self, one: ErasureStep, dies_at: tuple[str, int] | None = None) -> bool:
         """Erase somebody, in two runs if the first dies; whether that could be proven.
 
         It cannot where raw lines of others, or such as were left out of the tables, mention them.
         """
         known = forget(one.email, one.at, self._known())
-        requests = Requests(self.platform.privacy)
+        requests = Requests(self.resources.privacy)
         request = requests.file(one.email, "", datetime.now(timezone.utc))
 
         def run() -> None:
             # Its runs are this lake's, so there is nothing to record.
-            Erasure(self.platform, None, requests.get(request.id)).run()  # type: ignore[arg-type]
+            Erasure(self.resources, None, requests.get(request.id)).run()  # type: ignore[arg-type]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("stedi_assets.privacy.erasure._now", lambda: one.at)
-            patch.setattr("stedi_assets.materialize.Materializer", lambda *_: self)
+            patch.setattr("stedi_assets.subject_requests.erasure._now", lambda: one.at)
+            patch.setattr("stedi_assets.defs.materialize.Materializer", lambda *_: self)
             said = ""
             try:
                 if dies_at is not None:
@@ -287,11 +287,11 @@ class Lake:
     def expected(self) -> Tables:
         """Every table, computed from all files that lie there at once."""
         theirs = left_out(self.forgotten, self.lying) if self.forgotten else None
-        return oracle(self.lying, self.platform.settings.policies, theirs)
+        return oracle(self.lying, self.resources.settings.policies, theirs)
 
     def differing(self) -> dict[str, set[date]]:
         """What reconciliation would run."""
-        return differing(self.platform.view())
+        return differing(self.resources.view())
 
     def rows(self, name: str) -> Rows:
         """The rows of one of the oracle's tables, as the lake has them."""
@@ -516,7 +516,7 @@ class Play:
     final: Policies
     changing: bool
     seed: int
-    erasures: Sequence[Erased] = ()
+    erasures: Sequence[ErasureStep] = ()
 
 
 @st.composite
@@ -573,7 +573,7 @@ def play(lake: Lake, this: Play) -> None:
     assert_right(lake, expected, names)
 
 
-def arrive_and_forget(lake: Lake, history: History, arrived: int, one: Erased, pick: random.Random) -> int:
+def arrive_and_forget(lake: Lake, history: History, arrived: int, one: ErasureStep, pick: random.Random) -> int:
     """What comes before an erasure, and the erasure, while somebody else's run goes on; how many files are there."""
     lake.arrive(history, one.after, arrived)
     if one.settled:
@@ -689,7 +689,7 @@ class DagsterLake(Lake):
     def __init__(self, root: Path, policies: Policies) -> None:
         super().__init__(root, policies)
         self.instance = dg.DagsterInstance.ephemeral()
-        self.assets = build_assets(self.platform.settings)
+        self.assets = build_assets(self.resources.settings)
 
     def run(self, tables: Collection[str], days: Sequence[date], fails_at: str | None = None, commits: int = 0) -> None:
         dying = contextlib.nullcontext() if fails_at is None else self.lakehouse.dying(commits, fails_at)
@@ -697,7 +697,7 @@ class DagsterLake(Lake):
             dg.materialize(
                 self.assets,
                 selection=dg.AssetSelection.assets(*tables),
-                resources=build_resources(self.platform),
+                resources=build_resources(self.resources),
                 instance=self.instance,
                 tags={
                     "dagster/asset_partition_range_start": days[0].isoformat(),

@@ -10,10 +10,10 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import text
 
-from stedi_assets.event_log import KeptSqliteEventLogStorage
+from stedi_assets.defs.event_log import PooledSqliteEventLogStorage
 
 OWN = ("dagster._core.storage.event_log", "SqliteEventLogStorage")
-KEPT = ("stedi_assets.event_log", "KeptSqliteEventLogStorage")
+KEPT = ("stedi_assets.defs.event_log", "PooledSqliteEventLogStorage")
 
 
 def opened(home: Path, storage: tuple[str, str]) -> dg.DagsterInstance:
@@ -58,7 +58,7 @@ def events(instance: dg.DagsterInstance, run_id: str) -> list[tuple[str | None, 
 
 def test_it_is_the_class_that_the_configuration_asks_for(tmp_path: Path) -> None:
     with opened(tmp_path, KEPT) as instance:
-        assert type(instance.event_log_storage) is KeptSqliteEventLogStorage
+        assert type(instance.event_log_storage) is PooledSqliteEventLogStorage
     with opened(tmp_path, OWN) as instance:
         assert type(instance.event_log_storage) is SqliteEventLogStorage
 
@@ -89,7 +89,7 @@ def test_each_reads_what_the_other_wrote(tmp_path: Path, written: tuple[str, str
 def test_a_table_that_is_made_later_is_seen(tmp_path: Path) -> None:
     with opened(tmp_path, KEPT) as instance:
         storage = instance.event_log_storage
-        assert isinstance(storage, KeptSqliteEventLogStorage)
+        assert isinstance(storage, PooledSqliteEventLogStorage)
         assert storage.supports_asset_checks
         assert not storage.has_table("later")
         with storage.index_connection() as connection:

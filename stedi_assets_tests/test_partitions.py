@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from stedi_assets.partitions import consecutive, landing_days
+from stedi_assets.defs.partitions import consecutive, landing_days
 
 FIRST = date(2023, 8, 1)
 DAGSTERS = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), end_offset=1)

@@ -16,10 +16,10 @@ from hypothesis import given
 
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.derivation import INPUTS, LakeView
 from stedi_assets.recall import Recall
-from stedi_assets.reconcile import differing, state
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
+from stedi_assets.staleness.plan import differing, state
+from stedi_assets.staleness.view import INPUTS, LakeView
 from stedi_assets_tests.dagster.lake import DAY as FIRST
 from stedi_assets_tests.dagster.lake import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
@@ -117,9 +117,9 @@ READINGS = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_c
 
 
 def test_nothing_is_made_anew_where_nothing_changed(lake: Watched) -> None:
-    before = state(lake.platform.view())
+    before = state(lake.resources.view())
     assert lake.settles() == ({}, {})
-    assert state(lake.platform.view()) == before
+    assert state(lake.resources.view()) == before
 
 
 def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
@@ -186,10 +186,10 @@ def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
 
 
 def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> None:
-    seen = {state(lake.platform.view())}
+    seen = {state(lake.resources.view())}
 
     def other() -> bool:
-        now = state(lake.platform.view())
+        now = state(lake.resources.view())
         return now not in seen and not seen.add(now)  # type: ignore[func-returns-value]
 
     assert not other()
@@ -198,13 +198,13 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
     lake.put("customer_landing", LAST, lines(customer("eve")))
     lake.make("customer_landing", [LAST])
     assert other()
-    lake.configure(lake.platform.settings.policies, OTHER_KEY)
+    lake.configure(lake.resources.settings.policies, OTHER_KEY)
     assert other()
-    for policies in set(POLICIES) - {lake.platform.settings.policies}:
+    for policies in set(POLICIES) - {lake.resources.settings.policies}:
         lake.configure(policies, OTHER_KEY)
         assert other()
     # As another process sees it.
-    view = lake.platform.view()
+    view = lake.resources.view()
     assert state(fresh(lake)) == state(view)
 
 
@@ -213,18 +213,18 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
 
 def fresh(lake: Lake) -> LakeView:
     """The lake, by a process that remembers nothing."""
-    return dataclasses.replace(lake.platform, recall=Recall(lake.engine)).view()
+    return dataclasses.replace(lake.resources, recall=Recall(lake.engine)).view()
 
 
 def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
-    one, other = lake.platform.view(), fresh(lake)
+    one, other = lake.resources.view(), fresh(lake)
     for name in INPUTS:
         assert one.fingerprints(name) == other.fingerprints(name), name
-        some = lake.platform.view().fingerprints(name, days)
+        some = lake.resources.view().fingerprints(name, days)
         assert some == fresh(lake).fingerprints(name, days), name
         whole = one.fingerprints(name)
         assert some == {day: whole.get(day, some[day]) for day in days}, name
-    assert differing(lake.platform.view()) == differing(fresh(lake))
+    assert differing(lake.resources.view()) == differing(fresh(lake))
 
 
 @pytest.mark.usefixtures("quick_consents")

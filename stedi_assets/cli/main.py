@@ -21,8 +21,8 @@ from stedi_assets.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stedi_assets.materialize import Materializer, Outcome
-    from stedi_assets.materialize import Progress as RunProgress
+    from stedi_assets.defs.materialize import Materializer, Outcome
+    from stedi_assets.defs.materialize import Progress as RunProgress
 
 
 def _day(_: click.Context, __: click.Parameter, values: tuple[datetime, ...]) -> tuple[date, ...]:
@@ -101,7 +101,7 @@ def land(source: str) -> None:
     """
     from stedi_assets.landing.copy import LandError
     from stedi_assets.landing.copy import land as copy_in
-    from stedi_assets.platform import Platform
+    from stedi_assets.resources import Resources
 
     settings = Settings.from_environment()
     with _progress() as bar:
@@ -109,7 +109,7 @@ def land(source: str) -> None:
         try:
             report = copy_in(
                 source,
-                Platform.of(settings).landing,
+                Resources.of(settings).landing,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         except LandError as error:
@@ -151,19 +151,19 @@ def reconcile(dry_run: bool) -> None:
 
 def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, landing: bool) -> None:
     """Do it with progress, and say what came of it; or only say what would be done."""
-    from stedi_assets.materialize import MaterializeError, Materializer, open_instance
-    from stedi_assets.platform import Platform
+    from stedi_assets.defs.materialize import MaterializeError, Materializer, open_instance
+    from stedi_assets.resources import Resources
 
     settings = Settings.from_environment()
-    platform = Platform.of(settings)
+    resources = Resources.of(settings)
     try:
         if dry_run:
-            sys.exit(_print_plan(platform, settings, landing))
+            sys.exit(_print_plan(resources, settings, landing))
         started = time.perf_counter()
         with open_instance(settings.dagster_home) as instance, _progress() as bar:
             follow = _Follow(bar)
             try:
-                outcome = work(Materializer(platform, instance, follow))
+                outcome = work(Materializer(resources, instance, follow))
             except MaterializeError as error:
                 raise Failure(str(error)) from error
         took = time.perf_counter() - started
@@ -174,7 +174,7 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         made = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
         say(f"Every table is up to date ({made})." if outcome.runs else "Every table was up to date.")
     finally:
-        platform.close()
+        resources.close()
 
 
 @cli.command()
@@ -185,18 +185,18 @@ def counts(form: str | None) -> None:
     The expected counts are STEDI_EXPECTED_COUNTS's, else the sample generator's, where its data lies.
     """
     from stedi_assets.contracts import TABLES
-    from stedi_assets.expected import expected_counts
-    from stedi_assets.platform import Platform
+    from stedi_assets.expected_counts import expected_counts
+    from stedi_assets.resources import Resources
 
     settings = Settings.from_environment()
-    platform = Platform.of(settings)
+    resources = Resources.of(settings)
     try:
         expected = expected_counts(settings)
     except ValueError as error:
         raise Failure(str(error)) from error
     rows: list[tuple[Any, ...]] = []
     for name, contract in TABLES.items():
-        found = platform.lakehouse.snapshot(contract).rows()
+        found = resources.lakehouse.snapshot(contract).rows()
         wanted = expected.get(name)
         verdict = "" if wanted is None else "as expected" if wanted == found else "DIFFERS"
         rows.append((name, found, wanted, verdict))
@@ -223,14 +223,14 @@ def query(sql: str, form: str | None) -> None:
     import duckdb
 
     from stedi_assets.contracts import TABLES
-    from stedi_assets.platform import Platform
+    from stedi_assets.resources import Resources
 
-    platform = Platform.of(Settings.from_environment())
+    resources = Resources.of(Settings.from_environment())
     try:
-        connection = platform.engine.connection
+        connection = resources.engine.connection
         for name, contract in TABLES.items():
-            snapshot = platform.lakehouse.snapshot(contract)
-            platform.engine.relation(contract, snapshot.files).create_view(name)
+            snapshot = resources.lakehouse.snapshot(contract)
+            resources.engine.relation(contract, snapshot.files).create_view(name)
         try:
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or ()]
@@ -238,7 +238,7 @@ def query(sql: str, form: str | None) -> None:
         except duckdb.Error as error:
             raise Failure(f"{_of_sql(error)}\nThere are the tables {', '.join(TABLES)}.") from error
     finally:
-        platform.close()
+        resources.close()
 
 
 def _of_sql(error: Exception) -> str:
@@ -261,7 +261,7 @@ class _Follow:
         self._run: Any = None
 
     def __call__(self, progress: RunProgress) -> None:
-        from stedi_assets.materialize import steps
+        from stedi_assets.defs.materialize import steps
 
         if progress.run is not self._run:
             self._run = progress.run
@@ -278,21 +278,21 @@ class _Follow:
         return str(first) if first == last else f"{first} … {last}"
 
 
-def _print_plan(platform: Any, settings: Settings, landing: bool) -> int:
+def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.reconcile import differing, holding_too_much, landing_differences
+    from stedi_assets.staleness.plan import differing, holding_too_much, landing_differences
 
     rows: list[tuple[Any, ...]] = []
 
     def differs(name: str, day: date, why: str) -> None:
-        rows.append((name, day, platform.lakehouse.snapshot(table(name)).rows({day}), why))
+        rows.append((name, day, resources.lakehouse.snapshot(table(name)).rows({day}), why))
 
     if landing:
-        for name, found in landing_differences(platform, platform.listing()).items():
+        for name, found in landing_differences(resources, resources.listing()).items():
             for day, difference in found.items():
                 differs(name, day, str(difference))
-    view = platform.view()
+    view = resources.view()
     stale = differing(view)
     too_much = holding_too_much(view, stale)
     for name, days in stale.items():
@@ -300,7 +300,7 @@ def _print_plan(platform: Any, settings: Settings, landing: bool) -> int:
             must_go = too_much.get(name, {}).get(day, 0)
             consent = f", {must_go} rows of people who do not consent" if must_go else ""
             differs(name, day, f"made from other inputs{consent}")
-    for name, days in _unpassed(platform, settings).items() if landing else ():
+    for name, days in _unpassed(resources, settings).items() if landing else ():
         for day in sorted(days):
             differs(name, day, "did not pass its blocking checks")
     if not rows:
@@ -310,14 +310,14 @@ def _print_plan(platform: Any, settings: Settings, landing: bool) -> int:
     return DIFFERS
 
 
-def _unpassed(platform: Any, settings: Settings) -> dict[str, set[date]]:
+def _unpassed(resources: Any, settings: Settings) -> dict[str, set[date]]:
     """The partitions that did not pass, by Dagster's state; where there is none, none is made."""
-    from stedi_assets.materialize import Materializer, open_instance
+    from stedi_assets.defs.materialize import Materializer, open_instance
 
     if not settings.dagster_home.exists():
         return {}
     with open_instance(settings.dagster_home) as instance:
-        return Materializer(platform, instance).unpassed()
+        return Materializer(resources, instance).unpassed()
 
 
 def _folded(warned: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
@@ -360,9 +360,9 @@ def main() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else OK if end.code is None else FAILED
     except Exception as error:
-        from stedi_assets.errors import described, speaks_for_itself
+        from stedi_assets.errors import described, is_safe_to_show
 
-        Failure(str(error) if speaks_for_itself(error) else f"This is a defect: {described(error)}").show()
+        Failure(str(error) if is_safe_to_show(error) else f"This is a defect: {described(error)}").show()
         code = FAILED
     _end(code)
 

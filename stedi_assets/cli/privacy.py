@@ -17,8 +17,8 @@ from stedi_assets.cli.output import DIFFERS, FORMAT, Failure, say, show
 from stedi_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from stedi_assets.platform import Platform
-    from stedi_assets.privacy.requests import Request
+    from stedi_assets.resources import Resources
+    from stedi_assets.subject_requests.requests import Request
 
 _EMAIL_FILE = click.argument("file", type=click.File("r"), required=False)
 
@@ -57,39 +57,39 @@ def erase(
 
     What is erased cannot be brought back. See docs/privacy.md for what is promised.
     """  # noqa: D301 - click wants the backspace itself.
-    from stedi_assets.platform import Platform
-    from stedi_assets.privacy.requests import Requests
+    from stedi_assets.resources import Resources
+    from stedi_assets.subject_requests.requests import Requests
 
     if sum((dry_run, now, every, listing, verify)) > 1:
         msg = "Of --dry-run, --now, --open, --list and --verify, give one."
         raise click.UsageError(msg)
-    platform = Platform.of(Settings.from_environment())
+    resources = Resources.of(Settings.from_environment())
     try:
-        requests = Requests(platform.privacy)
+        requests = Requests(resources.privacy)
         if listing:
             _list(requests.all(), form)
         elif verify:
-            _verify(platform)
+            _verify(resources)
         elif every:
-            _carry_out(platform, requests.open())
+            _carry_out(resources, requests.open())
         elif dry_run:
-            _find(platform, _email(file), form)
+            _find(resources, _email(file), form)
         else:
             request = requests.file(_email(file), reason, datetime.now(timezone.utc), due)
             say(f"Request {request.id} is filed; it is due on {request.due}.")
             if now:
-                _carry_out(platform, [request])
+                _carry_out(resources, [request])
             else:
                 say("The erasure sensor carries it out; `stedi erase --open` does without a daemon.")
     finally:
-        platform.close()
+        resources.close()
 
 
 def _email(file: IO[str] | None) -> str:
     """The e-mail that is asked for: from a file, or typed."""
-    from stedi_assets.privacy.rules import normalised
+    from stedi_assets.contracts.names import normalize
 
-    told = normalised(file.read() if file is not None else click.prompt("E-mail", err=True))
+    told = normalize(file.read() if file is not None else click.prompt("E-mail", err=True))
     if "@" not in told or any(character.isspace() for character in told):
         # What was given is not said back: it may be somebody's e-mail with a slip in it.
         msg = "Expected one e-mail address, as in ann@example.com, and nothing else."
@@ -98,7 +98,7 @@ def _email(file: IO[str] | None) -> str:
 
 
 def _list(requests: list[Request], form: str | None) -> None:
-    from stedi_assets.platform import today
+    from stedi_assets.resources import today
 
     rows = [
         (
@@ -114,10 +114,10 @@ def _list(requests: list[Request], form: str | None) -> None:
     show(("request", "state", "requested", "due", "days left", "reason"), rows, form)
 
 
-def _verify(platform: Platform) -> None:
-    from stedi_assets.privacy.receipts import Receipts
+def _verify(resources: Resources) -> None:
+    from stedi_assets.subject_requests.receipts import Receipts
 
-    receipts = Receipts(platform.privacy)
+    receipts = Receipts(resources.privacy)
     faults = receipts.faults()
     for fault in faults:
         say(fault, style="red")
@@ -127,13 +127,13 @@ def _verify(platform: Platform) -> None:
     say(f"{number} receipt{'' if number == 1 else 's'}: all there, as written, each following the one before it.")
 
 
-def _find(platform: Platform, email: str, form: str | None) -> None:
-    from stedi_assets.privacy.erasure import find
-    from stedi_assets.privacy.person import Person, rules_for
+def _find(resources: Resources, email: str, form: str | None) -> None:
+    from stedi_assets.subject_requests.erasure import find
+    from stedi_assets.subject_requests.subject import Person, rules_for
 
-    person = Person.of(platform, email)
-    erased = rules_for(platform, person)
-    places = find(platform, person, erased)
+    person = Person.of(resources, email)
+    erased = rules_for(resources, person)
+    places = find(resources, person, erased)
     show(("kind", "where", "landing day", "lines or rows"), [tuple(vars(one).values()) for one in places], form)
     say(
         f"{len(places)} places. Serial numbers of this person alone: {len(person.serials)}; shared with others: "
@@ -141,15 +141,15 @@ def _find(platform: Platform, email: str, form: str | None) -> None:
     )
 
 
-def _carry_out(platform: Platform, requests: list[Request]) -> None:
-    from stedi_assets.materialize import MaterializeError, open_instance
-    from stedi_assets.privacy.erasure import carry_out
+def _carry_out(resources: Resources, requests: list[Request]) -> None:
+    from stedi_assets.defs.materialize import MaterializeError, open_instance
+    from stedi_assets.subject_requests.erasure import carry_out
 
     if not requests:
         say("No request is open.")
-    with open_instance(platform.settings.dagster_home) as instance:
+    with open_instance(resources.settings.dagster_home) as instance:
         try:
-            receipts = carry_out(platform, instance, requests, say)
+            receipts = carry_out(resources, instance, requests, say)
         except MaterializeError as error:
             raise Failure(f"{error}\nWhat was not done stays open; run it again once this is mended.") from error
     for receipt in receipts:
@@ -157,7 +157,7 @@ def _carry_out(platform: Platform, requests: list[Request]) -> None:
         say(
             f"{receipt['request']} is done: it was in {found} lines and rows, and is in none of "
             f"{sum(receipt['searched']['files'].values())} files. Receipt {receipt['number']} is in "
-            f"{platform.privacy.path / 'receipts'}."
+            f"{resources.privacy.path / 'receipts'}."
         )
 
 
@@ -170,18 +170,18 @@ def export_subject(file: IO[str] | None, target: str) -> None:
     The e-mail is asked for, or read from FILE (- is standard input). The zip holds one JSON file per table, the
     raw lines as they arrived, and a README. Only you can read it; hand it over in a safe way and delete it.
     """
-    from stedi_assets.platform import Platform
-    from stedi_assets.privacy.export import ExportError
-    from stedi_assets.privacy.export import export_subject as export
-    from stedi_assets.privacy.person import Person
+    from stedi_assets.resources import Resources
+    from stedi_assets.subject_requests.export import ExportError
+    from stedi_assets.subject_requests.export import export_subject as export
+    from stedi_assets.subject_requests.subject import Person
 
-    platform = Platform.of(Settings.from_environment())
+    resources = Resources.of(Settings.from_environment())
     try:
-        counts = export(platform, Person.of(platform, _email(file)), Path(target))
+        counts = export(resources, Person.of(resources, _email(file)), Path(target))
     except ExportError as error:
         raise Failure(str(error)) from error
     finally:
-        platform.close()
+        resources.close()
     say(f"Wrote {sum(counts.values()):,} rows and lines to {target}.")
 
 
@@ -194,13 +194,13 @@ def explain(file: IO[str] | None, form: str | None) -> None:
     The e-mail is asked for, or read from FILE (- is standard input). The answer is for the privacy officer: it
     says when the person consented and withdrew, and which rule left out which of their readings.
     """
-    from stedi_assets.platform import Platform
-    from stedi_assets.privacy.explain import explain as answers
-    from stedi_assets.privacy.person import Person
+    from stedi_assets.resources import Resources
+    from stedi_assets.subject_requests.explain import explain as answers
+    from stedi_assets.subject_requests.subject import Person
 
-    platform = Platform.of(Settings.from_environment())
+    resources = Resources.of(Settings.from_environment())
     try:
-        found = answers(platform, Person.of(platform, _email(file)))
+        found = answers(resources, Person.of(resources, _email(file)))
     finally:
-        platform.close()
+        resources.close()
     show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.why)) for one in found], form)

@@ -1,7 +1,7 @@
 """The types that a contract is made of.
 
 A contract is data: what belongs here says what may be said about a table. How it is rendered
-(``render``), checked (``stedi_assets.checks``) or stored (``stedi_assets.lakehouse``) does not.
+(``render``), checked (``stedi_assets.defs.checks``) or stored (``stedi_assets.lakehouse``) does not.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Engine(Protocol):
         """Rows that are in memory."""
         ...
 
-    def hold(self, frame: Frame) -> Frame:
+    def cache(self, frame: Frame) -> Frame:
         """The same rows, computed now and once, for a frame that is used several times; until the next write."""
         ...
 

@@ -132,8 +132,8 @@ class DuckDBEngine:
         """See :meth:`Engine.frame`."""
         return nw.from_native(self.connection.from_arrow(rows)).lazy()
 
-    def hold(self, frame: Frame) -> Frame:
-        """See :meth:`Engine.hold`."""
+    def cache(self, frame: Frame) -> Frame:
+        """See :meth:`Engine.cache`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
         name = next(self._names)
         relation.create(name)
@@ -160,7 +160,7 @@ class DuckDBEngine:
         """See :meth:`Engine.write`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
         try:
-            # Day by day, so that no more than a day's rows are on their way; what days share is held (see ``hold``).
+            # Day by day, so that no more than a day's rows are on their way; what days share is held (see ``cache``).
             return [
                 self._copy(relation, lakehouse, table, day, fingerprint, within)
                 for day, fingerprint in fingerprints.items()

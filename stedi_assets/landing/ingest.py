@@ -24,13 +24,13 @@ from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine, as_named, named
-from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot, VacuumedError
+from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.files import LandingFile, LandingZone
+from stedi_assets.landing.manifest import ManifestEntry, as_rows, first_copies, record
 from stedi_assets.landing.parse import Parsed, may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
-from stedi_assets.landing.record import IngestedFile, as_rows, first_copies, record
-from stedi_assets.landing.survey import Survey, UnreadableFileError, count_lines, survey
-from stedi_assets.privacy.rules import Erased, Return
+from stedi_assets.landing.profile import FileProfile, UnreadableFileError, count_lines, profile_file
+from stedi_assets.privacy.suppression import Return, Suppression
 
 BATCH = 256 << 20
 """Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
@@ -77,10 +77,10 @@ class _Day:
 
     landing_date: date
     fingerprint: str
-    files: list[tuple[LandingFile, Survey, str | None]]
-    kept: list[IngestedFile]
+    files: list[tuple[LandingFile, FileProfile, str | None]]
+    kept: list[ManifestEntry]
     written: list[NewFile] = field(default_factory=list)
-    ingested: list[IngestedFile] = field(default_factory=list)
+    ingested: list[ManifestEntry] = field(default_factory=list)
     rejects: list[pa.Table] = field(default_factory=list)
     quarantined: list[NewFile] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Ingestion:
         table: Table,
         *,
         missing: MissingFiles = MissingFiles.FAIL,
-        erased: Callable[[], Erased] | None = None,
+        erased: Callable[[], Suppression] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -156,12 +156,12 @@ class Ingestion:
                     return reports
 
     def _run(
-        self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]], erased: Erased | None
+        self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]], erased: Suppression | None
     ) -> dict[date, DayReport] | None:
         """Do it; none, and nothing is changed, if somebody was erased meanwhile."""
         self._erased = erased
         stored = self.lakehouse.snapshot(self.table)
-        before = ingested_files(self.engine, self.lakehouse, self.table)
+        before = manifest_entries(self.engine, self.lakehouse, self.table)
         total = sum(file.size for day in days for file in files.get(day, ()))
         done = 0
         # Copies on days that are not run now keep their say on which of equal files counts, unless the
@@ -195,7 +195,7 @@ class Ingestion:
         return {day.landing_date: _report(day) for day in finished}
 
     def _day(
-        self, day: date, files: Sequence[LandingFile], before: Sequence[IngestedFile], known: Sequence[IngestedFile]
+        self, day: date, files: Sequence[LandingFile], before: Sequence[ManifestEntry], known: Sequence[ManifestEntry]
     ) -> _Day:
         listed = {file.path for file in files}
         absent = [file for file in before if file.source_file not in listed and not self._has_moved(file)]
@@ -209,15 +209,15 @@ class Ingestion:
             )
             raise MissingFilesError(msg)
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            surveys = list(pool.map(lambda file: survey(self.fs, f"{self.root}/{file.path}"), files))
-        found = [_ingested(file, one.digest, int(not one.blank), 0, 0, None) for file, one in zip(files, surveys)]
+            profiles = list(pool.map(lambda file: profile_file(self.fs, f"{self.root}/{file.path}"), files))
+        found = [_ingested(file, one.digest, int(not one.blank), 0, 0, None) for file, one in zip(files, profiles)]
         kept = absent if self.missing is MissingFiles.KEEP else []
         first = first_copies([*known, *kept, *found])
         counted = []
-        for file, surveyed in zip(files, surveys):
-            at = first.get(surveyed.digest, (day, file.path))
-            duplicate = not surveyed.blank and at < (day, file.path)
-            counted.append((file, surveyed, at[1] if duplicate else None))
+        for file, profile in zip(files, profiles):
+            at = first.get(profile.digest, (day, file.path))
+            duplicate = not profile.blank and at < (day, file.path)
+            counted.append((file, profile, at[1] if duplicate else None))
         # Rows of a file that is gone go where the same bytes count elsewhere.
         kept = [
             replace(file, rows=0, rejected=0, duplicate_of=first[file.digest][1])
@@ -225,7 +225,7 @@ class Ingestion:
             else file
             for file in kept
         ]
-        inputs = [(file.path, surveyed.digest, duplicate) for file, surveyed, duplicate in counted]
+        inputs = [(file.path, profile.digest, duplicate) for file, profile, duplicate in counted]
         inputs += [(file.source_file, file.digest, file.duplicate_of) for file in kept]
         return _Day(day, fingerprint(self.table.name, self.table.column_names, sorted(inputs, key=str)), counted, kept)
 
@@ -297,18 +297,18 @@ class Ingestion:
     def _erased_state(self) -> str:
         return self._erased_now().tombstones.state if self._erased_now is not None else ""
 
-    def _has_moved(self, file: IngestedFile) -> bool:
+    def _has_moved(self, file: ManifestEntry) -> bool:
         """Whether a file that is not listed on its day lies on another day now."""
         day = self.zone.day_by_time(file.source_file)
         return day is not None and day != file.landing_date
 
-    def _read_whole(self, day: _Day, batch: Sequence[tuple[LandingFile, Survey]]) -> bool:
+    def _read_whole(self, day: _Day, batch: Sequence[tuple[LandingFile, FileProfile]]) -> bool:
         """Read a batch at full speed; false if that does not prove every line good."""
         paths = [f"{self.root}/{file.path}" for file, _ in batch]
-        surveys = [found for _, found in batch]
-        if not may_be_whole(self.table, surveys, paths):
+        profiles = [found for _, found in batch]
+        if not may_be_whole(self.table, profiles, paths):
             return False
-        query = whole_query(self.table, day.landing_date, paths, surveys, self.root)
+        query = whole_query(self.table, day.landing_date, paths, profiles, self.root)
         partition = {"landing_date": day.landing_date.isoformat()}
         try:
             with self.engine.in_order(numbers_lines(self.table)):
@@ -316,7 +316,7 @@ class Ingestion:
         except duckdb.Error:
             # A line that is too long, or a file that changed or went: the slow way says which.
             return False
-        if not proves_whole(self.table, surveys, new.rows, new.nulls):
+        if not proves_whole(self.table, profiles, new.rows, new.nulls):
             # Some line is suspect. The new file is no part of the table.
             self.lakehouse.discard(self.table, new)
             return False
@@ -324,7 +324,7 @@ class Ingestion:
         day.ingested += [_ingested(file, found.digest, found.lines, found.lines, 0, None) for file, found in batch]
         return True
 
-    def _read_lines(self, day: _Day, file: LandingFile, found: Survey) -> None:
+    def _read_lines(self, day: _Day, file: LandingFile, found: FileProfile) -> None:
         """Read one file line by line."""
         lines = rows = rejected = 0
         held: list[pa.Table] = []
@@ -418,12 +418,12 @@ class Ingestion:
         return self.engine.write(self.engine.frame(rows), self.lakehouse, table, fingerprints, within)
 
 
-def ingested_files(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> list[IngestedFile]:
+def manifest_entries(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
     """The record of one landing table: its rows of ``landing_files``."""
     files = contract("landing_files")
     snapshot = lakehouse.snapshot(files)
 
-    def read() -> list[IngestedFile]:
+    def read() -> list[ManifestEntry]:
         mine = [file for file in snapshot.files if file.partition["landing_table"] == table.name]
         return record(engine.relation(files, mine).to_arrow_table())
 
@@ -444,8 +444,8 @@ def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | 
     return {day: prints.pop() if len(prints) == 1 else None for day, prints in said.items()}
 
 
-def _batches(files: Sequence[tuple[LandingFile, Survey]]) -> Iterator[list[tuple[LandingFile, Survey]]]:
-    batch: list[tuple[LandingFile, Survey]] = []
+def _batches(files: Sequence[tuple[LandingFile, FileProfile]]) -> Iterator[list[tuple[LandingFile, FileProfile]]]:
+    batch: list[tuple[LandingFile, FileProfile]] = []
     size = 0
     for file in files:
         if batch and size + file[0].size > BATCH:
@@ -459,8 +459,8 @@ def _batches(files: Sequence[tuple[LandingFile, Survey]]) -> Iterator[list[tuple
 
 def _ingested(
     file: LandingFile, digest: str, lines: int, rows: int, rejected: int, duplicate_of: str | None
-) -> IngestedFile:
-    return IngestedFile(
+) -> ManifestEntry:
+    return ManifestEntry(
         source_file=file.path,
         size=file.size,
         stamp=file.stamp,

@@ -1,7 +1,7 @@
 """Raw lines to rows, at the speed of the engine's JSON reader.
 
 DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a number) and takes one of
-two equal keys, so by itself it cannot be trusted with what ``line.judge`` must reject. Two ways to
+two equal keys, so by itself it cannot be trusted with what ``line.validate_line`` must reject. Two ways to
 have both its speed and the rule:
 
 ``whole_query`` reads many files in one query, and its caller *proves* afterwards, with what
@@ -18,9 +18,9 @@ have both its speed and the rule:
   form feeds around a line. Files with such bytes are not read this way.
 
 ``read_lines`` reads a file in pieces and decides line by line: a line that the same signs do not
-prove good goes to ``line.judge``. It is slower (a third or so), and takes anything.
+prove good goes to ``line.validate_line``. It is slower (a third or so), and takes anything.
 
-The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to ``judge``.
+The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to ``validate_line``.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
+from stedi_assets.contracts.line import EXACT_INTEGER, Rejected, event_bounds, validate_line
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
-from stedi_assets.landing.line import EXACT_INTEGER, Rejected, event_bounds, judge
-from stedi_assets.landing.survey import CutOff, Survey, chunks
+from stedi_assets.landing.profile import CutOff, FileProfile, chunks
 
 PIECE = 16 << 20
 """Bytes that ``read_lines`` holds at once."""
@@ -77,12 +77,12 @@ class Parsed:
     lines: int
 
 
-def may_be_whole(table: Table, found: Sequence[Survey], paths: Sequence[str]) -> bool:
+def may_be_whole(table: Table, found: Sequence[FileProfile], paths: Sequence[str]) -> bool:
     """Whether files may be read by :func:`whole_query`: their bytes leave room for good lines only.
 
     Args:
         table: the landing table.
-        found: the surveys of the files.
+        found: the profiles of the files.
         paths: where the files lie.
     """
     source = _source(table)
@@ -97,29 +97,29 @@ def may_be_whole(table: Table, found: Sequence[Survey], paths: Sequence[str]) ->
     )
 
 
-def proves_whole(table: Table, found: Sequence[Survey], rows: int, nulls: Mapping[str, int]) -> bool:
+def proves_whole(table: Table, found: Sequence[FileProfile], rows: int, nulls: Mapping[str, int]) -> bool:
     """Whether what :func:`whole_query` gave proves that every line is good as read.
 
     Args:
         table: the landing table.
-        found: the surveys of the files.
+        found: the profiles of the files.
         rows: how many rows it gave.
         nulls: of each column, how many of them lack it.
     """
     return rows == sum(one.lines for one in found) and _marks(found) == _fewest_marks(_source(table), found, nulls)
 
 
-def _marks(found: Sequence[Survey]) -> tuple[int, int]:
+def _marks(found: Sequence[FileProfile]) -> tuple[int, int]:
     """The double quotes and the commas in files."""
     return sum(one.quotes for one in found), sum(one.commas for one in found)
 
 
-def _fewest_marks(source: LandingSource, found: Sequence[Survey], nulls: Mapping[str, int]) -> tuple[int, int]:
+def _fewest_marks(source: LandingSource, found: Sequence[FileProfile], nulls: Mapping[str, int]) -> tuple[int, int]:
     """The fewest double quotes and commas that files of good lines can have.
 
     Args:
         source: the fields.
-        found: the surveys of the files.
+        found: the profiles of the files.
         nulls: of each field, how many lines lack it.
     """
     lines = sum(one.lines for one in found)
@@ -182,7 +182,7 @@ def _good(source: LandingSource, landing_date: date) -> str:
     return " AND ".join(signs)
 
 
-def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: Sequence[Survey], root: str) -> str:
+def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: Sequence[FileProfile], root: str) -> str:
     """The query that reads files whole: the rows of the files that look good, in data column order.
 
     Where the table numbers its lines, it must run with insertion order preserved; the numbers are right if
@@ -192,7 +192,7 @@ def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: S
         table: the landing table.
         landing_date: the day the files landed.
         paths: readable by the engine.
-        found: the surveys of the files.
+        found: the profiles of the files.
         root: the landing root, which ``source_file`` leaves out.
     """
     source = _source(table)
@@ -284,7 +284,7 @@ def _read_piece(
     blank = 0
     for index in np.flatnonzero(doubtful).tolist():
         line = piece[starts[index] : ends[index]]
-        verdict = judge(line, source, landing_date)
+        verdict = validate_line(line, source, landing_date)
         if verdict is None:
             blank += 1
         elif isinstance(verdict, Rejected):

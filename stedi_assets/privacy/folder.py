@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from stedi_assets.keys import read_or_make
+from stedi_assets.privacy.keys import read_or_make
 
 
 class PrivacyFolderError(RuntimeError):

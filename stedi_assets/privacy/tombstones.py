@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from stedi_assets.fingerprint import fingerprint
+from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.privacy.folder import PrivacyFolder
 
 _KIND = "tombstones"

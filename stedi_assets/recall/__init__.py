@@ -6,6 +6,5 @@ only: names belong into the tables and nowhere else. What is computed from it be
 """
 
 from stedi_assets.recall.memory import WHOSE, Recall
-from stedi_assets.recall.names import normal
 
-__all__ = ["WHOSE", "Recall", "normal"]
+__all__ = ["WHOSE", "Recall"]

@@ -17,19 +17,20 @@ import pyarrow as pa
 from stedi_assets import transforms
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.base import Frame
 from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import DataFile, Snapshot
 from stedi_assets.recall.days import ByDay, cut_by_day
 from stedi_assets.recall.digests import Bools, Codes, Hashes, Ints, are_in, by_day
-from stedi_assets.recall.names import Names, column, hashed, keyed, normal
+from stedi_assets.recall.names import Names, column, hashed, keyed
 
 _LANDING = contract("customer_landing")
 _EVERYBODY = 4
 """Where more than one in so many customers changed, all are computed anew: reading everything is cheaper then."""
 
-EMAIL = f"coalesce({normal('email')}, '')"
+EMAIL = f"coalesce({normalized_sql('email')}, '')"
 
 
 @dataclass(frozen=True)

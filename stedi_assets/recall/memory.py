@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.base import Frame
 from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import DataFile, Snapshot
@@ -17,7 +18,7 @@ from stedi_assets.recall.crossing import CrossingPairs
 from stedi_assets.recall.customers import CustomerRows, LandedCustomers, LatestRecords, People
 from stedi_assets.recall.days import ByDay, cut_by_day
 from stedi_assets.recall.digests import Codes, Hashes, Seen, added_up
-from stedi_assets.recall.names import Names, column, keyed, normal
+from stedi_assets.recall.names import Names, column, keyed
 from stedi_assets.recall.shared import SharedDevices
 
 WHOSE = {
@@ -82,7 +83,7 @@ class Recall:
         rows = self._engine.arrow(
             f"""
             SELECT landing_date, value, {keyed("value")} AS key
-            FROM (SELECT landing_date, {normal("value")} AS value
+            FROM (SELECT landing_date, {normalized_sql("value")} AS value
                   FROM (SELECT DISTINCT landing_date, {named(WHOSE[name])} AS value FROM readings))
             WHERE value IS NOT NULL
             """,

@@ -13,11 +13,12 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.recall.crossing import MOVE_TIME, STEP_TIME, overlaps
 from stedi_assets.recall.digests import Codes, Hashes, Ints, Seen, by_day, day_number
-from stedi_assets.recall.names import Names, column, hashed, normal, summed
+from stedi_assets.recall.names import Names, column, hashed, summed
 
 Contents = tuple[str, ...]
 WhoIsIn = Callable[[Snapshot, Collection[date]], Seen]
@@ -165,11 +166,12 @@ class SharedDevices:
             f"""
             WITH measured AS (
                 SELECT DISTINCT landing_date, device, time
-                FROM (SELECT landing_date, {normal("serialNumber")} AS device, {named(STEP_TIME)} AS time FROM steps)
+                FROM (SELECT landing_date, {normalized_sql("serialNumber")} AS device, {named(STEP_TIME)} AS time
+                      FROM steps)
                 SEMI JOIN claims USING (landing_date, device)
             ), movers AS (
                 SELECT DISTINCT email, time
-                FROM (SELECT {normal("user")} AS email, {named(MOVE_TIME)} AS time FROM moves)
+                FROM (SELECT {normalized_sql("user")} AS email, {named(MOVE_TIME)} AS time FROM moves)
                 SEMI JOIN claims USING (email)
             ), met AS (
                 SELECT * FROM movers JOIN (SELECT * FROM measured JOIN claims USING (landing_date, device))

@@ -17,7 +17,7 @@ MS_PER_DAY = 86_400_000
 
 Frame = nw.LazyFrame[Any]
 
-Hold = Callable[[Frame], Frame]
+Cache = Callable[[Frame], Frame]
 """Has the engine compute a frame once that is used several times, or by several landing days that are written
 one after the other. A rule gives the same rows without it."""
 
@@ -28,7 +28,7 @@ def lazy(frame: Any) -> Frame:
     return known
 
 
-def not_held(frame: Frame) -> Frame:
+def uncached(frame: Frame) -> Frame:
     """The frame as it is, to be computed wherever it is used."""
     return frame
 

@@ -7,7 +7,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
-from stedi_assets.transforms.common import Frame, Hold, columns_of, day_end, lazy, normalised, not_held
+from stedi_assets.transforms.common import Cache, Frame, columns_of, day_end, lazy, normalised, uncached
 
 ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
 """What makes one record later than another: the greatest decides, in this order of columns."""
@@ -58,15 +58,15 @@ def consents(customer_landing: Any, *also: str) -> Frame:
     )
 
 
-def customer_trusted(customer_landing: Any, hold: Hold = not_held) -> Frame:
+def customer_trusted(customer_landing: Any, cache: Cache = uncached) -> Frame:
     """The customers who share with research now, in the partition of their latest record.
 
     Args:
         customer_landing: records of **all** landing days.
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
     """
     trusted = latest_records(customer_landing).filter(~consented_at().is_null())
-    return hold(columns_of(trusted, table("customer_trusted")))
+    return cache(columns_of(trusted, table("customer_trusted")))
 
 
 def customers_curated(
@@ -74,7 +74,7 @@ def customers_curated(
     accelerometer_trusted: Any,
     customer_landing: Any,
     subject_ids: Any,
-    hold: Hold = not_held,
+    cache: Cache = uncached,
 ) -> Frame:
     """The trusted customers who have accelerometer readings, with their pseudonyms.
 
@@ -84,7 +84,7 @@ def customers_curated(
         customer_landing: records of **all** landing days, so that a stale row of
             ``customer_trusted`` is left out at once.
         subject_ids: ``email`` and ``subject_id`` of (at least) the customers.
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
     """
     readers = lazy(accelerometer_trusted).select(email=nw.col("user")).unique()
     consenting = consents(customer_landing).filter(~nw.col("consented_at").is_null()).select("email")
@@ -94,4 +94,4 @@ def customers_curated(
         .join(readers, on="email", how="semi")
         .join(lazy(subject_ids), on="email", how="inner")
     )
-    return hold(columns_of(curated, table("customers_curated")))
+    return cache(columns_of(curated, table("customers_curated")))

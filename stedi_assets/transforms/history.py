@@ -9,7 +9,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
-from stedi_assets.transforms.common import Frame, Hold, columns_of, lazy, like_dates_of, normalised, not_held
+from stedi_assets.transforms.common import Cache, Frame, columns_of, lazy, like_dates_of, normalised, uncached
 from stedi_assets.transforms.customers import ORDER, consented_at
 
 
@@ -26,7 +26,7 @@ def ever_consenting(customer_landing: Any, days: Collection[date] | None = None)
     return records.filter(~consented_at().is_null()).select(email=normalised("email")).unique()
 
 
-def consent_history(customer_landing: Any, subject_ids: Any, hold: Hold = not_held) -> Frame:
+def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = uncached) -> Frame:
     """The intervals in which customers allowed research use, by all of their records.
 
     A customer's records are walked in the order that decides which is the latest. An interval begins at a
@@ -36,7 +36,7 @@ def consent_history(customer_landing: Any, subject_ids: Any, hold: Hold = not_he
         customer_landing: records of **all** landing days.
         subject_ids: ``email`` and ``subject_id`` of the customers whose intervals are wanted: at least of
             those with a record that consents on the days wanted (``ever_consenting``).
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
     """
     # PyArrow knows no windows over the records of one customer in order, and those without an order it gets wrong:
     # rows that come in several chunks get the values of other rows. Every engine knows windows over all records in
@@ -76,4 +76,4 @@ def consent_history(customer_landing: Any, subject_ids: Any, hold: Hold = not_he
         .with_columns(first=nw.col("first").cum_max().over(order_by="turn"))
         .with_columns(grant_number=(nw.col("turn") - nw.col("first")) // 2 + 1)
     )
-    return hold(columns_of(intervals, table("consent_history")))
+    return cache(columns_of(intervals, table("consent_history")))

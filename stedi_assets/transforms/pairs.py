@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
-from stedi_assets.transforms.common import Frame, Hold, columns_of, lazy, like_dates_of, not_held
+from stedi_assets.transforms.common import Cache, Frame, columns_of, lazy, like_dates_of, uncached
 from stedi_assets.transforms.customers import consents
 
 
@@ -22,7 +22,7 @@ def machine_learning_curated(
     days: Collection[date] | None = None,
     pairing: Pairing = Pairing.TIMESTAMP,
     readings_before_consent: ReadingsBeforeConsent = ReadingsBeforeConsent.INCLUDE,
-    hold: Hold = not_held,
+    cache: Cache = uncached,
 ) -> Frame:
     """Pairs of readings, without identifiers.
 
@@ -39,26 +39,26 @@ def machine_learning_curated(
         days: the landing days wanted; none takes all.
         pairing: ``customer`` keeps only pairs whose wearer claims the device.
         readings_before_consent: when excluded, who consents is asked for the time of the reading.
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
     """
     excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     # Consent is asked anew, so that a stale row of a trusted table is left out at once. Many readings, few
     # people and devices: they are joined by numbers, and the pseudonyms are attached at the very end.
     # A customer may lie in a stale partition of customers_curated as well, under the pseudonym of an older key.
     subjects = lazy(customers_curated).group_by("email").agg(nw.col("subject_id").min())
-    people = hold(
+    people = cache(
         consents(customer_landing)
         .filter(~nw.col("consented_at").is_null())
         .join(subjects, on="email", how="left")
         .with_row_index("person", order_by="email")
     )
-    devices = hold(
+    devices = cache(
         people.with_columns(one=nw.lit(1))
         .group_by("serialNumber")
         .agg(nw.col("one").sum().alias("claimants"), nw.col("person").min().alias("owner"))
         .with_row_index("device", order_by="serialNumber")
     )
-    claims = hold(people.join(devices, on="serialNumber", how="inner"))
+    claims = cache(people.join(devices, on="serialNumber", how="inner"))
     wearers = claims.filter(~nw.col("subject_id").is_null()).select(
         "person", user=nw.col("email"), worn_device=nw.col("device")
     )
@@ -91,7 +91,7 @@ def machine_learning_curated(
     without_names = [name for name in contract.column_names if name not in {"subject_id", "device_subject_id"}]
     names = people.select("person", "subject_id")
     return columns_of(
-        hold(pairs.select("person", "owner", *without_names))
+        cache(pairs.select("person", "owner", *without_names))
         .join(names, on="person", how="inner")
         .join(names.select(owner=nw.col("person"), device_subject_id=nw.col("subject_id")), on="owner", how="left"),
         contract,

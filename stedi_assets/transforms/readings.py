@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
 from stedi_assets.settings import ReadingsBeforeConsent
-from stedi_assets.transforms.common import Frame, Hold, columns_of, lazy, normalised, not_held
+from stedi_assets.transforms.common import Cache, Frame, columns_of, lazy, normalised, uncached
 from stedi_assets.transforms.customers import consents
 
 
@@ -16,7 +16,7 @@ def accelerometer_trusted(
     accelerometer_landing: Any,
     customer_landing: Any,
     readings_before_consent: ReadingsBeforeConsent = ReadingsBeforeConsent.INCLUDE,
-    hold: Hold = not_held,
+    cache: Cache = uncached,
 ) -> Frame:
     """The accelerometer readings of customers who share with research.
 
@@ -24,14 +24,14 @@ def accelerometer_trusted(
         accelerometer_landing: of the days wanted.
         customer_landing: records of **all** landing days.
         readings_before_consent: whether readings before the consent date are used.
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
 
     Returns:
         Each reading once per landing day, however often it landed that day.
     """
     # Many readings, few people: duplicates are found by a number for each person, which costs half of what
     # comparing e-mails does.
-    people = hold(
+    people = cache(
         consents(customer_landing)
         .filter(~nw.col("consented_at").is_null())
         .with_row_index("person", order_by="email")
@@ -50,7 +50,7 @@ def step_trainer_trusted(
     customer_landing: Any,
     accelerometer_landing: Any,
     readings_before_consent: ReadingsBeforeConsent = ReadingsBeforeConsent.INCLUDE,
-    hold: Hold = not_held,
+    cache: Cache = uncached,
 ) -> Frame:
     """The step readings of devices of curated customers.
 
@@ -64,7 +64,7 @@ def step_trainer_trusted(
         customer_landing: records of **all** landing days.
         accelerometer_landing: at least the readings, of any landing day, at the times of the step readings.
         readings_before_consent: whether readings before the consent date are used.
-        hold: computes once what is used several times.
+        cache: computes once what is used several times.
 
     Returns:
         Each reading once per landing day, however often it landed that day.
@@ -72,8 +72,8 @@ def step_trainer_trusted(
     contract = table("step_trainer_trusted")
     excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     time = nw.col("sensorReadingTime")
-    people = hold(consents(customer_landing))
-    devices = hold(_devices(people, customers_curated))
+    people = cache(consents(customer_landing))
+    devices = cache(_devices(people, customers_curated))
     numbers = devices.select("serialNumber", "device")
     readings = (
         lazy(step_trainer_landing)
@@ -88,7 +88,7 @@ def step_trainer_trusted(
         clear = clear & (time >= nw.col("all_since"))
     # What is left can be told apart only by who moved at that very millisecond.
     moved = _only_consenting_moved(accelerometer_landing, people, devices, excluding=excluding)
-    used = hold(
+    used = cache(
         readings.join(moved, on=["serialNumber", "sensorReadingTime"], how="left")
         .filter(clear | ((nw.col("claimants") > 1) & ~nw.col("told_apart").is_null()))
         .select("device", "sensorReadingTime", "distanceFromObject", "landing_date")

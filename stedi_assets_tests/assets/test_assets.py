@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stedi_assets.build import build_assets
 from stedi_assets.contracts import ASSET_TABLES
-from stedi_assets.derivation import INPUTS
-from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.defs.build import build_assets
+from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
-from stedi_assets.transforms.common import not_held
+from stedi_assets.staleness.view import INPUTS
+from stedi_assets.transforms.common import uncached
 from stedi_assets_tests.transforms.conftest import (
     ANN,
     BOB,
@@ -67,14 +67,14 @@ def test_there_is_an_asset_for_each_table_and_it_reads_its_inputs(assets: Mappin
 
 
 def test_customer_trusted(assets: Mapping[str, Any]) -> None:
-    found = assets["customer_trusted"](customer_landing=PEOPLE, hold=not_held)
+    found = assets["customer_trusted"](customer_landing=PEOPLE, cache=uncached)
     assert rows(found, "email", "serialNumber") == {(ANN, "s"): 1, (BOB, "t"): 1}
 
 
 @pytest.mark.parametrize(("policies", "users"), [(Policies(), (ANN, BOB)), (EXCLUDE, (ANN,))])
 def test_accelerometer_trusted(assets: Mapping[str, Any], policies: Policies, users: tuple[str, ...]) -> None:
     found = assets["accelerometer_trusted"](
-        accelerometer_landing=MOVES, customer_landing=PEOPLE, policies=policies, hold=not_held
+        accelerometer_landing=MOVES, customer_landing=PEOPLE, policies=policies, cache=uncached
     )
     assert set(rows(found, "user")) == {(user,) for user in users}
 
@@ -85,7 +85,7 @@ def test_customers_curated(assets: Mapping[str, Any]) -> None:
         accelerometer_trusted=USED_MOVES,
         customer_landing=PEOPLE,
         pseudonyms=PSEUDONYMS,
-        hold=not_held,
+        cache=uncached,
     )
     assert rows(found, "email", "subject_id") == {(ANN, A): 1, (BOB, B): 1}
 
@@ -99,7 +99,7 @@ def test_consent_history(assets: Mapping[str, Any], days: Any, expected: set[str
         dg.build_asset_context(partition_key_range=dg.PartitionKeyRange(first, last)),
         customer_landing=PEOPLE,
         pseudonyms=PSEUDONYMS,
-        hold=not_held,
+        cache=uncached,
     )
     assert set(table_rows(found, "consent_history")) == {
         (subject, 1, since, None, None, DAY_1)
@@ -116,7 +116,7 @@ def test_step_trainer_trusted(assets: Mapping[str, Any], policies: Policies, ser
         customer_landing=PEOPLE,
         accelerometer_landing=MOVES,
         policies=policies,
-        hold=not_held,
+        cache=uncached,
     )
     assert {serial for (serial,) in rows(found, "serialNumber")} == serials
 
@@ -140,7 +140,7 @@ def test_machine_learning_curated(assets: Mapping[str, Any], day: Any, pairing: 
         customers_curated=CURATED,
         customer_landing=PEOPLE,
         policies=Policies(pairing=pairing),
-        hold=not_held,
+        cache=uncached,
     )
     assert all(count == 1 for count in table_rows(found, "machine_learning_curated").values())
     columns = ("subject_id", "device_subject_id", "sensorReadingTime", "same_customer", "landing_date")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import stedi_assets.checks
-import stedi_assets.materialize  # noqa: F401 - imported before the forks
+import stedi_assets.defs.checks
+import stedi_assets.defs.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets_tests.chaos.lakes import (
     LAST_DAY,

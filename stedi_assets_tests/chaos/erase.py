@@ -23,17 +23,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-import stedi_assets.checks
-import stedi_assets.materialize  # noqa: F401 - imported before the forks
+import stedi_assets.defs.checks
+import stedi_assets.defs.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.platform import Platform
 from stedi_assets.privacy.folder import opened
-from stedi_assets.privacy.receipts import Receipts
-from stedi_assets.privacy.requests import Requests
-from stedi_assets.reconcile import differing, landing_differences
+from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
+from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.subject_requests.receipts import Receipts
+from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
 from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
 from stedi_assets_tests.chaos.processes import (
@@ -189,19 +189,19 @@ def mentioned(here: Path) -> set[str]:
 
 def faults(here: Path) -> list[str]:
     """What is wrong after an erasure that ended; in the process that carried it out."""
-    platform = Platform.of(Settings.from_environment())
-    receipts, requests = Receipts(platform.privacy), Requests(platform.privacy).all()
+    resources = Resources.of(Settings.from_environment())
+    receipts, requests = Receipts(resources.privacy), Requests(resources.privacy).all()
     found = receipts.faults()
     if [name.partition("-")[2] for name in receipts.names()] != [request.id for request in requests]:
         found.append(f"the receipts are {receipts.names()}")
     found += [f"{request.id} is not done" for request in requests if not request.is_done]
     found += [f"{place} mentions the forgotten" for place in mentioned(here)]
-    found += [f"{name} has files of no version" for name, t in TABLES.items() if platform.lakehouse.unused_files(t)]
-    found += [f"{name} differs" for name in differing(platform.view())]
-    found += [f"{name} differs" for name in landing_differences(platform, platform.listing())]
+    found += [f"{name} has files of no version" for name, t in TABLES.items() if resources.lakehouse.unused_files(t)]
+    found += [f"{name} differs" for name in differing(resources.view())]
+    found += [f"{name} differs" for name in landing_differences(resources, resources.listing())]
     beside = [path for place in ("landing", "home/data/privacy") for path in (here / place).rglob(".*.*")]
     found += [f"{path.name} was left" for path in beside]
-    platform.close()
+    resources.close()
     return found
 
 

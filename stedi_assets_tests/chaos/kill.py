@@ -19,8 +19,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import stedi_assets.checks
-import stedi_assets.materialize  # noqa: F401 - imported before the forks
+import stedi_assets.defs.checks
+import stedi_assets.defs.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse

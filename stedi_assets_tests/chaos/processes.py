@@ -119,18 +119,18 @@ def die() -> None:
 
 def without_checks() -> None:
     """Leave the asset checks out of this process's runs: they only read, and take half of the time."""
-    import stedi_assets.build
+    import stedi_assets.defs.build
 
-    stedi_assets.build.build_checks = lambda _: []  # type: ignore[assignment]
+    stedi_assets.defs.build.build_checks = lambda _: []  # type: ignore[assignment]
 
 
 def with_state_in_memory() -> None:
     """Leave Dagster's state of this process's runs in memory."""
     import dagster as dg
 
-    import stedi_assets.materialize
+    import stedi_assets.defs.materialize
 
-    stedi_assets.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
+    stedi_assets.defs.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
 
 
 def killed(prepare: Callable[[], object], work: Callable[[], object], log: Path, seconds: float | None) -> int:

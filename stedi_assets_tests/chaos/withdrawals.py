@@ -57,7 +57,7 @@ def prepare(root: Path) -> None:
     names = {}
     for name in PEOPLE:
         email = f"{name}@example.com"
-        names |= dict.fromkeys((email, f"serial-{name}", small.platform.pseudonyms.subject_id(email)), name)
+        names |= dict.fromkeys((email, f"serial-{name}", small.resources.pseudonyms.subject_id(email)), name)
     (root / "names.json").write_text(json.dumps(names))
     small.close()
     imported(root / "imported.json")

@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from stedi_assets.cli.main import cli
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.materialize import MaterializeError, Materializer
-from stedi_assets.platform import Platform
+from stedi_assets.defs.materialize import MaterializeError, Materializer
+from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
@@ -341,7 +341,7 @@ def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
 
 
 def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stedi_assets.materialize.GIVE_UP", 2)
+    monkeypatch.setattr("stedi_assets.defs.materialize.GIVE_UP", 2)
     for number in range(1, 6):
         small.land("step_trainer_landing", lines(step("ann")), "broken.json.gz", day=f"2023-08-0{number}")
     with pytest.raises(MaterializeError, match="Gave up after 2 failures"):
@@ -401,10 +401,10 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
     before, pairing = policy.split("/")
     policies = Policies(ReadingsBeforeConsent(before), Pairing(pairing))
     lake = Small.at(folder, policies)
-    lake.platform = Platform.of(
+    lake.resources = Resources.of(
         Settings(landing, str(folder / "lake"), policies=policies, dagster_home=folder / "home")
     )
-    Materializer(lake.platform, lake.instance).run()
+    Materializer(lake.resources, lake.instance).run()
     same = sum(row[0] for row in lake.rows("machine_learning_curated", "same_customer"))
     rows = {name: lake.count(name) for name in TABLES}
     lake.close()

@@ -29,14 +29,14 @@ import stedi_assets
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES, TABLES, Column, DataType, Privacy, Table, Zone, columns
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema, markdown, sql_type
-from stedi_assets.derivation import INPUTS
-from stedi_assets.fingerprint import fingerprint
-from stedi_assets.keys import SecretKeyError
-from stedi_assets.metadata import column_lineage, column_schema
-from stedi_assets.partitions import consecutive, landing_days
-from stedi_assets.pseudonyms import Pseudonyms, key_path, pseudonyms
-from stedi_assets.reconcile import Run, downstream, runs
+from stedi_assets.defs.metadata import column_lineage, column_schema
+from stedi_assets.defs.partitions import consecutive, landing_days
+from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.privacy.keys import SecretKeyError
+from stedi_assets.privacy.pseudonyms import Pseudonyms, key_path, pseudonyms
 from stedi_assets.settings import EngineName, Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
+from stedi_assets.staleness.plan import Run, downstream, runs
+from stedi_assets.staleness.view import INPUTS
 
 PACKAGE = Path(stedi_assets.__file__).parent
 ROOT = PACKAGE.parent
@@ -284,7 +284,7 @@ def test_the_key_is_not_shown() -> None:
 
 
 def test_landing_days_reach_from_the_first_day_to_today() -> None:
-    from stedi_assets.platform import today
+    from stedi_assets.resources import today
 
     before = today()
     keys = landing_days(date(2023, 12, 30)).get_partition_keys()
@@ -446,12 +446,12 @@ ALLOWED = {
     "deltalake": ("lakehouse/",),
     "duckdb": (
         "engines/",
-        "derivation.py",
         "landing/parse.py",
         "landing/ingest.py",
         "cli/",
-        "checks/model.py",
+        "defs/checks/model.py",
         "privacy/",
+        "subject_requests/",
     ),
     "pyspark": ("engines/",),
 }
@@ -485,8 +485,8 @@ def test_packages_are_imported_where_they_may_be() -> None:
 
 READING = """
 import sys
-import stedi_assets.cli.main, stedi_assets.expected, stedi_assets.reconcile
-import stedi_assets.privacy.explain, stedi_assets.privacy.export
+import stedi_assets.cli.main, stedi_assets.expected_counts, stedi_assets.staleness.plan
+import stedi_assets.subject_requests.explain, stedi_assets.subject_requests.export
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
@@ -559,7 +559,7 @@ def test_loading_opens_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     import deltalake
     import duckdb
 
-    from stedi_assets.build import build_definitions
+    from stedi_assets.defs.build import build_definitions
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("loading the definitions opened a database")

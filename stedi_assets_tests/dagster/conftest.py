@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stedi_assets.platform import today
+from stedi_assets.resources import today
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Pairing, Policies
 from stedi_assets_tests.dagster.lake import Small, copied

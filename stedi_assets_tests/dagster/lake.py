@@ -1,4 +1,4 @@
-"""A small lake for tests of what Dagster does with it: a sample, its platform, and ways to run and to spoil it."""
+"""A small lake for tests of what Dagster does with it: a sample, its resources, and ways to run and to spoil it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 import dagster as dg
 import narwhals.stable.v2 as nw
 
-from stedi_assets.build import JOB, build_definitions
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.materialize import Materializer, Outcome
-from stedi_assets.platform import Platform
+from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.materialize import Materializer, Outcome
+from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings
 
 DAY = date(2023, 8, 6)
@@ -65,7 +65,7 @@ class Small:
     """A landing zone, a lake and Dagster's state below one folder."""
 
     root: Path
-    platform: Platform
+    resources: Resources
     instance: dg.DagsterInstance
 
     @classmethod
@@ -77,10 +77,10 @@ class Small:
             privacy_uri=str(root / "privacy"),
             dagster_home=root / "home",
         )
-        return cls(root, Platform.of(settings), instance or dg.DagsterInstance.ephemeral())
+        return cls(root, Resources.of(settings), instance or dg.DagsterInstance.ephemeral())
 
     def close(self) -> None:
-        self.platform.close()
+        self.resources.close()
         self.instance.dispose()
 
     # ---- landing --------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Small:
     # ---- runs -----------------------------------------------------------------------------------
 
     def definitions(self) -> dg.Definitions:
-        return build_definitions(self.platform.settings, self.platform, loggers={"silent": SILENT})
+        return build_definitions(self.resources.settings, self.resources, loggers={"silent": SILENT})
 
     def job(self) -> dg.JobDefinition:
         return self.definitions().resolve_job_def(JOB)
@@ -134,17 +134,17 @@ class Small:
         )
 
     def materialize(self, **how: Any) -> Outcome:
-        return Materializer(self.platform, self.instance).run(**how)
+        return Materializer(self.resources, self.instance).run(**how)
 
     # ---- tables ---------------------------------------------------------------------------------
 
     def rows(self, name: str, columns: str = "*") -> list[tuple[Any, ...]]:
         table = contract(name)
-        stored = self.platform.engine.relation(table, self.platform.lakehouse.snapshot(table).files)
-        return self.platform.engine.rows(f"SELECT {columns} FROM stored ORDER BY ALL", stored=stored)
+        stored = self.resources.engine.relation(table, self.resources.lakehouse.snapshot(table).files)
+        return self.resources.engine.rows(f"SELECT {columns} FROM stored ORDER BY ALL", stored=stored)
 
     def count(self, name: str) -> int:
-        return self.platform.lakehouse.snapshot(contract(name)).rows()
+        return self.resources.lakehouse.snapshot(contract(name)).rows()
 
     def spoil(self, name: str, day: date, sql: str, variant: Table | None = None) -> None:
         """Replace a partition by what SQL makes of its ``rows``, under the fingerprint that it has.
@@ -155,7 +155,7 @@ class Small:
             sql: over ``rows``.
             variant: a contract with other columns; the table is made anew with it.
         """
-        engine, lakehouse = self.platform.engine, self.platform.lakehouse
+        engine, lakehouse = self.resources.engine, self.resources.lakehouse
         table = contract(name)
         snapshot = lakehouse.snapshot(table)
         fingerprint = snapshot.fingerprints()[day]
@@ -188,12 +188,12 @@ def copied(small: Small, root: Path) -> Small:
             shutil.copytree(source, root / part)
         elif source.exists():
             shutil.copy2(source, root / part)
-    return Small.at(root, small.platform.settings.policies)
+    return Small.at(root, small.resources.settings.policies)
 
 
 def with_platform(small: Small, **parts: Any) -> Small:
     """The same lake through other parts."""
-    return dataclasses.replace(small, platform=dataclasses.replace(small.platform, **parts))
+    return dataclasses.replace(small, resources=dataclasses.replace(small.resources, **parts))
 
 
 def clean_environment(folder: Path, **more: str) -> dict[str, str]:

@@ -12,14 +12,14 @@ import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from stedi_assets.checks.build import checks_of
 from stedi_assets.contracts import ASSET_TABLES, DataType, Table
 from stedi_assets.contracts import columns as c
 from stedi_assets.contracts import table as contract
+from stedi_assets.defs.checks.build import checks_of
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
-from stedi_assets.platform import today
-from stedi_assets.pseudonyms import pseudonyms
+from stedi_assets.privacy.pseudonyms import pseudonyms
+from stedi_assets.resources import today
 from stedi_assets_tests.dagster.lake import (
     STAMP,
     Small,
@@ -49,7 +49,7 @@ NOT_OF_THE_RUN = {WHOLE}
 
 def newest(small: Small, name: str) -> date:
     """The newest day on which a table has rows."""
-    return max(f.landing_date for f in small.platform.lakehouse.snapshot(contract(name)).files if f.rows)
+    return max(f.landing_date for f in small.resources.lakehouse.snapshot(contract(name)).files if f.rows)
 
 
 def check(small: Small, name: str, day: date) -> tuple[dg.ExecuteInProcessResult, dict[str, dg.AssetCheckEvaluation]]:
@@ -199,7 +199,7 @@ def refuser(small: Small) -> dict[str, str]:
     return {
         "$refuser": f"'{email}'",
         "$device": f"'{serial}'",
-        "$pseudonym": f"'{small.platform.pseudonyms.subject_id(email)}'",
+        "$pseudonym": f"'{small.resources.pseudonyms.subject_id(email)}'",
     }
 
 
@@ -279,7 +279,7 @@ def test_a_table_that_is_not_there_fails_the_schema_check(lake: Small) -> None:
 def test_other_counts_than_expected_warn(spoilt: Small) -> None:
     expected = spoilt.root / "expected.json"
     expected.write_text('{"customer_landing": 7}')
-    settings = dataclasses.replace(spoilt.platform.settings, expected_counts=str(expected))
+    settings = dataclasses.replace(spoilt.resources.settings, expected_counts=str(expected))
     result, evaluations = check(with_platform(spoilt, settings=settings), "customer_landing", today())
     assert result.success, "a warning stops nothing"
     assert not evaluations["row_count"].passed
@@ -289,7 +289,7 @@ def test_other_counts_than_expected_warn(spoilt: Small) -> None:
 
 def test_expected_counts_that_cannot_be_used_are_named(spoilt: Small) -> None:
     expected = spoilt.root / "expected.json"
-    settings = dataclasses.replace(spoilt.platform.settings, expected_counts=str(expected))
+    settings = dataclasses.replace(spoilt.resources.settings, expected_counts=str(expected))
     for content, why in ((None, "No such file"), ("[1]", "AttributeError"), ("{", "JSONDecodeError")):
         if content is not None:
             expected.write_text(content)
@@ -385,7 +385,7 @@ BLOCKED = {
 def test_what_is_made_from_a_wrong_table_is_not_made(lake: Small, name: str) -> None:
     engine = DoublingEngine()
     engine.doubled = name
-    settings = lake.platform.settings
+    settings = lake.resources.settings
     broken = with_platform(lake, engine=engine, pseudonyms=pseudonyms(settings, engine.frame))
     lake.land_people("ann", "bob")
     result = broken.run([table.name for table in ASSET_TABLES], "2023-08-06")
@@ -398,21 +398,21 @@ def test_what_is_made_from_a_wrong_table_is_not_made(lake: Small, name: str) -> 
 def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spoilt: Small) -> None:
     name = "customer_trusted"
     day = newest(spoilt, name)
-    for file in spoilt.platform.lakehouse.snapshot(contract(name)).select({day}):
+    for file in spoilt.resources.lakehouse.snapshot(contract(name)).select({day}):
         Path(file.uri).write_bytes(b"PAR1 ann@example.com PAR1")
     result, _ = check(spoilt, name, day)
     assert not result.success
     stored = str([event.step_failure_data.error for event in result.get_step_failure_events()])
-    assert "WithheldError" in stored
+    assert "RedactedError" in stored
     assert "Failed checking" in stored
     assert "ann@example.com" not in stored
 
 
 def test_consent_is_judged_by_the_records_of_now(lake: Small) -> None:
-    # One process that reconciles and checks, as `stedi materialize` is, must not judge by people of before.
+    # One process that reconciles and checks, as `stedi materialize` is, must not validate_line by people of before.
     lake.land("customer_landing", lines(customer("bob", consents=False)), day="2023-08-05")
     assert lake.materialize().runs
-    lake.platform.view().fingerprints("accelerometer_trusted")
+    lake.resources.view().fingerprints("accelerometer_trusted")
     lake.land_people("ann")
     result = lake.run([table.name for table in ASSET_TABLES], "2023-08-06")
     assert result.success
@@ -448,7 +448,7 @@ def test_intervals_of_other_days_are_judged_once_they_are_made(lake: Small) -> N
 
 
 def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(spoilt: Small) -> None:
-    days = sorted(spoilt.platform.lakehouse.snapshot(contract("consent_history")).days())
+    days = sorted(spoilt.resources.lakehouse.snapshot(contract("consent_history")).days())
     spoilt.spoil("consent_history", days[0], "SELECT * FROM rows LIMIT 0")
     _, evaluations = check(spoilt, "consent_history", days[1])
     assert not evaluations["consent"].passed

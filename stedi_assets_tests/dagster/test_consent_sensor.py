@@ -14,11 +14,11 @@ import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.derivation import INPUTS
-from stedi_assets.io_manager import RETRIES
-from stedi_assets.reconcile import Run
-from stedi_assets.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
-from stedi_assets.sensors.past import SENSOR_TAG, OnItsWay, PastRun
+from stedi_assets.defs.io_manager import RETRIES
+from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
+from stedi_assets.defs.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
+from stedi_assets.staleness.plan import Run
+from stedi_assets.staleness.view import INPUTS
 from stedi_assets_tests.dagster.lake import STAMP, Small, copied, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 
@@ -42,20 +42,20 @@ def test_what_differs_is_asked_for() -> None:
 
 def test_what_a_run_makes_is_left_to_it() -> None:
     stale = {"customer_trusted": {FIRST, SECOND}, "accelerometer_trusted": {FIRST}}
-    on_its_way = OnItsWay(frozenset({"customer_trusted"}), FIRST, FIRST)
+    on_its_way = ActiveRun(frozenset({"customer_trusted"}), FIRST, FIRST)
     wanted, said = due(stale, {"customer_trusted": {FIRST}}, [on_its_way])
     assert wanted == {"customer_trusted": {SECOND}, "accelerometer_trusted": {FIRST}}
     assert said == ["1 partitions that differ are being made"]
 
 
 def test_a_run_that_does_not_say_which_days_makes_them_all() -> None:
-    wanted, _ = due({"customer_trusted": {FIRST}}, {}, [OnItsWay(frozenset({"customer_trusted"}), None, None)])
+    wanted, _ = due({"customer_trusted": {FIRST}}, {}, [ActiveRun(frozenset({"customer_trusted"}), None, None)])
     assert wanted == {}
 
 
 def test_while_something_lands_only_what_must_go_is_asked_for() -> None:
     stale = {"accelerometer_trusted": {FIRST, SECOND}, "machine_learning_curated": {FIRST, SECOND}}
-    landing = OnItsWay(frozenset({"step_trainer_landing"}), THIRD, THIRD)
+    landing = ActiveRun(frozenset({"step_trainer_landing"}), THIRD, THIRD)
     wanted, said = due(stale, {"accelerometer_trusted": {SECOND}}, [landing])
     assert wanted == {"accelerometer_trusted": {SECOND}, "machine_learning_curated": {SECOND}}
     assert said == ["2 partitions that differ wait until nothing lands"]
@@ -64,11 +64,11 @@ def test_while_something_lands_only_what_must_go_is_asked_for() -> None:
 RUN = Run(("customer_trusted",), FIRST, SECOND)
 
 
-def ended(at: float, failed: bool = True) -> PastRun:
-    return PastRun(named(RUN), running=False, ended=at, failed=failed)
+def ended(at: float, failed: bool = True) -> RequestedRun:
+    return RequestedRun(named(RUN), running=False, ended=at, failed=failed)
 
 
-def ask(*past: PastRun, now: float = NOW) -> tuple[int | None, str]:
+def ask(*past: RequestedRun, now: float = NOW) -> tuple[int | None, str]:
     asked, waiting = requests([RUN], {named(RUN): past}, now)
     return (asked[0].attempt if asked else None), "".join(waiting)
 
@@ -97,7 +97,10 @@ def test_a_success_settles_earlier_failures() -> None:
 
 
 def test_a_run_that_was_asked_for_is_waited_for() -> None:
-    assert ask(PastRun(named(RUN), running=True, ended=0)) == (None, "2023-08-01 to 2023-08-02: a run is on its way")
+    assert ask(RequestedRun(named(RUN), running=True, ended=0)) == (
+        None,
+        "2023-08-01 to 2023-08-02: a run is on its way",
+    )
 
 
 # ---- the real sensor ---------------------------------------------------------------------------
@@ -147,7 +150,7 @@ def files(lake: Small) -> dict[tuple[str, date], frozenset[str]]:
     return {
         (name, day): frozenset(file.path for file in found)
         for name in DERIVED
-        for day, found in lake.platform.lakehouse.snapshot(contract(name)).days().items()
+        for day, found in lake.resources.lakehouse.snapshot(contract(name)).days().items()
     }
 
 
@@ -188,7 +191,7 @@ def test_a_withdrawal_rewrites_the_days_that_it_touches_and_no_others(ticking: T
     ticking.tick()
     land_customer(lake, "ann", DAYS[8], consents=False)
     before = files(lake)
-    versions = {name: lake.platform.lakehouse.snapshot(contract(name)).version for name in DERIVED}
+    versions = {name: lake.resources.lakehouse.snapshot(contract(name)).version for name in DERIVED}
     assert len(settle(ticking)) == 1
     assert rewritten(lake, before) == {
         "customer_trusted": [0],
@@ -199,7 +202,7 @@ def test_a_withdrawal_rewrites_the_days_that_it_touches_and_no_others(ticking: T
         "machine_learning_curated": [2, 5, 6],
     }
     # Days 5 and 6 follow each other: one run, one version.
-    now = {name: lake.platform.lakehouse.snapshot(contract(name)).version for name in DERIVED}
+    now = {name: lake.resources.lakehouse.snapshot(contract(name)).version for name in DERIVED}
     assert {name: now[name] - versions[name] for name in DERIVED} == {
         "customer_trusted": 1,
         "accelerometer_trusted": 2,
@@ -254,7 +257,7 @@ def test_a_table_changed_by_hand(ticking: Ticking) -> None:
     ticking.tick()
     whole = lake.rows("accelerometer_trusted")
     table = contract("accelerometer_trusted")
-    engine, lakehouse = lake.platform.engine, lake.platform.lakehouse
+    engine, lakehouse = lake.resources.engine, lake.resources.lakehouse
     nothing = engine.frame(lakehouse_rows(lake, table).slice(0, 0))
     lakehouse.replace(table, [THIRD], engine.write(nothing, lakehouse, table, {THIRD: "0" * 16}))
     assert lake.rows("accelerometer_trusted") != whole
@@ -265,14 +268,14 @@ def test_a_table_changed_by_hand(ticking: Ticking) -> None:
 
 
 def lakehouse_rows(lake: Small, table: Table) -> Any:
-    return lake.platform.engine.relation(table, lake.platform.lakehouse.snapshot(table).files).to_arrow_table()
+    return lake.resources.engine.relation(table, lake.resources.lakehouse.snapshot(table).files).to_arrow_table()
 
 
 def test_a_table_that_is_gone(ticking: Ticking) -> None:
     lake = ticking.lake
     pairs = lake.rows("machine_learning_curated")
     ticking.tick()
-    shutil.rmtree(lake.platform.lakehouse.root(contract("machine_learning_curated")))
+    shutil.rmtree(lake.resources.lakehouse.root(contract("machine_learning_curated")))
     settle(ticking)
     assert lake.rows("machine_learning_curated") == pairs
 
@@ -320,19 +323,19 @@ def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
 ) -> None:
     """Ann withdraws, and all is reconciled, while a run that read the earlier state is about to commit."""
     other = Small.at(twelve.root, instance=twelve.instance)
-    write = type(twelve.platform.engine).write
+    write = type(twelve.resources.engine).write
     withdrew: list[bool] = []
 
     def slow(engine: Any, frame: Any, lakehouse: Any, table: Table, *more: Any) -> Any:
         written = write(engine, frame, lakehouse, table, *more)
-        if table.name == "accelerometer_trusted" and engine is twelve.platform.engine and not withdrew:
+        if table.name == "accelerometer_trusted" and engine is twelve.resources.engine and not withdrew:
             withdrew.append(True)
             land_customer(other, "ann", DAYS[8], consents=False)
             other.materialize()
             assert people(other, "accelerometer_trusted", '"user"') == {"bob"}
         return written
 
-    monkeypatch.setattr(type(twelve.platform.engine), "write", slow)
+    monkeypatch.setattr(type(twelve.resources.engine), "write", slow)
     result = twelve.run(["accelerometer_trusted"], THIRD)
     assert result.success
     assert [event.event_type_value for event in result.all_events].count("STEP_UP_FOR_RETRY") == 1
@@ -343,12 +346,12 @@ def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
 def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the run fails, and the table is as it was."""
     other = Small.at(twelve.root, instance=twelve.instance)
-    write = type(twelve.platform.engine).write
+    write = type(twelve.resources.engine).write
     rounds = iter(range(100))
 
     def slow(engine: Any, frame: Any, lakehouse: Any, table: Table, *more: Any) -> Any:
         written = write(engine, frame, lakehouse, table, *more)
-        if table.name == "accelerometer_trusted" and engine is twelve.platform.engine:
+        if table.name == "accelerometer_trusted" and engine is twelve.resources.engine:
             turn = next(rounds)
             other.land(
                 "customer_landing",
@@ -360,7 +363,7 @@ def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pyte
         return written
 
     before = files(twelve)
-    monkeypatch.setattr(type(twelve.platform.engine), "write", slow)
+    monkeypatch.setattr(type(twelve.resources.engine), "write", slow)
     assert not twelve.run(["accelerometer_trusted"], THIRD).success
     assert next(rounds) == RETRIES + 1
     assert files(twelve) == before
@@ -370,7 +373,7 @@ def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pyte
 def test_new_files_that_are_vacuumed_before_they_are_committed_are_written_again(
     twelve: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = type(twelve.platform.engine).write
+    write = type(twelve.resources.engine).write
     vacuumed: list[int] = []
 
     def slow(engine: Any, frame: Any, lakehouse: Any, table: Table, *more: Any) -> Any:
@@ -380,7 +383,7 @@ def test_new_files_that_are_vacuumed_before_they_are_committed_are_written_again
         return written
 
     rows = twelve.rows("accelerometer_trusted")
-    monkeypatch.setattr(type(twelve.platform.engine), "write", slow)
+    monkeypatch.setattr(type(twelve.resources.engine), "write", slow)
     assert twelve.run(["accelerometer_trusted"], THIRD).success
     assert vacuumed[0] >= 1
     assert twelve.rows("accelerometer_trusted") == rows

@@ -18,11 +18,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stedi_assets.build import build_definitions
 from stedi_assets.contracts import ASSET_TABLES, TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.platform import Platform
-from stedi_assets.privacy.job import QUEUE
+from stedi_assets.defs.build import build_definitions
+from stedi_assets.defs.erasure import QUEUE
+from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
 from stedi_assets_tests.dagster.lake import Small, clean_environment
@@ -114,7 +114,7 @@ def test_every_table_is_there_with_its_columns_and_where_they_come_from(definiti
 
 def test_building_the_graph_opens_nothing(tmp_path: Path) -> None:
     settings = Settings(str(tmp_path / "landing"), str(tmp_path / "lake"), dagster_home=tmp_path / "home")
-    build_definitions(settings, Platform.of(settings)).get_repository_def()
+    build_definitions(settings, Resources.of(settings)).get_repository_def()
     assert list(tmp_path.iterdir()) == []
 
 

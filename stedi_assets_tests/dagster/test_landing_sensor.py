@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 
 from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, RequestedRun
+from stedi_assets.defs.sensors import landing as sensors
+from stedi_assets.defs.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
 from stedi_assets.landing.files import LandingFile
-from stedi_assets.landing.record import Difference
-from stedi_assets.sensors import landing as sensors
-from stedi_assets.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
-from stedi_assets.sensors.past import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, PastRun
+from stedi_assets.landing.manifest import Difference
 from stedi_assets_tests.dagster.lake import DAY, STAMP, Small, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 
@@ -33,7 +33,7 @@ def raw(path: str = "a.json", stamp: str = "1", size: int = 10, table: str = "st
 
 
 def ask(
-    past: Sequence[PastRun] = (),
+    past: Sequence[RequestedRun] = (),
     now: float = NOW,
     why: Difference | None = None,
     files: Sequence[LandingFile] = (raw(),),
@@ -41,8 +41,8 @@ def ask(
     return requests({"step_trainer_landing": {DAY: why or Difference(new=1)}}, {DAY: files}, {DAY: past}, now)
 
 
-def ended(request: sensors.Request, at: float, failed: bool = True, run_id: str = "r") -> PastRun:
-    return PastRun(request.request, running=False, ended=at, failed=failed, tables=request.tables, run_id=run_id)
+def ended(request: sensors.Request, at: float, failed: bool = True, run_id: str = "r") -> RequestedRun:
+    return RequestedRun(request.request, running=False, ended=at, failed=failed, tables=request.tables, run_id=run_id)
 
 
 def test_nothing_differs() -> None:
@@ -105,7 +105,7 @@ def test_gone_files_are_kept_only_where_there_are_any() -> None:
 
 
 def test_a_run_on_its_way_is_waited_for() -> None:
-    wanted, waiting = ask([PastRun("another", running=True, ended=0)])
+    wanted, waiting = ask([RequestedRun("another", running=True, ended=0)])
     assert wanted == []
     assert waiting == [f"{DAY}: a run is on its way"]
 
@@ -123,7 +123,7 @@ def test_files_that_an_erasure_writes_anew_are_its_business() -> None:
 
 def test_failed_runs_are_tried_again_after_longer_and_longer_pauses_and_then_no_more() -> None:
     (request,), _ = ask()
-    past: list[PastRun] = []
+    past: list[RequestedRun] = []
     at = NOW
     for attempt in range(1, ATTEMPTS):
         past.insert(0, ended(request, at, run_id=str(attempt)))

@@ -23,7 +23,7 @@ class Ticking:
         with dg.build_sensor_context(
             instance=self.lake.instance,
             repository_def=repository,
-            resources={"platform": self.lake.platform},
+            resources={"resources": self.lake.resources},
             sensor_name=self.sensor,
             cursor=self.cursor,
         ) as context:

@@ -26,10 +26,10 @@ import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, table
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.platform import Platform
-from stedi_assets.privacy.receipts import Receipts
-from stedi_assets.privacy.requests import Requests
+from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
+from stedi_assets.subject_requests.receipts import Receipts
+from stedi_assets.subject_requests.requests import Requests
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -158,10 +158,10 @@ class Server:
         """The end of the server's log."""
         return self.log.read_text(errors="replace")[-8000:]
 
-    def platform(self) -> Platform:
+    def resources(self) -> Resources:
         """The server's lake, for another reader."""
         data = self.folder / "data"
-        return Platform.of(
+        return Resources.of(
             Settings(
                 str(data / "landing"),
                 str(data / "lake"),
@@ -350,11 +350,11 @@ class Somebody:
     record: dict[str, object]
 
 
-def somebody(platform: Platform, number: int) -> Somebody:
+def somebody(resources: Resources, number: int) -> Somebody:
     """One of those who consent and moved on several landing days; never the same for two numbers."""
-    engine = platform.engine
+    engine = resources.engine
     frames = {
-        name: engine.relation(table(name), platform.lakehouse.snapshot(table(name)).files)
+        name: engine.relation(table(name), resources.lakehouse.snapshot(table(name)).files)
         for name in ("customers_curated", "accelerometer_trusted")
     }
     rows = engine.arrow(
@@ -367,14 +367,14 @@ def somebody(platform: Platform, number: int) -> Somebody:
     return Somebody(record["email"], record["serialNumber"], subject, record)
 
 
-def held(platform: Platform, who: Somebody) -> dict[str, int]:
+def held(resources: Resources, who: Somebody) -> dict[str, int]:
     """How many rows of somebody each table holds now."""
     counts = {}
     for name, condition in HOLDS.items():
         while True:
-            stored = platform.engine.relation(table(name), platform.lakehouse.snapshot(table(name)).files)
+            stored = resources.engine.relation(table(name), resources.lakehouse.snapshot(table(name)).files)
             try:
-                ((counts[name],),) = platform.engine.rows(
+                ((counts[name],),) = resources.engine.rows(
                     f"SELECT count(*) FROM stored WHERE {condition.format(**vars(who))}", stored=stored
                 )
             except duckdb.IOException:
@@ -386,41 +386,41 @@ def held(platform: Platform, who: Somebody) -> dict[str, int]:
 @pytest.mark.slow
 def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
     """From the file that lands to the last row gone, on every landing day, with nobody's hand on it."""
-    platform = server.platform()
-    who = somebody(platform, 0)
-    assert all(held(platform, who).values())
+    resources = server.resources()
+    who = somebody(resources, 0)
+    assert all(held(resources, who).values())
     now = int(time.time() * 1000)
     record = {**who.record, "lastUpdateDate": now, "shareWithResearchAsOfDate": None}
     dropped = time.time()
     server.drop("customer_landing", "withdrawn.json", [record], datetime.now(timezone.utc).date())
-    server.wait("the last row to go", lambda: not any(held(platform, who).values()))
+    server.wait("the last row to go", lambda: not any(held(resources, who).values()))
     window = time.time() - dropped
     print(f"withdrawal: the last row was gone {window:.1f} s after the file landed")
     # Until the consent sensor has looked again, and for a while after.
     for _ in range(40):
-        assert not any(held(platform, who).values())
+        assert not any(held(resources, who).values())
         time.sleep(0.5)
-    platform.close()
+    resources.close()
     crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert window < GONE_WITHIN * crowd
 
 
 @pytest.mark.slow
 def test_a_request_to_be_forgotten_is_carried_out(server: Server) -> None:
-    platform = server.platform()
-    who = somebody(platform, 1)
+    resources = server.resources()
+    who = somebody(resources, 1)
     filed = subprocess.run(
         [sys.executable, "-m", "stedi_assets.cli.main", "erase", "-"],
         cwd=server.folder, env=environment(), check=True, capture_output=True, input=who.email.encode(),
     )  # fmt: skip
     request = filed.stderr.decode().split()[1]
-    requests = Requests(platform.privacy)
+    requests = Requests(resources.privacy)
     server.wait("the erasure to be done", lambda: requests.get(request).is_done)
-    assert not any(held(platform, who).values())
-    assert Receipts(platform.privacy).faults() == []
+    assert not any(held(resources, who).values())
+    assert Receipts(resources.privacy).faults() == []
     shown = server.wait("the queue in the UI", lambda: queue(server, request))
     assert shown == "done"
-    platform.close()
+    resources.close()
 
 
 def queue(server: Server, request: str) -> str | None:

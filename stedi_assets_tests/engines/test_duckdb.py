@@ -72,11 +72,11 @@ def test_what_is_held_is_computed_once_and_let_go_with_the_next_write(tmp_path: 
     with DuckDBEngine(threads=1) as engine:
         engine.connection.execute("CREATE SEQUENCE computed")
         counted = engine.connection.sql("SELECT nextval('computed') AS number, * FROM range(3)")
-        held = engine.hold(nw.from_native(counted).lazy())
+        held = engine.cache(nw.from_native(counted).lazy())
         first, second = engine.collect(held), engine.collect(held)
         assert first.sort_by("number").equals(second.sort_by("number"))
         assert engine.rows("SELECT nextval('computed')") == [(4,)]
-        again = engine.hold(held.select("number"))
+        again = engine.cache(held.select("number"))
         assert engine.collect(again).num_rows == 3
         engine.write(engine.frame(steps("a")), lakehouse, STEPS, {DAY: "0" * 16})
         assert engine.rows("SELECT count(*) FROM duckdb_tables()") == [(0,)]

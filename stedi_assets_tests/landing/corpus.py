@@ -1,4 +1,4 @@
-"""Lines of raw files, good and bad, for the tests to hold the product against ``judge`` and the oracle.
+"""Lines of raw files, good and bad, for the tests to hold the product against ``validate_line`` and the oracle.
 
 What belongs here: how lines are made. What does not: what should become of them.
 """

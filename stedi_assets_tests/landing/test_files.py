@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from stedi_assets.landing.files import LandingZone, landing_day
-from stedi_assets.landing.survey import CutOff, Survey, UnreadableFileError, chunks, count_lines, survey
+from stedi_assets.landing.profile import CutOff, FileProfile, UnreadableFileError, chunks, count_lines, profile_file
 
 DAY = date(2023, 8, 6)
 NOON = 1_691_323_200
@@ -331,8 +331,8 @@ def test_an_empty_file_named_gzip_is_empty(tmp_path: Path):
 def test_survey(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: bool):
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    found = survey(FS, str(path))
-    assert found == Survey(
+    found = profile_file(FS, str(path))
+    assert found == FileProfile(
         found.digest, len(content), lines, content.count(b'"'), content.count(b","), plain=plain, blank=blank
     )
     assert (count_lines(FS, str(path)) == 0) is blank
@@ -344,7 +344,7 @@ def test_survey(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: 
 def test_survey_of_gzip(tmp_path: Path, content: bytes, blank: bool):
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(content))
-    found = survey(FS, str(path))
+    found = profile_file(FS, str(path))
     assert found.blank is blank
     assert not found.plain
     assert found.size == path.stat().st_size
@@ -353,9 +353,9 @@ def test_survey_of_gzip(tmp_path: Path, content: bytes, blank: bool):
 def test_unreadable_files_are_named(tmp_path: Path):
     for name in ("a.json", "a.json.gz"):
         with pytest.raises(UnreadableFileError, match=name):
-            survey(FS, str(tmp_path / name))
+            profile_file(FS, str(tmp_path / name))
         with pytest.raises(UnreadableFileError, match=name):
             list(chunks(FS, str(tmp_path / name), 10))
     (tmp_path / "x.json").mkdir()
     with pytest.raises(UnreadableFileError, match=r"x\.json"):
-        survey(FS, str(tmp_path / "x.json"))
+        profile_file(FS, str(tmp_path / "x.json"))

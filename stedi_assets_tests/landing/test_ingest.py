@@ -30,12 +30,12 @@ from stedi_assets.landing.ingest import (
     Ingestion,
     MissingFiles,
     MissingFilesError,
-    ingested_files,
+    manifest_entries,
     recorded_fingerprints,
 )
+from stedi_assets.landing.manifest import ManifestEntry, plan
 from stedi_assets.landing.parse import CUT_OFF
-from stedi_assets.landing.record import IngestedFile, plan
-from stedi_assets.landing.survey import UnreadableFileError
+from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
 from stedi_assets_tests.oracle import rules
 
@@ -107,8 +107,8 @@ class Lake:
         msg = f"it never settles: {self.plan()}"
         raise AssertionError(msg)
 
-    def record(self) -> list[IngestedFile]:
-        return ingested_files(self.engine, self.lakehouse, self.table)
+    def record(self) -> list[ManifestEntry]:
+        return manifest_entries(self.engine, self.lakehouse, self.table)
 
     def rows(self, name: str | None = None) -> list[dict[str, object]]:
         table = contract(name or self.table.name)

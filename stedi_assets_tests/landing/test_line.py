@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stedi_assets.contracts import LandingSource
 from stedi_assets.contracts import table as contract
-from stedi_assets.landing.line import DEEPEST, Rejected, Value, judge
+from stedi_assets.contracts.line import DEEPEST, Rejected, Value, validate_line
 from stedi_assets_tests.landing.corpus import DAY, EARLIEST, GOOD, LATEST, NOON, TABLES, lines
 from stedi_assets_tests.oracle.rules import RejectedLineError, parse
 
@@ -23,7 +23,7 @@ def source(table: str) -> LandingSource:
 
 def judged(table: str, line: bytes | str) -> tuple[Value, ...] | str | None:
     """The verdict: values, a reason, or none for a blank line."""
-    verdict = judge(line.encode() if isinstance(line, str) else line, source(table), DAY)
+    verdict = validate_line(line.encode() if isinstance(line, str) else line, source(table), DAY)
     return verdict.reason if isinstance(verdict, Rejected) else verdict
 
 

@@ -1,4 +1,4 @@
-"""Fast reading gives what ``judge`` gives: line by line for any file, and for every file that is read whole."""
+"""Fast reading gives what ``validate_line`` gives: line by line for any file, and for every file that is read whole."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from stedi_assets.contracts import DataType, LandingSource, Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.line import Rejected, validate_line
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.fingerprint import fingerprint
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing import parse
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.ingest import Ingestion, _Day
-from stedi_assets.landing.line import Rejected, judge
 from stedi_assets.landing.parse import read_lines
-from stedi_assets.landing.survey import survey
+from stedi_assets.landing.profile import profile_file
 from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
 
 FS = fsspec.filesystem("file")
@@ -49,10 +49,10 @@ def source(table: str) -> LandingSource:
 
 
 def judged(table: str, content: bytes) -> tuple[list[tuple[int, Row]], list[tuple[int, str, str]]]:
-    """What ``judge`` says of a file: its good lines and its bad ones, by number."""
+    """What ``validate_line`` says of a file: its good lines and its bad ones, by number."""
     good, bad = [], []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        verdict = judge(line, source(table), DAY)
+        verdict = validate_line(line, source(table), DAY)
         if isinstance(verdict, Rejected):
             bad.append((number, verdict.reason, line.decode("utf-8", "backslashreplace")))
         elif verdict is not None:
@@ -136,7 +136,9 @@ class Whole:
             path = f"{self.table}/{name}"
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_bytes(content)
-            batch.append((LandingFile(self.table, path, DAY, len(content), ""), survey(FS, f"{self.root}/{path}")))
+            batch.append(
+                (LandingFile(self.table, path, DAY, len(content), ""), profile_file(FS, f"{self.root}/{path}"))
+            )
         day = _Day(DAY, fingerprint("test"), [], [])
         if not self.ingestion._read_whole(day, batch):
             assert not day.written
@@ -166,7 +168,7 @@ class Whole:
         return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most))
 
     def check(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> None:
-        """Whatever is read this way is what ``judge`` says, every line."""
+        """Whatever is read this way is what ``validate_line`` says, every line."""
         names = list(names)
         rows = self.read(*contents, names=names)
         if rows is None:

@@ -9,7 +9,7 @@ import pytest
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.landing.files import LandingFile, Listing
-from stedi_assets.landing.record import Difference, IngestedFile, as_rows, first_copies, plan, record
+from stedi_assets.landing.manifest import Difference, ManifestEntry, as_rows, first_copies, plan, record
 
 T = "step_trainer_landing"
 D1, D2, D3 = date(2023, 8, 6), date(2023, 8, 7), date(2023, 8, 8)
@@ -30,14 +30,14 @@ def was(
     stamp: str = "s",
     lines: int = 1,
     rejected: int = 0,
-) -> IngestedFile:
+) -> ManifestEntry:
     rows = lines - rejected if of is None else 0
-    return IngestedFile(path, size, stamp, digest or path, lines, rows, rejected, of, T, day)
+    return ManifestEntry(path, size, stamp, digest or path, lines, rows, rejected, of, T, day)
 
 
 def planned(
     files: list[LandingFile],
-    ingested: list[IngestedFile],
+    ingested: list[ManifestEntry],
     stored: dict[date, str | None] | None = None,
     recorded: dict[date, str | None] | None = None,
     quarantined: dict[date, str | None] | None = None,
@@ -112,7 +112,7 @@ def test_a_moved_file_says_nothing_of_copies():
         ([was("a", D1, "x", lines=0), was("b", D2, "x", lines=0)], set()),
     ],
 )
-def test_which_copy_counts(ingested: list[IngestedFile], days: set[date]):
+def test_which_copy_counts(ingested: list[ManifestEntry], days: set[date]):
     files = [lies(file.source_file, file.landing_date) for file in ingested]
     found = planned(files, ingested)
     assert found == dict.fromkeys(sorted(days), "another file with the same bytes counts now")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import TABLES
-from stedi_assets.privacy.erasure import Erasure
-from stedi_assets.privacy.requests import Request, Requests
+from stedi_assets.subject_requests.erasure import Erasure
+from stedi_assets.subject_requests.requests import Request, Requests
 from stedi_assets_tests.dagster.lake import STAMP, Small, customer, lines, movement, step
 
 DAYS = [date(2023, 8, 1) + timedelta(days=n) for n in range(3)]
@@ -89,12 +89,12 @@ def email(name: str) -> str:
 
 def request(lake: Small, name: str) -> Request:
     """File a request for somebody."""
-    return Requests(lake.platform.privacy).file(email(name), "asked by letter", NOW)
+    return Requests(lake.resources.privacy).file(email(name), "asked by letter", NOW)
 
 
 def erase(lake: Small, name: str) -> dict[str, Any]:
     """Forget somebody; the receipt."""
-    return Erasure(lake.platform, lake.instance, request(lake, name)).run()
+    return Erasure(lake.resources, lake.instance, request(lake, name)).run()
 
 
 def tables(lake: Small) -> dict[str, list[tuple[Any, ...]]]:
@@ -114,7 +114,7 @@ def mentions(names: Collection[str]) -> list[str]:
 
 def without(rows: dict[str, list[tuple[Any, ...]]], lake: Small, names: Collection[str]) -> dict[str, list[Any]]:
     """The same rows but those of some people, by every column."""
-    subjects = {lake.platform.pseudonyms.subject_id(email(name)) for name in names}
+    subjects = {lake.resources.pseudonyms.subject_id(email(name)) for name in names}
     return {
         table: [row for row in found if not names_one(row, names) and not subjects & set(map(str, row))]
         for table, found in rows.items()
@@ -140,6 +140,6 @@ def stored_texts(lake: Small) -> str:
     """Every text in every Parquet file below the lake, used by a table or not."""
     found = []
     for path in sorted((lake.root / "lake").rglob("*.parquet")):
-        rows = lake.platform.engine.connection.read_parquet(str(path)).fetchall()
+        rows = lake.resources.engine.connection.read_parquet(str(path)).fetchall()
         found.append(json.dumps(rows, default=str))
     return "\n".join(found).lower()

@@ -16,12 +16,12 @@ import pytest
 from stedi_assets.contracts import TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.landing.copy import land as copy_in
-from stedi_assets.privacy.erasure import carry_out, find
-from stedi_assets.privacy.person import Person, rules_for, theirs
-from stedi_assets.privacy.receipts import Receipts
-from stedi_assets.privacy.requests import Requests
-from stedi_assets.reconcile import differing, landing_differences
 from stedi_assets.sample import write_sample
+from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.subject_requests.erasure import carry_out, find
+from stedi_assets.subject_requests.receipts import Receipts
+from stedi_assets.subject_requests.requests import Requests
+from stedi_assets.subject_requests.subject import Person, rules_for, theirs
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.privacy.people import (
     IN_QUARANTINE,
@@ -47,7 +47,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
                 "STEDI_REFERENCE_LANDING is not set: set it to the landing folder of the public STEDI data (Udacity's "
                 "'STEDI Human Balance Analytics' project)"
             )
-        copy_in(reference, small.platform.landing)
+        copy_in(reference, small.resources.landing)
     land(small)
     small.materialize()
     yield small
@@ -56,17 +56,17 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
 
 def ten(lake: Small) -> list[str]:
     """Four of the people who were added, and six others: five with readings, one who never consented."""
-    platform = lake.platform
-    view = platform.view()
-    rows = platform.engine.rows(
+    resources = lake.resources
+    view = resources.view()
+    rows = resources.engine.rows(
         """
         (SELECT email FROM people JOIN (SELECT "user" AS email, count(*) AS n FROM readings GROUP BY ALL) USING (email)
          WHERE consented_at IS NOT NULL ORDER BY n DESC, email LIMIT 5)
         UNION ALL
         (SELECT email FROM people WHERE consented_at IS NULL AND email <> 'nora@example.com' ORDER BY email LIMIT 1)
         """,
-        people=platform.recall.people_table(view.snapshot("customer_landing")),
-        readings=platform.engine.relation(
+        people=resources.recall.people_table(view.snapshot("customer_landing")),
+        readings=resources.engine.relation(
             contract("accelerometer_landing"), view.snapshot("accelerometer_landing").files
         ),
     )
@@ -76,11 +76,11 @@ def ten(lake: Small) -> list[str]:
 
 def stored(lake: Small) -> dict[str, pa.Table]:
     """Every table but the record of files, in memory."""
-    platform = lake.platform
+    resources = lake.resources
     return {
-        name: platform.engine.arrow(
+        name: resources.engine.arrow(
             "SELECT * FROM stored",
-            stored=platform.engine.relation(table, platform.lakehouse.snapshot(table).files),
+            stored=resources.engine.relation(table, resources.lakehouse.snapshot(table).files),
         )
         for name, table in TABLES.items()
         if name != "landing_files"
@@ -88,41 +88,41 @@ def stored(lake: Small) -> dict[str, pa.Table]:
 
 
 def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
-    platform = lake.platform
-    people = [Person.of(platform, address) for address in ten(lake)]
+    resources = lake.resources
+    people = [Person.of(resources, address) for address in ten(lake)]
     assert len({who.email for who in people}) == 10
     assert [len(who.shared) for who in people].count(1) == 1
     before = stored(lake)
-    requests = Requests(platform.privacy)
+    requests = Requests(resources.privacy)
     asked = [requests.file(who.email, "", NOW) for who in people]
-    receipts = carry_out(platform, lake.instance, asked)
+    receipts = carry_out(resources, lake.instance, asked)
     for who, receipt in zip(people, receipts):
         assert receipt["found"]
         assert len(receipt["together_with"]) == 9
         assert all(row["others_identical"] for row in receipt["partitions"]), receipt
-        assert not find(platform, who, rules_for(platform, who))
+        assert not find(resources, who, rules_for(resources, who))
     after = stored(lake)
 
     for name, rows in before.items():
         left = rows
         for who in people:
             if name == "landing_quarantine":
-                rules = rules_for(platform, who)
+                rules = rules_for(resources, who)
                 mine = [rules.of_rejected(line) is not None for line in left["line"].to_pylist()]
                 left = left.filter(pa.array([not one for one in mine], pa.bool_()))
             else:
                 query = f"SELECT * FROM held WHERE NOT ({theirs(contract(name))})"
-                left = platform.engine.arrow(query, held=left, **who.frames())
+                left = resources.engine.arrow(query, held=left, **who.frames())
         assert differences(lake, left, after[name]) == (0, 0), name
         assert name == "landing_quarantine" or left.num_rows < rows.num_rows
-    assert Receipts(platform.privacy).faults() == []
-    assert not landing_differences(platform, platform.listing())
-    assert not differing(platform.view())
+    assert Receipts(resources.privacy).faults() == []
+    assert not landing_differences(resources, resources.listing())
+    assert not differing(resources.view())
 
 
 def differences(lake: Small, expected: pa.Table, found: pa.Table) -> tuple[int, int]:
     """How many rows are missing, and how many are too many."""
-    missing, extra = lake.platform.engine.rows(
+    missing, extra = lake.resources.engine.rows(
         """
         SELECT (SELECT count(*) FROM (SELECT * FROM expected EXCEPT ALL SELECT * FROM found)),
                (SELECT count(*) FROM (SELECT * FROM found EXCEPT ALL SELECT * FROM expected))

@@ -16,13 +16,13 @@ import pytest
 
 from stedi_assets.contracts import LANDING_TABLES, TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.keys import SecretKeyError
-from stedi_assets.privacy.erasure import Erasure, ErasureError, find
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
-from stedi_assets.privacy.person import Person, rules_for
-from stedi_assets.privacy.receipts import Receipts
-from stedi_assets.privacy.requests import RequestError, Requests
-from stedi_assets.reconcile import differing, landing_differences
+from stedi_assets.privacy.keys import SecretKeyError
+from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
+from stedi_assets.subject_requests.receipts import Receipts
+from stedi_assets.subject_requests.requests import RequestError, Requests
+from stedi_assets.subject_requests.subject import Person, rules_for
 from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
 from stedi_assets_tests.privacy.people import (
     DAYS,
@@ -93,7 +93,7 @@ def without_ann(made: Small, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     asked = request(lake, ON_SEVERAL_DAYS)
     old = os.umask(0)
     try:
-        receipt = Erasure(lake.platform, lake.instance, asked).run()
+        receipt = Erasure(lake.resources, lake.instance, asked).run()
     finally:
         os.umask(old)
     yield Forgotten(lake, asked.id, receipt)
@@ -101,8 +101,8 @@ def without_ann(made: Small, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def nothing_differs(lake: Small) -> bool:
-    platform = lake.platform
-    return not landing_differences(platform, platform.listing()) and not differing(platform.view())
+    resources = lake.resources
+    return not landing_differences(resources, resources.listing()) and not differing(resources.view())
 
 
 # ---- who is forgotten, and what is left ------------------------------------------------------------
@@ -209,8 +209,8 @@ IN_EACH += ["customer_trusted", "accelerometer_trusted", "customers_curated", "c
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_email_means_its_own_person_only(alike: Small, address: str) -> None:
-    who = Person.of(alike.platform, address)
-    places = find(alike.platform, who, rules_for(alike.platform, who))
+    who = Person.of(alike.resources, address)
+    places = find(alike.resources, who, rules_for(alike.resources, who))
     folder = f"landing_date={DAYS[0]}"
     assert {(place.kind, place.where): place.number for place in places} == {
         ("raw file", f"customer_landing/{folder}/part.json"): 1,
@@ -223,7 +223,7 @@ def test_an_email_means_its_own_person_only(alike: Small, address: str) -> None:
 @pytest.mark.parametrize("address", ["ann@example.co", "o'brien@example.com", "[x]+(y)*@example.com"])
 def test_an_odd_email_erases_its_own_person_only(alike: Small, tmp_path: Path, address: str) -> None:
     lake = copied(alike, tmp_path)
-    Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).file(address, "", NOW)).run()
+    Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).file(address, "", NOW)).run()
     left = sorted(other for other in ADDRESSES if other != address)
     assert sorted(row[1] for row in lake.rows("customer_landing")) == left
     assert sorted(row[0] for row in lake.rows("accelerometer_landing")) == left
@@ -232,8 +232,8 @@ def test_an_odd_email_erases_its_own_person_only(alike: Small, tmp_path: Path, a
 
 
 def test_case_and_spaces_do_not_matter(lake: Small) -> None:
-    asked = Person.of(lake.platform, "\t ANN@Example.Com \n")
-    assert asked == Person.of(lake.platform, email("ann"))
+    asked = Person.of(lake.resources, "\t ANN@Example.Com \n")
+    assert asked == Person.of(lake.resources, email("ann"))
     assert asked.serials == ("serial-ann",)
 
 
@@ -297,7 +297,7 @@ def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: Small) ->
 
 def test_who_registers_anew_is_a_new_customer(lake: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     erased_at = at(DAYS[-1], 50_000)
-    monkeypatch.setattr("stedi_assets.privacy.erasure._now", lambda: erased_at)
+    monkeypatch.setattr("stedi_assets.subject_requests.erasure._now", lambda: erased_at)
     erase(lake, "ann")
     day = DAYS[-1] + timedelta(days=1)
     # The old record and an old reading land again, and readings from after the new registration before it does.
@@ -327,16 +327,16 @@ def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
     """The run has read the raw files; then the person is erased; then the run commits."""
     other = Small.at(lake.root, instance=lake.instance)
     erased: list[Any] = []
-    copy = type(lake.platform.engine).copy
+    copy = type(lake.resources.engine).copy
 
     def slow(engine: Any, query: str, *more: Any) -> Any:
         new = copy(engine, query, *more)
-        if engine is lake.platform.engine and not erased:
+        if engine is lake.resources.engine and not erased:
             erased.append(None)
             erased[0] = erase(other, "ann")
         return new
 
-    monkeypatch.setattr(type(lake.platform.engine), "copy", slow)
+    monkeypatch.setattr(type(lake.resources.engine), "copy", slow)
     moves = lines(movement("ann", at(DAYS[-1], 70)), movement("kim", at(DAYS[-1], 71)))
     lake.land("accelerometer_landing", moves, "new.json", DAYS[-1])
     assert lake.run(["accelerometer_landing"], DAYS[-1]).success
@@ -352,7 +352,7 @@ def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
 
 
 def test_a_request_is_filed_once(lake: Small) -> None:
-    requests = Requests(lake.platform.privacy)
+    requests = Requests(lake.resources.privacy)
     first = request(lake, "ann")
     assert request(lake, "ann") == first
     assert first.state(NOW.date()) == "open"
@@ -364,12 +364,12 @@ def test_a_request_is_filed_once(lake: Small) -> None:
 
 def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: Forgotten, tmp_path: Path) -> None:
     lake = copied(without_ann.lake, tmp_path)
-    done = Requests(lake.platform.privacy).get(without_ann.request)
+    done = Requests(lake.resources.privacy).get(without_ann.request)
     assert done.is_done
     assert done.email is None
     assert b"ann@" not in everything_stored(lake.root / "privacy")
     assert b"serial-ann" not in everything_stored(lake.root / "privacy")
-    assert Erasure(lake.platform, lake.instance, done).run() == without_ann.receipt
+    assert Erasure(lake.resources, lake.instance, done).run() == without_ann.receipt
     assert request(lake, "ann").id != done.id
     lake.close()
 
@@ -382,7 +382,7 @@ def test_two_that_carry_out_the_same_request_agree(
 ) -> None:
     """`stedi erase --now` while the sensor's run is about the same request: it has got so far when the other begins."""
     asked = request(lake, "bob")
-    quicker = Erasure(lake.platform, lake.instance, asked)
+    quicker = Erasure(lake.resources, lake.instance, asked)
     left = list(steps)  # until the other has begun
 
     def slow(*given: Any) -> Any:
@@ -391,15 +391,15 @@ def test_two_that_carry_out_the_same_request_agree(
             getattr(quicker, one)()
         return find(*given)
 
-    monkeypatch.setattr("stedi_assets.privacy.erasure.find", slow)
-    receipt = Erasure(lake.platform, lake.instance, asked).run()
+    monkeypatch.setattr("stedi_assets.subject_requests.erasure.find", slow)
+    receipt = Erasure(lake.resources, lake.instance, asked).run()
     assert left == []
     assert receipt["found"]["raw files"]
     assert sum(row["removed"] for row in receipt["partitions"]) > 0
     assert quicker.prove() == receipt
-    assert Receipts(lake.platform.privacy).names() == [f"000001-{asked.id}"]
-    assert Receipts(lake.platform.privacy).faults() == []
-    assert Requests(lake.platform.privacy).get(asked.id).is_done
+    assert Receipts(lake.resources.privacy).names() == [f"000001-{asked.id}"]
+    assert Receipts(lake.resources.privacy).faults() == []
+    assert Requests(lake.resources.privacy).get(asked.id).is_done
     assert b"bob@" not in everything_stored(lake.root / "privacy")
     assert nothing_differs(lake)
 
@@ -416,12 +416,12 @@ def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Sm
     with pytest.raises(
         ErasureError, match=r"still in 1 place.*\n.*landing zone, customer_landing/.*mia.json: 1"
     ) as caught:
-        Erasure(lake.platform, lake.instance, asked).run()
+        Erasure(lake.resources, lake.instance, asked).run()
     assert "bob" not in str(caught.value)
-    assert Receipts(lake.platform.privacy).names() == []
-    assert not Requests(lake.platform.privacy).get(asked.id).is_done
+    assert Receipts(lake.resources.privacy).names() == []
+    assert not Requests(lake.resources.privacy).get(asked.id).is_done
     path.write_text(lines(person("mia", DAYS[1])))
-    receipt = Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).get(asked.id)).run()
+    receipt = Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).get(asked.id)).run()
     assert receipt["searched"]["found"] == 0
 
 
@@ -433,8 +433,8 @@ def test_the_proof_looks_everywhere(lake: Small) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     notes, old, log, packed = paths
     notes.write_text("x" * (8 << 20) + " Bob Invented ")
-    lake.platform.engine.connection.sql("SELECT 'Say hello to BOB@example.com.' AS note").write_parquet(str(old))
-    log.write_text(lake.platform.pseudonyms.subject_id(email("bob")))
+    lake.resources.engine.connection.sql("SELECT 'Say hello to BOB@example.com.' AS note").write_parquet(str(old))
+    log.write_text(lake.resources.pseudonyms.subject_id(email("bob")))
     packed.write_bytes(gzip.compress(b"x" * 1000 + b' "serial-bob"'))
     with pytest.raises(ErasureError, match="still in 4 place") as caught:
         erase(lake, "bob")
@@ -447,7 +447,7 @@ def test_the_proof_looks_everywhere(lake: Small) -> None:
 def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
     receipt = without_ann.receipt
     text = json.dumps(receipt).lower()
-    subject = without_ann.lake.platform.pseudonyms.subject_id(email("ann"))
+    subject = without_ann.lake.resources.pseudonyms.subject_id(email("ann"))
     assert not [value for value in ("ann", "serial-", "@", subject) if value in text.replace("annot", "")]
     assert receipt["tool"].startswith("stedi-assets ")
     assert receipt["requested_at"] <= receipt["done_at"]
@@ -458,12 +458,12 @@ def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
 
 def test_old_versions_are_gone(lake: Small) -> None:
     lake.spoil("accelerometer_trusted", DAYS[0], "SELECT * FROM rows WHERE x = 1")
-    assert lake.platform.lakehouse.unused_files(contract("accelerometer_trusted"))
-    who = Person.of(lake.platform, email("ann"))
-    kinds = {place.kind for place in find(lake.platform, who, rules_for(lake.platform, who))}
+    assert lake.resources.lakehouse.unused_files(contract("accelerometer_trusted"))
+    who = Person.of(lake.resources, email("ann"))
+    kinds = {place.kind for place in find(lake.resources, who, rules_for(lake.resources, who))}
     assert kinds == {"raw file", "table", "old version"}
     erase(lake, "ann")
-    assert not lake.platform.lakehouse.unused_files(contract("accelerometer_trusted"))
+    assert not lake.resources.lakehouse.unused_files(contract("accelerometer_trusted"))
     assert '"ann@example.com"' not in stored_texts(lake)
 
 
@@ -525,7 +525,7 @@ def test_a_folder_that_others_can_enter_is_refused(lake: Small) -> None:
     request(lake, "ann")
     (lake.root / "privacy").chmod(0o755)
     with pytest.raises(PrivacyFolderError, match=r"can be entered by others \(mode 0755.*chmod 700"):
-        Requests(lake.platform.privacy).all()
+        Requests(lake.resources.privacy).all()
 
 
 def test_a_privacy_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
@@ -539,14 +539,14 @@ def test_a_lost_privacy_key_is_not_replaced(without_ann: Forgotten, tmp_path: Pa
     lake = copied(without_ann.lake, tmp_path)
     (lake.root / "privacy" / "key").unlink()
     with pytest.raises(SecretKeyError, match=r"privacy key .* is gone\. The erased are known by it only"):
-        lake.platform.erased().tombstones.of_email("x@y")
+        lake.resources.erased().tombstones.of_email("x@y")
     lake.close()
 
 
 def test_a_lost_pseudonym_key_is_not_replaced(lake: Small) -> None:
     (lake.root / ".lake-pseudonym-key").unlink()
     with pytest.raises(SecretKeyError, match="every one of them would change"):
-        _ = Small.at(lake.root).platform.pseudonyms.key_id
+        _ = Small.at(lake.root).resources.pseudonyms.key_id
 
 
 # ---- what killed processes left --------------------------------------------------------------------------
@@ -554,7 +554,7 @@ def test_a_lost_pseudonym_key_is_not_replaced(lake: Small) -> None:
 
 def test_what_killed_processes_left_does_not_stop_an_erasure(lake: Small) -> None:
     """Half of a Parquet file, a raw file that was being written anew, and half of a request of the same person."""
-    stored = lake.platform.lakehouse.snapshot(contract("customer_landing")).files[0]
+    stored = lake.resources.lakehouse.snapshot(contract("customer_landing")).files[0]
     torn = Path(stored.uri).with_name("0123456789abcdef-00000000-0000-4000-8000-000000000000.parquet")
     torn.write_bytes(Path(stored.uri).read_bytes()[:-20])
     raw = lake.path("customer_landing", day=DAYS[0])
@@ -563,7 +563,7 @@ def test_what_killed_processes_left_does_not_stop_an_erasure(lake: Small) -> Non
     asked = request(lake, "bob")
     half = lake.root / "privacy" / "requests" / f".{asked.id}.json.01234567"
     half.write_text('{"email": "bob@example.com"')
-    receipt = Erasure(lake.platform, lake.instance, asked).run()
+    receipt = Erasure(lake.resources, lake.instance, asked).run()
     assert receipt["searched"]["found"] == 0
     assert not [path for path in (torn, aside, half) if path.exists()]
 
@@ -591,11 +591,11 @@ def test_the_head_of_the_chain_is_mended_where_its_writer_was_killed(
     monkeypatch.setattr(PrivacyFolder, "write", dying)
     asked = request(lake, "bob")
     with pytest.raises(KeyboardInterrupt):
-        Erasure(lake.platform, lake.instance, asked).run()
+        Erasure(lake.resources, lake.instance, asked).run()
     monkeypatch.undo()
-    receipts = Receipts(lake.platform.privacy)
+    receipts = Receipts(lake.resources.privacy)
     assert receipts.faults()
-    Erasure(lake.platform, lake.instance, Requests(lake.platform.privacy).get(asked.id)).run()
+    Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).get(asked.id)).run()
     assert receipts.faults() == []
     assert len(receipts.names()) == 1
 

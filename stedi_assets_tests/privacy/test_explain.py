@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from stedi_assets.privacy.explain import explain
-from stedi_assets.privacy.person import Person
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
+from stedi_assets.subject_requests.explain import explain
+from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.dagster.lake import STAMP, Small, customer, lines, movement, step
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
 
 def told(lake: Small, email: str) -> dict[str, tuple[int, str]]:
-    found = explain(lake.platform, Person.of(lake.platform, email))
+    found = explain(lake.resources, Person.of(lake.resources, email))
     return {answer.table: (answer.rows, "; ".join(answer.why)) for answer in found}
 
 

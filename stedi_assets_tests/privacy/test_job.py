@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from stedi_assets.privacy.job import BACKOFF, CHECK, QUEUE, SENSOR
-from stedi_assets.privacy.requests import Request, Requests
-from stedi_assets.sensors.past import ERASURE_JOB
+from stedi_assets.defs.erasure import BACKOFF, CHECK, QUEUE, SENSOR
+from stedi_assets.defs.run_history import ERASURE_JOB
+from stedi_assets.subject_requests.requests import Request, Requests
 from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.dagster.ticking import Ticking
 
@@ -30,7 +30,7 @@ def ticking(tmp_path: Path) -> Iterator[Ticking]:
 
 
 def file(lake: Small, email: str, due: int = 30) -> Request:
-    return Requests(lake.platform.privacy).file(email, "", datetime.now(timezone.utc) - timedelta(days=2), due)
+    return Requests(lake.resources.privacy).file(email, "", datetime.now(timezone.utc) - timedelta(days=2), due)
 
 
 def carry_out(lake: Small, asked: dg.RunRequest) -> bool:
@@ -58,7 +58,7 @@ def test_a_request_is_asked_for_once_and_shown_until_it_is_done(ticking: Ticking
     assert "ann" not in str(asked)
     assert passed(lake)
     assert carry_out(lake, asked)
-    assert Requests(lake.platform.privacy).get(request.id).is_done
+    assert Requests(lake.resources.privacy).get(request.id).is_done
     assert lake.rows("customer_trusted", "email") == [("bob@example.com",)]
     assert ticking.tick() == ([], "No request is open.")
     event = lake.instance.get_latest_materialization_event(KEY)
@@ -84,7 +84,7 @@ def test_a_failed_erasure_is_tried_again_after_a_pause(ticking: Ticking, monkeyp
     assert ticking.tick() == ([], f"{request.id} failed 1 times and will be tried again; its last run says why.")
     note.unlink()
     now = datetime.now(timezone.utc).timestamp()
-    monkeypatch.setattr("stedi_assets.privacy.job.time.time", lambda: now + BACKOFF + 1)
+    monkeypatch.setattr("stedi_assets.defs.erasure.time.time", lambda: now + BACKOFF + 1)
     (asked,), _ = ticking.tick()
     assert carry_out(lake, asked)
-    assert Requests(lake.platform.privacy).get(request.id).is_done
+    assert Requests(lake.resources.privacy).get(request.id).is_done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.privacy.search import Search
+from stedi_assets.subject_requests.search import Search
 
 TEXT = b'x ann@example.co, Ann@Example.Co. ann@example.com ann@example.co.uk xann@example.co-y "ann@example.co"\n'
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
-from stedi_assets.pseudonyms import Pseudonyms
+from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets_tests.oracle.histories import History, histories
 from stedi_assets_tests.oracle.rules import ASSETS, COLUMNS, Tables, land, refine

@@ -1,0 +1,176 @@
+"""The rule for one line of a raw file: which values it gives, or why it is quarantined.
+
+This is the one definition of a good line. ``parse`` reads most lines faster, but only ever accepts
+what ``validate_line`` accepts, with the same values; a property test holds it to that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NoReturn
+
+from stedi_assets.contracts.model import Column, DataType, LandingSource
+from stedi_assets.contracts.names import WHITE_SPACE
+
+EXACT_INTEGER = 2**53
+"""Below it every integer has a double of its own (IEEE 754), so reading it as one loses nothing."""
+
+DEEPEST = 200
+"""Levels of nesting that a line may have: a limit of ours, so that it is the same wherever the line is read."""
+
+_INT64 = 2**63
+_HUGE = 10**400
+# Escapes that make a pair are one character by now, so what is left is alone.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_EARLIEST = int(datetime(2015, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A line that is quarantined, and why. The reason names fields and rules, never a value."""
+
+    reason: str
+
+
+class _NotFiniteError(ValueError):
+    """NaN or Infinity: Python reads them, JSON does not have them."""
+
+
+class _Pairs(tuple[tuple[str, Any], ...]):
+    """A JSON object as its pairs, so that a repeated key shows and hides nothing."""
+
+    __slots__ = ()
+
+
+def _integer_of(digits: str) -> int:
+    # Beyond 400 digits no field takes it, and Python would refuse to read it (or be slow).
+    if len(digits) < 400:
+        return int(digits)
+    return -_HUGE if digits.startswith("-") else _HUGE
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise _NotFiniteError(constant)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_integer_of, parse_constant=_not_finite)
+
+
+@lru_cache(maxsize=4096)
+def event_bounds(landing_date: date) -> tuple[int, int]:
+    """The earliest and the latest time (inclusive, epoch ms) that a reading landed on a day may carry.
+
+    From the start of 2015 to one day after the end of the landing day.
+    """
+    after = datetime.combine(landing_date + timedelta(days=2), datetime.min.time(), timezone.utc)
+    return _EARLIEST, int(after.timestamp() * 1000) - 1
+
+
+def validate_line(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value, ...] | Rejected | None:
+    """Judge one line.
+
+    Args:
+        line: its bytes, without the line feed.
+        source: what the line may say.
+        landing_date: the day its file landed.
+
+    Returns:
+        The values of ``source.fields``, in order; or why the line is rejected; or none where the
+        line is blank. A number without a fraction is an integer however it is spelt (``1``,
+        ``1.0``, ``1e0``), as in JSON Schema; spelt with a point or an exponent, it is the double
+        (IEEE 754) that it denotes, and an integer only below 2**53.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return Rejected("not UTF-8")
+    if not text.strip(WHITE_SPACE):
+        return None
+    try:
+        found = _DECODER.decode(text)
+    except _NotFiniteError:
+        return Rejected("a number is not finite")
+    except RecursionError:
+        return Rejected("nested too deeply")
+    except ValueError:
+        return Rejected("not one JSON object")
+    if not isinstance(found, _Pairs):
+        return Rejected("not one JSON object")
+    fault = _fault(found, escapes="\\u" in text)
+    if fault is not None:
+        return fault
+    given = dict(found)
+    if len(given) != len(found):
+        return Rejected("repeats a key")
+    values: list[Value] = []
+    for field in source.fields:
+        value = _value(given.get(field.name), field)
+        if isinstance(value, Rejected):
+            return value
+        values.append(value)
+    if source.event_time is not None:
+        names = [field.name for field in source.fields]
+        taken = values[names.index(source.event_time)]
+        earliest, latest = event_bounds(landing_date)
+        if not isinstance(taken, int) or not earliest <= taken <= latest:
+            return Rejected(f"{source.event_time} is before 2015 or more than a day after the landing day")
+    return tuple(values)
+
+
+def _fault(found: _Pairs, *, escapes: bool) -> Rejected | None:
+    """What is wrong with an object at any depth, in keys that no table has too."""
+    level: list[_Pairs | list[Any]] = [found]
+    for _ in range(DEEPEST):
+        below: list[_Pairs | list[Any]] = []
+        for part in level:
+            for item in chain.from_iterable(part) if isinstance(part, _Pairs) else part:
+                if isinstance(item, (_Pairs, list)):
+                    below.append(item)
+                elif escapes and isinstance(item, str) and _SURROGATE.search(item):
+                    return Rejected("a text is not Unicode")
+        if not below:
+            return None
+        level = below
+    return Rejected("nested too deeply")
+
+
+def _value(value: Any, field: Column) -> Value | Rejected:
+    if value is None:
+        return Rejected(f"lacks {field.name}") if field.required else None
+    if field.type is DataType.TEXT:
+        if not isinstance(value, str):
+            return Rejected(f"{field.name} is not text")
+        if field.required and not value.strip(WHITE_SPACE):
+            return Rejected(f"lacks {field.name}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return Rejected(f"{field.name} is not {'an integer' if field.type is DataType.INTEGER else 'a number'}")
+    if field.type is DataType.INTEGER:
+        return _integer(value, field)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    return number if math.isfinite(number) else Rejected(f"{field.name} is not finite")
+
+
+def _integer(value: float, field: Column) -> int | Rejected:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return Rejected(f"{field.name} is not finite")
+        if not value.is_integer() or abs(value) >= EXACT_INTEGER:
+            return Rejected(f"{field.name} is not an integer")
+        value = int(value)
+    if not -_INT64 <= value < _INT64:
+        return Rejected(f"{field.name} does not fit 64 bits")
+    if field.minimum is not None and value < field.minimum:
+        return Rejected(f"{field.name} is below {field.minimum}")
+    return value

@@ -1,0 +1,36 @@
+"""How e-mails and serial numbers are compared: one rule, in Python and in SQL, side by side.
+
+Nothing else decides whether two spellings are one name. Tables hold normalised names from the trusted zone on.
+"""
+
+from __future__ import annotations
+
+WHITE_SPACE = " \t\n\r\v\f"
+"""The characters that are trimmed from e-mails and serial numbers, and that alone make a text blank."""
+
+WHITE_SPACE_SQL = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
+"""The same as an SQL expression."""
+
+
+def normalize(name: str) -> str:
+    """The form in which an e-mail or a serial number is compared: trimmed and lower-cased.
+
+    Lower-casing goes code point by code point, as DuckDB's ``lower`` does: Python's own looks at the letters around
+    (a final sigma) and makes two code points of one.
+    """
+    name = name.strip(WHITE_SPACE)
+    return name.lower() if name.isascii() else "".join(map(_lower, name))
+
+
+def normalized_sql(column: str) -> str:
+    """The SQL expression of :func:`normalize` for a column.
+
+    Args:
+        column: its name, unquoted.
+    """
+    quoted = column.replace('"', '""')
+    return f'lower(trim("{quoted}", {WHITE_SPACE_SQL}))'
+
+
+def _lower(character: str) -> str:
+    return character.lower()[:1]

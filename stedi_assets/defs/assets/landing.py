@@ -1,0 +1,106 @@
+"""The landing tables: raw files of a day become rows, rejected lines become quarantine."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from stedi_assets.contracts import LANDING_TABLES, Table
+from stedi_assets.contracts import table as contract_of
+from stedi_assets.defs.assets.common import OWNERS, table_asset
+from stedi_assets.defs.io_manager import days_between, partition_metadata, static_metadata, table_metadata
+from stedi_assets.defs.partitions import landing_days
+from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
+from stedi_assets.resources import Resources
+
+
+class LandingConfig(dg.Config):
+    """How to run a landing day."""
+
+    missing_files: MissingFiles = Field(
+        default=MissingFiles.FAIL,
+        description=(
+            "What to do with the rows of raw files that were ingested and are gone: fail (the table stays as it "
+            "is), keep their rows, or drop them."
+        ),
+    )
+
+
+def landing_assets(first_day: date) -> list[dg.AssetsDefinition]:
+    """The three landing tables, as assets."""
+    return [_landing_asset(contract, first_day) for contract in LANDING_TABLES]
+
+
+def side_tables(first_day: date) -> list[dg.AssetSpec]:
+    """The tables that landing runs write besides: shown and tracked, but not run by themselves."""
+    specs = []
+    for name in ("landing_quarantine", "landing_files"):
+        contract = contract_of(name)
+        specs.append(
+            dg.AssetSpec(
+                name,
+                deps=[table.name for table in LANDING_TABLES],
+                description=contract.description,
+                group_name=contract.zone.value,
+                partitions_def=landing_days(first_day),
+                owners=OWNERS,
+                kinds={"deltalake"},
+                metadata=static_metadata(contract),
+            )
+        )
+    return specs
+
+
+def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
+    @table_asset(contract.name, first_day)
+    def landing(
+        context: dg.AssetExecutionContext, config: LandingConfig, resources: dg.ResourceParam[Resources]
+    ) -> dg.MaterializeResult[None]:
+        keys = context.partition_key_range
+        days = days_between(keys.start, keys.end)
+        files = resources.listing(frozenset(days)).by_day(contract.name)
+        ingestion = Ingestion(
+            resources.engine,
+            resources.lakehouse,
+            resources.landing,
+            contract,
+            missing=config.missing_files,
+            erased=resources.erased,
+        )
+        reports = ingestion.run(days, files)
+        for day, report in reports.items():
+            _report(context, day, report)
+        for name in ("landing_quarantine", "landing_files"):
+            snapshot = resources.lakehouse.snapshot(contract_of(name))
+            of_table, of_day = table_metadata(snapshot), partition_metadata(snapshot, days)
+            for day in days:
+                metadata = {**of_table, **of_day.get(day, {})}
+                context.log_event(dg.AssetMaterialization(name, partition=day.isoformat(), metadata=metadata))
+        snapshot = resources.lakehouse.snapshot(contract)
+        for day, metadata in partition_metadata(snapshot, days).items():
+            context.add_asset_metadata({**metadata, **_numbers(reports[day])}, partition_key=day.isoformat())
+        return dg.MaterializeResult(metadata=table_metadata(snapshot))
+
+    return landing
+
+
+def _report(context: dg.AssetExecutionContext, day: date, report: DayReport) -> None:
+    if report.rejected:
+        reasons = ", ".join(f"{reason}: {number}" for reason, number in report.reasons.items())
+        context.log.warning(f"{day}: {report.rejected} of {report.lines} lines went to landing_quarantine ({reasons}).")
+    if report.duplicates:
+        context.log.warning(f"{day}: skipped {report.duplicates} file(s) whose bytes had landed already.")
+    if report.erased:
+        context.log.warning(f"{day}: left out {report.erased} line(s) of people who were erased.")
+    if report.kept:
+        context.log.warning(f"{day}: kept the rows of {report.kept} file(s) that are gone.")
+
+
+def _numbers(report: DayReport) -> dict[str, int]:
+    return {
+        "landing/files": report.files,
+        "landing/duplicate_files": report.duplicates,
+        "landing/lines": report.lines,
+        "landing/quarantined_lines": report.rejected,
+        "landing/erased_lines": report.erased,
+    }

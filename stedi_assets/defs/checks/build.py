@@ -1,0 +1,134 @@
+"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible."""
+
+from collections.abc import Collection, Iterator
+from datetime import date
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from stedi_assets.contracts import ASSET_TABLES, Table
+from stedi_assets.defs.checks.from_contracts import generated
+from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
+from stedi_assets.defs.checks.rules import written
+from stedi_assets.defs.io_manager import days_between
+from stedi_assets.defs.partitions import landing_days
+from stedi_assets.errors import described, redact_errors
+from stedi_assets.resources import Resources
+
+EACH_DAY = 31
+"""Days of one run beyond which a check reports on the run as a whole: every report is an event to store."""
+
+Result = dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[None]
+Materializations = dict[date, AssetCheckEvaluationTargetMaterializationData | None]
+
+
+def checks_of(table: Table) -> list[Check]:
+    """All checks of a table, those that the contract generates first."""
+    return [*generated(table), *written(table)]
+
+
+def whole_table_checks() -> frozenset[tuple[str, str]]:
+    """Table and name of each check that is about the whole table, whichever days were run."""
+    return frozenset((table.name, check.name) for table in ASSET_TABLES for check in checks_of(table) if check.whole)
+
+
+def build_checks(first_day: date) -> list[dg.AssetChecksDefinition]:
+    """The checks of every table that is materialized."""
+    return [_checks(table, first_day) for table in ASSET_TABLES]
+
+
+def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
+    checks = {check.name: check for check in checks_of(table)}
+
+    specs = {
+        check.name: dg.AssetCheckSpec(
+            check.name,
+            asset=table.name,
+            description=check.says,
+            blocking=check.blocking,
+            partitions_def=landing_days(first_day),
+        )
+        for check in checks.values()
+    }
+
+    @dg.multi_asset_check(name=f"{table.name}_checks", specs=list(specs.values()), can_subset=True)
+    def run(context: dg.AssetCheckExecutionContext, resources: dg.ResourceParam[Resources]) -> Iterator[Result]:
+        days = None
+        if context.has_partition_key or context.has_partition_key_range:
+            keys = context.partition_key_range
+            days = set(days_between(keys.start, keys.end))
+        checked = CheckContext(resources, table, days)
+        as_declared = True
+        found: Materializations | None = None
+        for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
+            check = checks[key.name]
+            verdict = _judged(check, checked, as_declared)
+            as_declared = as_declared and (check.name != "schema" or verdict.passed)
+            if days is None or len(days) == 1 or len(days) > EACH_DAY:
+                yield dg.AssetCheckResult(
+                    asset_key=key.asset_key,
+                    check_name=key.name,
+                    passed=verdict.passed,
+                    severity=check.severity,
+                    description=verdict.says,
+                    metadata=dict(verdict.numbers),
+                )
+            else:
+                found = _materializations(context.instance, key.asset_key, days) if found is None else found
+                yield from _of_each_day(specs[key.name], check.severity, verdict, found)
+
+    return run
+
+
+def _of_each_day(
+    spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity, verdict: CheckOutcome, days: Materializations
+) -> Iterator[Result]:
+    """The verdict on a run of several days, as one on each.
+
+    Dagster stores the result of such a run without a partition, and shows the check of each as skipped.
+    """
+    span = f"{min(days)} to {max(days)}"
+    yield dg.Output(None, output_name=spec.get_python_identifier())
+    for day, materialization in days.items():
+        yield dg.AssetCheckEvaluation(
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            passed=verdict.passed,
+            severity=severity,
+            description=f"{verdict.says} (Of {span}.)",
+            metadata={"landing days": span, **verdict.numbers},
+            blocking=spec.blocking,
+            partition=day.isoformat(),
+            target_materialization_data=materialization,
+        )
+
+
+def _materializations(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Collection[date]) -> Materializations:
+    """The materialization that the stored rows of each day come from, as Dagster knows them."""
+    found: Materializations = {}
+    for day in sorted(days):
+        wanted = dg.AssetRecordsFilter(asset_key, asset_partitions=[day.isoformat()])
+        records = instance.fetch_materializations(wanted, limit=1).records
+        found[day] = None
+        if records:
+            found[day] = AssetCheckEvaluationTargetMaterializationData(
+                storage_id=records[0].storage_id,
+                run_id=records[0].event_log_entry.run_id,
+                timestamp=records[0].timestamp,
+            )
+    return found
+
+
+def _judged(check: Check, checked: CheckContext, as_declared: bool) -> CheckOutcome:
+    """The verdict of a check.
+
+    Of a table with other columns than its contract's, what cannot be judged has failed. Any other error is
+    one of this code or of the machine, and raises.
+    """
+    with redact_errors(f"checking {check.name} of {checked.table.name}"):
+        try:
+            return check.evaluate(checked)
+        except Exception as error:
+            if as_declared:
+                raise
+            return CheckOutcome(passed=False, says=f"Cannot be judged, see the schema check: {described(error)}")

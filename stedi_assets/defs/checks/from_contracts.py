@@ -1,0 +1,168 @@
+"""Checks that follow from any contract: schema, required values, unique key, ranges, age, row counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from stedi_assets.contracts import Column, DataType, Table
+from stedi_assets.contracts.line import event_bounds
+from stedi_assets.contracts.names import WHITE_SPACE_SQL
+from stedi_assets.contracts.render import arrow_schema
+from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
+from stedi_assets.engines.duckdb import named
+from stedi_assets.expected_counts import expected_counts
+from stedi_assets.resources import today
+from stedi_assets.staleness.view import EVENT_TIME
+
+WARN = dg.AssetCheckSeverity.WARN
+
+
+def generated(table: Table) -> list[Check]:
+    """The checks that the contract asks for."""
+    checks = [
+        Check("schema", "The stored columns are the contract's, in name and type.", _schema, blocking=True),
+        Check("required", "No required value is null or blank.", _required, blocking=True),
+    ]
+    if table.key:
+        checks.append(
+            Check("unique_key", f"Within a landing day, {', '.join(table.key)} are unique.", _unique, blocking=True)
+        )
+    if table.name in EVENT_TIME or any(column.minimum is not None for column in table.columns):
+        checks.append(Check("ranges", "Numbers and times lie within what the contract allows.", _ranges, blocking=True))
+    checks += [
+        Check(
+            "newest_landing_day",
+            f"The newest landing day is at most {table.max_age.days} days old.",
+            _newest,
+            severity=WARN,
+            whole=True,
+        ),
+        Check(
+            "row_count",
+            "The table has as many rows as expected, where an expectation is set (STEDI_EXPECTED_COUNTS).",
+            _row_count,
+            severity=WARN,
+            whole=True,
+        ),
+    ]
+    return checks
+
+
+def _schema(checked: CheckContext) -> CheckOutcome:
+    stored = checked.snapshot.schema
+    expected = arrow_schema(checked.table)
+    if stored is None:
+        return CheckOutcome(passed=False, says="The table does not exist.")
+    have = {field.name: str(field.type).replace("large_", "").removesuffix("_view") for field in stored}
+    want = {field.name: str(field.type) for field in expected}
+    wrong = sorted(name for name in {**have, **want} if have.get(name) != want.get(name))
+    return CheckOutcome(
+        passed=not wrong,
+        says=f"Columns that are missing, of another type or too many: {', '.join(wrong) or 'none'}.",
+        numbers={"columns": len(have)},
+    )
+
+
+def _required(checked: CheckContext) -> CheckOutcome:
+    required = [column for column in checked.table.data_columns if column.required]
+    texts = [column for column in required if column.type is DataType.TEXT]
+    numbers = [column for column in required if column.type is not DataType.TEXT]
+    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers)))
+    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts))
+    lacking = {column.name: found[column.name] for column in required if found[column.name]}
+    return CheckOutcome(
+        passed=not lacking,
+        says="Rows without a required value: " + (_listed(lacking) or "none") + ".",
+        numbers={f"lacking {name}": count for name, count in lacking.items()},
+    )
+
+
+def _counted(checked: CheckContext, frame: str, count: str, columns: Sequence[Column]) -> Sequence[int]:
+    """Of each column, how many rows lack a value."""
+    if not columns:
+        return ()
+    counts = ", ".join(f"coalesce({count} FILTER (WHERE {_lacks(column)}), 0)::BIGINT" for column in columns)
+    of = {"texts": checked.texts} if frame == "texts" else {}
+    found: Sequence[int] = checked.query(f"SELECT {counts} FROM {frame}", **of)
+    return found
+
+
+def _lacks(column: Column) -> str:
+    name = named(column.name)
+    if column.type is not DataType.TEXT:
+        return f"{name} IS NULL"
+    # Trimming is slow; only what starts with white space (or is empty) can be blank.
+    return f"{name} IS NULL OR ({name} < '!' AND trim({name}, {WHITE_SPACE_SQL}) = '')"
+
+
+def _unique(checked: CheckContext) -> CheckOutcome:
+    key = ", ".join(named(name) for name in checked.table.key)
+    # Equal keys have equal hashes. Unequal ones may have too, once in a million tables of ten million
+    # rows; then the slower count decides.
+    rows, distinct = checked.query(f"SELECT count(*), count(DISTINCT hash({key})) FROM rows")
+    if rows != distinct:
+        (distinct,) = checked.query(f"SELECT count(*) FROM (SELECT DISTINCT {key}, landing_date FROM rows)")
+    return CheckOutcome(
+        passed=rows == distinct,
+        says=f"{rows - distinct} of {rows} rows repeat the key of another.",
+        numbers={"rows": rows, "repeated": rows - distinct},
+    )
+
+
+def _ranges(checked: CheckContext) -> CheckOutcome:
+    table = checked.table
+    conditions = {
+        column.name: f"{named(column.name)} < {column.minimum}"
+        for column in table.columns
+        if column.minimum is not None
+    }
+    time = EVENT_TIME.get(table.name)
+    if time is not None:
+        earliest, _ = event_bounds(today())
+        # The bound moves with the landing day: two days after its start, exclusive.
+        conditions[time] = f"{named(time)} < {earliest} OR {named(time)} >= epoch_ms(landing_date + INTERVAL 2 DAY)"
+    counts = checked.query(
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions.values())
+        + " FROM rows"
+    )
+    found = {name: count for name, count in zip(conditions, counts, strict=True) if count}
+    return CheckOutcome(
+        passed=not found,
+        says="Rows outside the allowed range: " + (_listed(found) or "none") + ".",
+        numbers={f"outside {name}": count for name, count in found.items()},
+    )
+
+
+def _newest(checked: CheckContext) -> CheckOutcome:
+    days = [file.landing_date for file in checked.snapshot.files if file.rows]
+    if not days:
+        return CheckOutcome(passed=False, says="The table has no rows.")
+    age = today() - max(days)
+    return CheckOutcome(
+        passed=age <= checked.table.max_age,
+        says=f"The newest landing day with rows is {max(days)}, {age.days} days ago; at most "
+        f"{checked.table.max_age / timedelta(days=1):g} days are expected.",
+        numbers={"age in days": age.days},
+    )
+
+
+def _row_count(checked: CheckContext) -> CheckOutcome:
+    expected = expected_counts(checked.resources.settings).get(checked.table.name)
+    rows = checked.snapshot.rows()
+    if expected is None:
+        return CheckOutcome(
+            passed=True, says=f"{rows} rows; nothing says how many are expected.", numbers={"rows": rows}
+        )
+    return CheckOutcome(
+        passed=rows == expected,
+        says=f"{rows} rows; {expected} are expected once every landing day has been run.",
+        numbers={"rows": rows, "expected": expected},
+    )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())

@@ -1,0 +1,107 @@
+"""What a check is and what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+
+from stedi_assets.contracts import DataType, Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.engines.duckdb import named
+from stedi_assets.lakehouse import Snapshot
+from stedi_assets.resources import Resources
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a check found.
+
+    Args:
+        passed: whether the promise holds.
+        says: one sentence with numbers, for whoever sees it fail.
+        numbers: for plots over time.
+    """
+
+    passed: bool
+    says: str
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+class CheckContext:
+    """The stored rows of some landing days of a table, and what they are checked against.
+
+    Args:
+        resources: the lake and what reads it.
+        table: the contract of the table.
+        days: the landing days; none for the whole table.
+    """
+
+    def __init__(self, resources: Resources, table: Table, days: Collection[date] | None) -> None:
+        self.resources = resources
+        self.table = table
+        self.days = days
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The stored table."""
+        return self.resources.lakehouse.snapshot(self.table)
+
+    def relation(self, name: str, days: Collection[date] | None = None) -> duckdb.DuckDBPyRelation:
+        """The stored rows of another table, of all days unless some are named."""
+        snapshot = self.resources.lakehouse.snapshot(contract(name))
+        return self.resources.engine.relation(contract(name), snapshot.select(days))
+
+    @property
+    def rows(self) -> duckdb.DuckDBPyRelation:
+        """The stored rows that are checked."""
+        return self.resources.engine.relation(self.table, self.snapshot.select(self.days))
+
+    @cached_property
+    def texts(self) -> duckdb.DuckDBPyRelation | pa.Table:
+        """The text columns of the rows that are checked, and how many rows (``n``) each line stands for.
+
+        Derived readings have few names among many rows, so whoever looks at the names need not look at every row.
+        Of other tables, every row is a line.
+        """
+        engine = self.resources.engine
+        columns = ", ".join(named(c.name) for c in self.table.data_columns if c.type is DataType.TEXT)
+        if self.table.source is None and "email" not in self.table.column_names:
+            return engine.arrow(f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL", checked=self.rows)
+        return self.rows.project(f"{columns}, 1::BIGINT AS n")
+
+    @property
+    def people(self) -> pa.Table:
+        """Who claims which device and since when they consent, by the records that landed."""
+        return self.resources.recall.people_table(self.resources.lakehouse.snapshot(contract("customer_landing")))
+
+    def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
+        """The only row of a query over the checked ``rows`` and other named frames."""
+        return self.resources.engine.rows(sql, rows=self.rows, **frames)[0]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of one table.
+
+    Args:
+        name: unique among the table's checks.
+        says: what it promises, in a sentence.
+        evaluate: looks.
+        blocking: whether what is made from the table must wait for it to pass.
+        severity: whether failing is an error or a warning.
+        whole: whether it is about the whole table, whichever days were run.
+    """
+
+    name: str
+    says: str
+    evaluate: Callable[[CheckContext], CheckOutcome]
+    blocking: bool = False
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    whole: bool = False

@@ -1,0 +1,253 @@
+"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stedi_assets.contracts import DataType, Privacy, Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.defs.checks.from_contracts import WARN
+from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
+from stedi_assets.engines.duckdb import named
+from stedi_assets.landing.ingest import manifest_entries
+from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
+
+# Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
+_PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
+_LONGEST = 36
+_SERIAL = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def written(table: Table) -> list[Check]:
+    """The hand-written checks of a table."""
+    checks: list[Check] = []
+    if table.source is not None:
+        checks += [
+            Check(
+                "nothing_lost",
+                "Lines that landed = rows + quarantined lines + lines of skipped duplicate files and of erased people.",
+                _nothing_lost,
+                blocking=True,
+            ),
+            Check("rejected_lines", "No line was quarantined.", _rejected, severity=WARN),
+            Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
+        ]
+    if table.consenting:
+        checks.append(
+            Check("consent", "No row is of a person who does not share with research.", _consent, blocking=True)
+        )
+        # Not blocking: the run of a day on which somebody withdrew cannot mend the other days.
+        checks.append(
+            Check(
+                "consent_of_the_whole_table",
+                "Of no landing day is a row of a person who does not share with research.",
+                _consent_everywhere,
+                whole=True,
+            )
+        )
+    if table.name == "consent_history":
+        checks.append(
+            Check(
+                "consent", "Who shares with research now has one open interval, nobody else any.", _open, blocking=True
+            )
+        )
+    if table.anonymous:
+        checks.append(
+            Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
+        )
+    if table.name in _REFERENCES:
+        checks.append(
+            Check("references", "Every row refers to rows of the tables it is made from.", _references, severity=WARN)
+        )
+    if table.name == "customer_trusted":
+        checks.append(
+            Check(
+                "shared_serial_numbers",
+                "No serial number is claimed by several customers.",
+                _shared,
+                severity=WARN,
+                whole=True,
+            )
+        )
+    if table.name == "machine_learning_curated":
+        checks.append(
+            Check("same_customer", "Every pair is of one customer's two sensors.", _same_customer, severity=WARN)
+        )
+    return checks
+
+
+def _nothing_lost(checked: CheckContext) -> CheckOutcome:
+    resources, name = checked.resources, checked.table.name
+    days = checked.days
+    files = [
+        file
+        for file in manifest_entries(resources.engine, resources.lakehouse, checked.table)
+        if days is None or file.landing_date in days
+    ]
+    counted = [file for file in files if file.duplicate_of is None]
+    lines = sum(file.lines for file in files)
+    skipped = lines - sum(file.lines for file in counted)
+    quarantine = resources.lakehouse.snapshot(contract("landing_quarantine"))
+    rejected = sum(file.rows for file in quarantine.select(days) if file.partition["landing_table"] == name)
+    erased = sum(file.erased for file in files)
+    (rows,) = checked.query("SELECT count(*) FROM rows")
+    return CheckOutcome(
+        passed=lines == rows + rejected + skipped + erased,
+        says=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped duplicates"
+        + (f", {erased} are of people who were erased." if erased else "."),
+        numbers={"lines": lines, "rows": rows, "quarantined": rejected, "skipped": skipped, "erased": erased},
+    )
+
+
+def _rejected(checked: CheckContext) -> CheckOutcome:
+    quarantine = checked.resources.lakehouse.snapshot(contract("landing_quarantine"))
+    files = [f for f in quarantine.select(checked.days) if f.partition["landing_table"] == checked.table.name]
+    rejected = sum(file.rows for file in files)
+    return CheckOutcome(
+        passed=not rejected,
+        says=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
+        numbers={"quarantined": rejected},
+    )
+
+
+def _duplicates(checked: CheckContext) -> CheckOutcome:
+    resources = checked.resources
+    files = [
+        file
+        for file in manifest_entries(resources.engine, resources.lakehouse, checked.table)
+        if (checked.days is None or file.landing_date in checked.days) and file.duplicate_of is not None
+    ]
+    return CheckOutcome(
+        passed=not files,
+        says=f"{len(files)} files were skipped, because files with the same bytes had landed "
+        "(landing_files.duplicate_of says which).",
+        numbers={"skipped files": len(files)},
+    )
+
+
+def _consent(checked: CheckContext) -> CheckOutcome:
+    frames: dict[str, Any] = {"people": checked.people, "texts": checked.texts}
+    if checked.table.anonymous:
+        frames["curated"] = checked.relation("customers_curated")
+    condition = without_consent(checked.table)
+    (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
+    return CheckOutcome(
+        passed=not wrong,
+        says=f"{wrong} rows are of people whose latest record does not consent.",
+        numbers={"rows without consent": wrong},
+    )
+
+
+def _consent_everywhere(checked: CheckContext) -> CheckOutcome:
+    found = rows_without_consent(checked.resources.view(), checked.table)
+    rows = sum(found.values())
+    return CheckOutcome(
+        passed=not rows,
+        says=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record does not "
+        "consent; the consent sensor and `stedi materialize` take them out.",
+        numbers={"rows without consent": rows, "landing days with such rows": len(found)},
+    )
+
+
+def _open(checked: CheckContext) -> CheckOutcome:
+    resources, name = checked.resources, checked.table.name
+    view = resources.view()
+    stored, expected = view.snapshot(name), view.fingerprints(name)
+    made, days = stored.fingerprints(), {file.landing_date for file in stored.files if file.rows}
+    # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
+    # is not is judged by the days of this run: the others still have to be made, and reconciliation says so.
+    whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
+    people = resources.recall.people_table(view.snapshot("customer_landing"))
+    consenting = resources.pseudonyms.subject_ids(resources.engine.arrow(CONSENTING, people=people))
+    ((refused, repeated, lacking, halves),) = resources.engine.rows(
+        """
+        WITH open AS (SELECT subject_id, count(*) AS intervals FROM history WHERE withdrawn_at IS NULL GROUP BY ALL)
+        SELECT (SELECT count(*) FROM open ANTI JOIN consenting USING (subject_id)),
+            (SELECT count(*) FROM open WHERE intervals > 1),
+            (SELECT count(*) FROM consenting ANTI JOIN open USING (subject_id)),
+            (SELECT count(*) FROM history WHERE (withdrawn_at IS NULL) <> (withdrawn_landing_date IS NULL))
+        """,
+        history=resources.engine.relation(checked.table, stored.select(None if whole else checked.days)),
+        consenting=consenting.to_native(),
+    )
+    lacking = lacking if whole else 0
+    return CheckOutcome(
+        passed=not (refused or repeated or lacking or halves),
+        says=f"{refused} people whose latest record does not consent have an open interval, {repeated} people have "
+        f"several, {lacking} who consent have none; {halves} rows say only half of a withdrawal."
+        + ("" if whole else " Only of the days of this run: others are to be made anew, see `stedi materialize`."),
+        numbers={
+            "open without consent": refused,
+            "open several times": repeated,
+            "consenting and not open": lacking,
+            "half withdrawn": halves,
+        },
+    )
+
+
+def _identifiers(checked: CheckContext) -> CheckOutcome:
+    allowed = {c.name for c in checked.table.columns if c.privacy is not Privacy.DIRECT_IDENTIFIER}
+    stored = checked.snapshot.schema
+    columns = sorted(set(stored.names if stored is not None else ()) - allowed)
+    texts = [named(c.name) for c in checked.table.data_columns if c.type is DataType.TEXT]
+    # A pseudonym is longer than any phone or serial number and has no @, so the cheap half decides for nearly all.
+    shape = f"({_PHONE}|{_SERIAL})"
+    found = " + ".join(
+        f"coalesce(sum(n) FILTER (WHERE contains({name}, '@') "
+        f"OR (strlen({name}) <= {_LONGEST} AND regexp_full_match({name}, '{shape}'))), 0)"
+        for name in texts
+    )
+    (values,) = checked.query(f"SELECT ({found or '0'})::BIGINT FROM texts", texts=checked.texts)
+    return CheckOutcome(
+        passed=not columns and not values,
+        says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; values that look like an "
+        f"e-mail, a phone number or a serial number: {values}.",
+        numbers={"identifying columns": len(columns), "identifying values": values},
+    )
+
+
+_REFERENCES = {
+    "accelerometer_trusted": ('"user"', "customer_trusted", "email"),
+    "customers_curated": ("email", "customer_trusted", "email"),
+    "step_trainer_trusted": ('"serialNumber"', "customers_curated", '"serialNumber"'),
+    "machine_learning_curated": ("subject_id", "customers_curated", "subject_id"),
+}
+
+
+def _references(checked: CheckContext) -> CheckOutcome:
+    column, upstream, key = _REFERENCES[checked.table.name]
+    (dangling,) = checked.query(
+        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+        texts=checked.texts,
+        upstream=checked.relation(upstream),
+    )
+    return CheckOutcome(
+        passed=not dangling,
+        says=f"{dangling} rows have a {column.strip(chr(34))} that is not in {upstream}; if a landing day has not "
+        "been run yet, run `stedi materialize`.",
+        numbers={"dangling rows": dangling},
+    )
+
+
+def _shared(checked: CheckContext) -> CheckOutcome:
+    serials, claimants = checked.query(
+        'SELECT count(*), coalesce(sum(claimants), 0)::BIGINT FROM (SELECT "serialNumber", count(*) AS claimants '
+        'FROM people GROUP BY "serialNumber" HAVING count(*) > 1)',
+        people=checked.people,
+    )
+    return CheckOutcome(
+        passed=not serials,
+        says=f"{serials} serial numbers are claimed by {claimants} customers; their step readings are used only "
+        "where it is clear that whoever moved consents.",
+        numbers={"shared serial numbers": serials, "claimants": claimants},
+    )
+
+
+def _same_customer(checked: CheckContext) -> CheckOutcome:
+    rows, same = checked.query("SELECT count(*), count(*) FILTER (WHERE same_customer) FROM rows")
+    return CheckOutcome(
+        passed=rows == same,
+        says=f"{rows - same} of {rows} pairs join different customers who share a millisecond; filter by "
+        "same_customer, or set STEDI_PAIRING=customer.",
+        numbers={"pairs": rows, "same customer": same, "different customers": rows - same},
+    )

@@ -1,0 +1,81 @@
+"""How much of what landed may be used, and which rule left out the rest: numbers that the UI plots by landing day.
+
+They are of the rows that a run has just written, and go into the metadata of its materializations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date
+
+from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.names import normalized_sql
+from stedi_assets.settings import ReadingsBeforeConsent
+from stedi_assets.staleness.view import LakeView
+
+Numbers = dict[str, int]
+
+
+def funnel(view: LakeView, name: str, days: Collection[date], written: Mapping[date, int]) -> dict[date, Numbers]:
+    """The funnel of some landing days of a table; nothing for a table that has none.
+
+    Args:
+        view: what the rows were made from.
+        name: the table.
+        days: the landing days.
+        written: how many rows each of them has now.
+
+    Returns:
+        Of ``accelerometer_trusted``, how many readings landed, were kept, and were left out by which rule; of
+        ``customers_curated``, how many customers have their latest record on the day, consent, and have readings.
+    """
+    if name == "accelerometer_trusted":
+        return _readings(view, days, written)
+    if name == "customers_curated":
+        return _customers(view, days, written)
+    return {}
+
+
+def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int]) -> dict[date, Numbers]:
+    landing = view.snapshot("accelerometer_landing")
+    excluding = view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+    rows = view.engine.rows(
+        f"""
+        SELECT landing_date, count(*), count(*) FILTER (WHERE consented_at IS NULL),
+               count(*) FILTER (WHERE "timestamp" < consented_at AND {excluding})
+        FROM (SELECT landing_date, "timestamp", {normalized_sql("user")} AS email FROM landed)
+             LEFT JOIN people USING (email)
+        GROUP BY ALL
+        """,
+        landed=view.engine.relation(contract(landing.table.name), landing.select(set(days))),
+        people=view.recall.people_table(view.snapshot("customer_landing")),
+    )
+    found = {day: (landed, refused, before) for day, landed, refused, before in rows}
+    result = {}
+    for day in days:
+        landed, refused, before = found.get(day, (0, 0, 0))
+        kept = written.get(day, 0)
+        result[day] = {
+            "funnel/readings_landed": landed,
+            "funnel/readings_kept": kept,
+            "funnel/left_out_without_consent": refused,
+            "funnel/left_out_before_consent": before,
+            "funnel/left_out_as_duplicates": landed - refused - before - kept,
+        }
+    return result
+
+
+def _customers(view: LakeView, days: Collection[date], written: Mapping[date, int]) -> dict[date, Numbers]:
+    rows = view.engine.rows(
+        "SELECT record_landed, count(*), count(consented_at) FROM people GROUP BY ALL",
+        people=view.recall.people_table(view.snapshot("customer_landing")),
+    )
+    found = {day: (landed, consenting) for day, landed, consenting in rows}
+    return {
+        day: {
+            "funnel/customers_landed": found.get(day, (0, 0))[0],
+            "funnel/customers_consenting": found.get(day, (0, 0))[1],
+            "funnel/customers_with_readings": written.get(day, 0),
+        }
+        for day in days
+    }

@@ -1,0 +1,373 @@
+"""What the sensors do, without a daemon: run what differs until nothing does.
+
+Runs are Dagster runs like any other, in this process, recorded in the instance, so the UI shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from logging import Handler, Logger, LogRecord, getLogger
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from filelock import FileLock
+
+from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.checks.build import whole_table_checks
+from stedi_assets.defs.partitions import ONE_DAY
+from stedi_assets.defs.sensors.landing import landing_run_config
+from stedi_assets.errors import redact_errors
+from stedi_assets.resources import Resources
+from stedi_assets.settings import dagster_home_is_set
+from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, landing_differences, row_counts, runs
+
+RUN_BYTES = 8 << 30
+"""Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
+reconciliation; fewer days are less to do again when a run fails."""
+
+_LOGGER = "progress"
+
+_WHOLE = whole_table_checks()
+
+ROUNDS = 20
+"""Rounds of reconciliation after which something is wrong: each settles at least one kind of table."""
+
+GIVE_UP = 10
+"""Failures after which the cause is not the day: a full disk, say."""
+
+
+class MaterializeError(RuntimeError):
+    """Something could not be brought up to date; the message says what and why."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a caller may show while runs go on.
+
+    Args:
+        run: the run that is going on.
+        step: table (or its checks) that was begun or finished; empty when the run begins.
+        finished: whether it was finished.
+    """
+
+    run: Run
+    step: str = ""
+    finished: bool = False
+
+
+@dataclass
+class Outcome:
+    """What was done.
+
+    Args:
+        runs: those that succeeded.
+        warnings: checks that did not pass but let the run go on: table, check, what it says.
+        ignored: raw files that were left alone, and why.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    warnings: list[tuple[str, str, str]] = field(default_factory=list)
+    ignored: tuple[tuple[str, str], ...] = ()
+
+    def hear(self, evaluation: dg.AssetCheckEvaluation) -> None:
+        """Keep the warning of a check that did not pass; of one about a whole table, what it says at last."""
+        of = evaluation.asset_key.to_user_string(), evaluation.check_name
+        if of in _WHOLE:
+            self.warnings = [said for said in self.warnings if said[:2] != of]
+        said = (*of, evaluation.description or "")
+        if not evaluation.passed and said not in self.warnings:
+            self.warnings.append(said)
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """Dagster's instance in ``home``, made if it is not there.
+
+    As in ``dagster dev``, a ``dagster.yaml`` in ``home`` counts, or in the current folder where ``DAGSTER_HOME`` is
+    not set. Without one, the state lies where Dagster has it by default, and is stored as this project's
+    ``dagster.yaml`` asks.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    # Dagster's SQLite storages make their tables when they are first opened, and fail if another process does so
+    # in the same moment.
+    with FileLock(home / ".opening"):
+        return _opened(home)
+
+
+def _opened(home: Path) -> dg.DagsterInstance:
+    configured = home if dagster_home_is_set() else Path.cwd()
+    if (configured / "dagster.yaml").exists():
+        return dg.DagsterInstance.from_config(str(configured))
+    overrides = {
+        "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
+        "event_log_storage": _stored(
+            "stedi_assets.defs.event_log", "PooledSqliteEventLogStorage", home / "history" / "runs"
+        ),
+        "schedule_storage": _stored("dagster._core.storage.schedules", "SqliteScheduleStorage", home / "schedules"),
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
+        "telemetry": {"enabled": False},
+    }
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
+
+
+def _stored(module: str, name: str, folder: Path) -> dict[str, object]:
+    return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
+
+
+class Materializer:
+    """Brings a lake up to date.
+
+    Args:
+        resources: the lake.
+        instance: where the runs are recorded.
+        progress: called as runs go on.
+    """
+
+    def __init__(
+        self, resources: Resources, instance: dg.DagsterInstance, progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        self._platform = resources
+        self._instance = instance
+        self._progress = progress or (lambda _: None)
+        self._current: Run | None = None
+        self._failures: dict[str, str] = {}
+        self._failed: list[str] = []
+        self._held: dict[str, set[date]] = {}
+        self._outcome = Outcome()
+        definitions = build_definitions(resources.settings, resources, loggers={_LOGGER: self._logger()})
+        self._job = definitions.resolve_job_def(JOB)
+
+    def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
+        """Run every landed day that is not up to date, then reconcile until nothing differs.
+
+        A day that fails does not keep the others from being brought up to date: a run of several days that
+        fails is cut in halves until the days that fail are found. What is made from the tables of such a day
+        is left as it is on that day, and everything is raised at the end.
+
+        Args:
+            days: run these landed days only; reconciliation looks at all of them all the same.
+            force: run the days even if they are up to date.
+
+        Raises:
+            MaterializeError: runs failed, or reconciliation found no end.
+        """
+        self._outcome = Outcome()
+        self._failed, self._held = [], {}
+        with redact_errors("comparing the tables with the landing folders"):
+            listing = self._platform.listing()
+            differences = landing_differences(self._platform, listing)
+        self._outcome.ignored = listing.ignored
+        landed = {file.landing_date for file in listing.files}
+        missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
+        wanted: dict[str, set[date]] = {}
+        for table, found in differences.items():
+            for name in downstream([table]):
+                wanted.setdefault(name, set()).update(found)
+        if force:
+            chosen = landed if days is None else set(days)
+            wanted = {table.name: set(chosen) for table in ASSET_TABLES}
+        elif days is not None:
+            wanted = {name: found & set(days) for name, found in wanted.items()}
+        sizes: dict[date, int] = {}
+        for file in listing.files:
+            sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
+        self._retry(wanted, days)
+        self._execute(runs(wanted, sizes, RUN_BYTES), missing)
+        self._take_back(days)
+        return self._settle()
+
+    def _take_back(self, days: Collection[date] | None) -> None:
+        """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
+        if not self._platform.erased():
+            return
+        with redact_errors("comparing the tables with the landing folders"):
+            differences = landing_differences(self._platform, self._platform.listing())
+        again = {
+            table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
+            for table, found in differences.items()
+        }
+        self._execute(runs(self._not_held(again)), again)
+
+    def reconcile(self) -> Outcome:
+        """Run whatever is not made from what it should be made from, until nothing differs; nothing new lands.
+
+        Raises:
+            MaterializeError: runs failed, or there was no end.
+        """
+        self._outcome = Outcome()
+        self._failed, self._held = [], {}
+        return self._settle()
+
+    def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
+        """Run partitions of landing tables, keeping the rows of raw files that are gone; then reconcile.
+
+        Args:
+            landing: of each landing table, the landing days.
+
+        Raises:
+            MaterializeError: runs failed, or there was no end.
+        """
+        self._outcome = Outcome()
+        self._failed, self._held = [], {}
+        self._execute(runs(landing), landing)
+        return self._settle()
+
+    def _settle(self) -> Outcome:
+        """Reconcile until nothing differs, and say what failed."""
+        for _ in range(ROUNDS):
+            with redact_errors("comparing the tables with what they are made from"):
+                view = self._platform.view()
+                stale = self._not_held(differing(view))
+            if not stale or len(self._failed) >= GIVE_UP:
+                break
+            self._execute(runs(stale, row_counts(view, stale), RUN_ROWS), {})
+        else:
+            msg = (
+                f"After {ROUNDS} rounds these tables still differ from what they should hold: {', '.join(stale)}. "
+                "Something else keeps changing them, or this is a defect: please report it."
+            )
+            raise MaterializeError("\n".join([*self._failed, msg]))
+        if self._failed:
+            raise MaterializeError("\n".join([*self._failed, self._what_next()]))
+        return self._outcome
+
+    def unpassed(self) -> dict[str, set[date]]:
+        """The partitions whose latest blocking checks failed, of each table that has any."""
+        graph = self._job.asset_layer.asset_graph
+        keys = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
+        found: dict[str, set[date]] = {}
+        for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
+            failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
+            if failed and info.partition_key is not None:
+                days = found.setdefault(info.check_key.asset_key.to_user_string(), set())
+                days.add(date.fromisoformat(info.partition_key))
+        return found
+
+    def _what_next(self) -> str:
+        """What became of the rest, and what to do."""
+        made = f"{len(self._outcome.runs)} run{'' if len(self._outcome.runs) == 1 else 's'} succeeded"
+        if len(self._failed) >= GIVE_UP:
+            return f"Gave up after {GIVE_UP} failures ({made}). Mend what they say and run it again; it goes on here."
+        return f"Everything else is up to date ({made}). Mend what is said above and run it again."
+
+    def _retry(self, wanted: dict[str, set[date]], days: Collection[date] | None) -> None:
+        """Run again what did not pass its blocking checks; on days that are not to be run, hold back what follows.
+
+        The tables alone do not tell: such a partition is made from the right inputs.
+        """
+        for table, bad in self.unpassed().items():
+            again = bad if days is None else bad & set(days)
+            for name in downstream([table]):
+                wanted.setdefault(name, set()).update(again)
+            for day in sorted(bad - again):
+                self._hold([name for name in downstream([table]) if name != table], [day])
+                self._failed.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
+
+    def _hold(self, tables: Iterable[str], days: Iterable[date]) -> None:
+        for name in tables:
+            self._held.setdefault(name, set()).update(days)
+
+    def _not_held(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
+        left = {name: set(days) - self._held.get(name, set()) for name, days in tables.items()}
+        return {name: days for name, days in left.items() if days}
+
+    def _execute(self, wanted: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
+        """Run what is wanted; of what fails, find the days."""
+        left = list(reversed(wanted))
+        while left and len(self._failed) < GIVE_UP:
+            run = left.pop()
+            if self._execute_one(run, missing):
+                continue
+            days = run.days
+            if len(days) > 1:
+                middle = days[len(days) // 2]
+                left += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
+
+    def _execute_one(self, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
+        """Run it; whether it succeeded. What a day that failed keeps from being made is held back."""
+        self._current = run
+        self._failures = {}
+        self._progress(Progress(run))
+        keeping = [table for table in run.tables if set(run.days) & set(missing.get(table, ()))]
+        job = self._job.get_subset(asset_selection={dg.AssetKey(name) for name in run.tables})
+        first, last = run.first_day.isoformat(), run.last_day.isoformat()
+        result = job.execute_in_process(
+            instance=self._instance,
+            run_config={**landing_run_config(keeping), "loggers": {_LOGGER: {}}},
+            # A day by itself is a partition, so that Dagster knows its checks by it.
+            partition_key=first if first == last else None,
+            tags={}
+            if first == last
+            else {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+            raise_on_error=False,
+        )
+        if result.success:
+            for evaluation in result.get_asset_check_evaluations():
+                self._outcome.hear(evaluation)
+            self._outcome.runs.append(run)
+        elif len(run.days) == 1:
+            why = [f"  {step}: {reason}" for step, reason in self._failures.items()] or ["  no reason was given"]
+            self._failed.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
+            for step in self._failures or run.tables:
+                table = step.removesuffix("_checks")
+                beyond = [name for name in downstream([table]) if name != table]
+                self._hold([table, *beyond] if step == table else beyond, run.days)
+            for evaluation in result.get_asset_check_evaluations():
+                if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+                    name = f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}"
+                    self._failed[-1] += f"\n    {name}: {evaluation.description or ''}"
+        return bool(result.success)
+
+    def _logger(self) -> dg.LoggerDefinition:
+        def passing_on(_: dg.InitLoggerContext) -> Logger:
+            logger = getLogger("stedi.runs")
+            logger.setLevel("DEBUG")
+            logger.propagate = False
+            logger.handlers = [_EventHandler(self._event)]
+            return logger
+
+        return dg.LoggerDefinition(passing_on, description="Passes on what a run does.")
+
+    def _event(self, event: Any) -> None:
+        kind = event.event_type_value
+        if kind in {"STEP_START", "STEP_SUCCESS"} and self._current is not None:
+            self._progress(Progress(self._current, event.step_key, finished=kind == "STEP_SUCCESS"))
+        elif kind == "STEP_FAILURE":
+            error = event.event_specific_data.error
+            self._failures[event.step_key] = _reason(error)
+
+
+class _EventHandler(Handler):
+    """Hands Dagster's events to a function."""
+
+    def __init__(self, on_event: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._on_event = on_event
+
+    def emit(self, record: LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", {})
+        event = meta.get("dagster_event") if isinstance(meta, dict) else None
+        if event is not None:
+            self._on_event(event)
+
+
+def _reason(error: Any) -> str:
+    """The message of the innermost cause, without its traceback."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "unknown" if error is None else str(error.message).strip()
+
+
+def steps(run: Run) -> Iterator[str]:
+    """The steps that a run has, by name: each table and its checks."""
+    for table in run.tables:
+        yield table
+        yield f"{table}_checks"

@@ -1,0 +1,188 @@
+"""The consent sensor: requests runs for exactly the partitions that are not what they should be now.
+
+Consent that changed is the reason for most of them; a late reading, a customer who landed after their readings, a
+pair whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found
+the same way: ``reconcile`` compares the tables with what they should hold. Whether to ask for it (again, or already)
+is the pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from stedi_assets.contracts import LANDING_TABLES
+from stedi_assets.defs.run_history import (
+    RANGE_TAGS,
+    REQUEST_TAG,
+    SENSOR_TAG,
+    ActiveRun,
+    RequestedRun,
+    active_runs,
+    failures_in_backoff,
+    requested_runs,
+)
+from stedi_assets.errors import redact_errors
+from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.resources import Resources
+from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, holding_too_much, row_counts, runs, state
+
+SENSOR = "consent_sensor"
+
+INTERVAL = 15
+"""Seconds between ticks, at the least."""
+
+BACKOFF = 30
+"""Seconds to wait after a first failure; doubled after every further one."""
+
+LONGEST = 15 * 60
+"""Seconds that are waited at the most: it never gives up, since somebody may have withdrawn."""
+
+_REMEMBERED = 20
+_LANDING = frozenset(table.name for table in LANDING_TABLES)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to request now.
+
+    Args:
+        run: its tables and landing days.
+        name: of what it is requested for: these tables of these days.
+        attempt: how often that was requested before.
+    """
+
+    run: Run
+    name: str
+    attempt: int
+
+    @property
+    def run_key(self) -> str:
+        """Never the same twice, so that Dagster launches what it is asked for."""
+        return f"{self.run.first_day}-{self.run.last_day}-{self.name}-{self.attempt}"
+
+
+def named(run: Run) -> str:
+    """The name of what a run is requested for."""
+    return fingerprint(run.tables, str(run.first_day), str(run.last_day))
+
+
+def due(
+    stale: Mapping[str, Collection[date]], urgent: Mapping[str, Collection[date]], going_on: Sequence[ActiveRun]
+) -> tuple[dict[str, set[date]], list[str]]:
+    """Which partitions to ask for now.
+
+    What holds rows of people who do not consent is asked for at once. The rest waits while anything lands, since
+    that changes what it should be: while 365 days land one after the other, most of the lake would be made anew after
+    each of them. What a run on its way makes is left to it; where that read an older state, it differs afterwards.
+
+    Args:
+        stale: the partitions that differ.
+        urgent: those of them that hold rows of people who do not consent.
+        going_on: the runs that have not ended.
+
+    Returns:
+        The partitions, and a sentence for each kind of those that wait.
+    """
+    landing = any(run.tables & _LANDING for run in going_on)
+    wanted: dict[str, set[date]] = {}
+    coming = later = 0
+    urgent_days = {day for days in urgent.values() for day in days}
+    for name, days in stale.items():
+        for day in days:
+            if any(run.makes(name, day) for run in going_on):
+                coming += 1
+            # On a day where something must go, so must what is made from it.
+            elif landing and day not in urgent_days:
+                later += 1
+            else:
+                wanted.setdefault(name, set()).add(day)
+    said = []
+    if coming:
+        said.append(f"{coming} partitions that differ are being made")
+    if later:
+        said.append(f"{later} partitions that differ wait until nothing lands")
+    return wanted, said
+
+
+def requests(
+    wanted: Sequence[Run], past: Mapping[str, Sequence[RequestedRun]], now: float
+) -> tuple[list[Request], list[str]]:
+    """Which runs to request, and what is left for later.
+
+    Args:
+        wanted: the runs that would make what differs.
+        past: of each name, the runs that were requested under it, the newest first.
+        now: in seconds since 1970.
+
+    Returns:
+        The requests, and a sentence for each run that waits: what failed is tried again after a while, after longer
+        and longer pauses.
+    """
+    asked: list[Request] = []
+    waiting: list[str] = []
+    for run in wanted:
+        before = past.get(named(run), ())
+        failed = failures_in_backoff(before, now, BACKOFF, LONGEST)
+        days = str(run.first_day) if run.first_day == run.last_day else f"{run.first_day} to {run.last_day}"
+        if any(one.running for one in before):
+            waiting.append(f"{days}: a run is on its way")
+        elif failed:
+            waiting.append(f"{days}: failed {failed} times, will be tried again after a pause")
+        else:
+            asked.append(Request(run, named(run), len(before)))
+    return asked, waiting
+
+
+def consent_sensor(job: Any) -> dg.SensorDefinition:
+    """The sensor, for the job that materializes the tables."""
+
+    @dg.sensor(
+        name=SENSOR,
+        description=(
+            "Requests runs for exactly the partitions that are not what they should be now: people withdrew or "
+            "consented, late records and readings, runs that failed, tables changed by hand."
+        ),
+        job=job,
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def sensor(context: dg.SensorEvaluationContext, resources: dg.ResourceParam[Resources]) -> dg.SensorResult:
+        with redact_errors("comparing the tables with what they should hold"):
+            view = resources.view()
+            at = state(view)
+            if context.cursor == at:
+                return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
+            stale = differing(view)
+            if not stale:
+                return dg.SensorResult(skip_reason="Every table holds what it should.", cursor=at)
+            going_on = active_runs(context.instance)
+            wanted, said = due(stale, holding_too_much(view, stale), going_on)
+            planned = runs(wanted, row_counts(view, wanted), RUN_ROWS)
+        past = requested_runs(context.instance, REQUEST_TAG, [named(run) for run in planned], limit=_REMEMBERED * 100)
+        asked, waiting = requests(planned, past, time.time())
+        said += waiting
+        if not asked:
+            return dg.SensorResult(skip_reason="; ".join(said) + ".")
+        for sentence in said:
+            context.log.warning(sentence)
+        return dg.SensorResult(run_requests=[_run_request(request) for request in asked])
+
+    return sensor
+
+
+def _run_request(request: Request) -> dg.RunRequest:
+    first, last = request.run.first_day.isoformat(), request.run.last_day.isoformat()
+    return dg.RunRequest(
+        run_key=request.run_key,
+        partition_key=first if first == last else None,
+        asset_selection=[dg.AssetKey(name) for name in request.run.tables],
+        tags={
+            REQUEST_TAG: request.name,
+            SENSOR_TAG: SENSOR,
+            **({} if first == last else dict(zip(RANGE_TAGS, (first, last)))),
+        },
+    )

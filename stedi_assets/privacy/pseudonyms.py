@@ -1,0 +1,100 @@
+"""``subject_id``: the pseudonym of a customer, and the secret key it is made with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import pyarrow as pa
+
+from stedi_assets.privacy.keys import SecretKeyError, read_or_make
+from stedi_assets.settings import Settings
+
+
+class Pseudonyms:
+    """Makes pseudonyms: HMAC-SHA256 (RFC 2104) of the e-mail under a secret key, in hex.
+
+    An unkeyed hash would hide nothing: whoever can guess an e-mail can compute it.
+
+    Args:
+        key: gives the secret, when it is first needed.
+        frame: turns rows in memory into a frame of the engine in use; without it they become one of
+            the same kind as the customers', who must be in memory too (PyArrow, pandas).
+    """
+
+    def __init__(self, key: Callable[[], bytes], frame: Callable[[pa.Table], Any] | None = None) -> None:
+        self._make_key = key
+        self._frame = frame
+
+    @cached_property
+    def _key(self) -> bytes:
+        return self._make_key()
+
+    @cached_property
+    def key_id(self) -> str:
+        """Tells one key from another, and says nothing about it."""
+        return hmac.new(self._key, b"stedi key id", hashlib.sha256).hexdigest()[:16]
+
+    def subject_id(self, email: str) -> str:
+        """The pseudonym of the customer with this (trimmed, lower-cased) e-mail."""
+        return hmac.new(self._key, email.encode(), hashlib.sha256).hexdigest()
+
+    def subject_ids(self, customers: Any) -> Any:
+        """``email`` and ``subject_id`` of the customers in a frame."""
+        lazy = nw.from_native(customers).lazy()
+        emails = lazy.select("email").unique().collect("pyarrow").to_native()["email"].combine_chunks()
+        known = [email for email in emails.to_pylist() if email is not None]
+        schema = pa.schema([("email", pa.string()), ("subject_id", pa.string())])
+        rows = pa.table([known, [self.subject_id(email) for email in known]], schema=schema)
+        if self._frame is not None:
+            return self._frame(rows)
+        return nw.from_arrow(rows, backend=lazy.implementation).lazy()
+
+
+def pseudonyms(
+    settings: Settings,
+    frame: Callable[[pa.Table], Any] | None = None,
+    in_use: Callable[[], bool] = lambda: False,
+) -> Pseudonyms:
+    """The pseudonyms of a lake; its key is read, or made, when it is first needed.
+
+    Args:
+        settings: which lake, and its key if it is set.
+        frame: see :class:`Pseudonyms`.
+        in_use: whether the lake has pseudonyms already, so that a new key would change them.
+    """
+    return Pseudonyms(lambda: _key(settings, in_use), frame)
+
+
+def _key(settings: Settings, in_use: Callable[[], bool]) -> bytes:
+    if settings.pseudonym_key is not None:
+        return settings.pseudonym_key.encode()
+    if "://" in settings.lake_uri:
+        msg = (
+            "STEDI_PSEUDONYM_KEY is not set, and this lake is not a folder of this machine. Set it to the secret "
+            "that subject_id is made with: a long random text, the same for every run on this lake."
+        )
+        raise SecretKeyError(msg)
+    return read_or_make(
+        key_path(settings.lake_uri),
+        "pseudonym key",
+        "Make its folder writable, or set STEDI_PSEUDONYM_KEY.",
+        lambda: _LOST if in_use() else "",
+    )
+
+
+_LOST = (
+    "The lake has subject_ids that were made with it, and with another key every one of them would change: nothing "
+    "that was derived from them before could be matched to the tables any more."
+)
+
+
+def key_path(lake_uri: str) -> Path:
+    """Where the key of a local lake lies: beside the lake, not in it, so that sharing the lake does not share it."""
+    lake = Path(lake_uri)
+    return lake.parent / f".{lake.name}-pseudonym-key"

@@ -1,0 +1,76 @@
+"""The parts that a run works with, put together from the settings.
+
+Making one opens nothing: files, tables and the engine are touched when they are first used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+
+from stedi_assets.contracts import table
+from stedi_assets.engines import open_engine
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.files import LandingZone, Listing
+from stedi_assets.privacy.folder import PrivacyFolder, opened
+from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
+from stedi_assets.privacy.suppression import Suppression
+from stedi_assets.privacy.tombstones import Tombstones
+from stedi_assets.recall import Recall
+from stedi_assets.settings import Settings
+from stedi_assets.staleness.view import LakeView
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One lake, its landing zone, and what reads and computes them."""
+
+    settings: Settings
+    engine: DuckDBEngine
+    lakehouse: Lakehouse
+    landing: LandingZone
+    pseudonyms: Pseudonyms
+    recall: Recall
+    privacy: PrivacyFolder
+
+    @classmethod
+    def of(cls, settings: Settings) -> Resources:
+        """The parts that ``settings`` ask for."""
+        engine = open_engine(settings)
+        lakehouse = Lakehouse(settings.lake_uri)
+        return cls(
+            settings=settings,
+            engine=engine,
+            lakehouse=lakehouse,
+            landing=LandingZone(settings.landing_uri),
+            pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
+            recall=Recall(engine),
+            privacy=opened(settings.privacy_uri),
+        )
+
+    def view(self) -> LakeView:
+        """The lake as it is now."""
+        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.recall)
+
+    def erased(self) -> Suppression:
+        """The people who were erased by now."""
+        return Suppression(self.engine, self.lakehouse, Tombstones.read(self.privacy))
+
+    def listing(self, only: frozenset[date] | None = None) -> Listing:
+        """What lies in the landing folders, up to today."""
+        return self.landing.list(self.settings.first_day, today(), only=only)
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        self.engine.close()
+
+
+def has_subjects(lakehouse: Lakehouse) -> bool:
+    """Whether a lake has a pseudonym in it."""
+    return lakehouse.snapshot(table("customers_curated")).rows() > 0
+
+
+def today() -> date:
+    """The UTC day it is."""
+    return datetime.now(timezone.utc).date()

@@ -1,0 +1,163 @@
+"""What differs from what it should be: the plan that the sensors and ``stedi materialize`` share.
+
+Level-triggered, as a Kubernetes controller is: it compares what the tables hold with what they should
+hold *now*, so an update that was lost, a run that failed or read an older state, and a table changed
+by hand are all found the next time. It keeps no state of its own and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
+from stedi_assets.contracts import table as contract
+from stedi_assets.landing.files import Listing
+from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
+from stedi_assets.landing.manifest import Difference, plan
+from stedi_assets.resources import Resources
+from stedi_assets.staleness.consent import rows_without_consent
+from stedi_assets.staleness.view import INPUTS, LakeView
+
+RUN_ROWS = 20_000_000
+"""Rows of inputs that a run of several days may have."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to request: some tables of some consecutive landing days."""
+
+    tables: tuple[str, ...]
+    first_day: date
+    last_day: date
+
+    @property
+    def days(self) -> list[date]:
+        """The landing days, in order."""
+        return [self.first_day + timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1)]
+
+
+def landing_differences(resources: Resources, listing: Listing) -> dict[str, dict[date, Difference]]:
+    """The partitions of the landing tables that differ from what lies in the landing folders.
+
+    Returns:
+        Of each landing table with such partitions, their landing days and why.
+    """
+    files = resources.lakehouse.snapshot(contract("landing_files"))
+    quarantine = resources.lakehouse.snapshot(contract("landing_quarantine"))
+    returns = {request: str(told) for request, told in resources.erased().returns().items()}
+    result = {}
+    for table in LANDING_TABLES:
+        found = plan(
+            table.name,
+            listing,
+            manifest_entries(resources.engine, resources.lakehouse, table),
+            resources.lakehouse.snapshot(table).fingerprints(),
+            recorded_fingerprints(files, table),
+            quarantined=recorded_fingerprints(quarantine, table),
+            returns=returns,
+        )
+        if found:
+            result[table.name] = found
+    return result
+
+
+def differing(view: LakeView) -> dict[str, set[date]]:
+    """The partitions of the derived tables that are not made from what they should be made from.
+
+    Of a table whose inputs differ, what it should be made from is judged by what these should be; what
+    that does not tell (who has readings at all, which readings of other days pair) is found once they
+    are made, so the caller runs what differs until nothing does.
+
+    Returns:
+        Of each table with such partitions, their landing days.
+    """
+    should: dict[str, Mapping[date, str | None]] = {}
+    result: dict[str, set[date]] = {}
+    for table in ASSET_TABLES:
+        if table.name not in INPUTS:
+            continue
+        stored = view.snapshot(table.name).fingerprints()
+        expected = view.fingerprints(table.name, made=should)
+        days = {day for day, fingerprint in expected.items() if stored.get(day) != fingerprint}
+        # A partition that nothing speaks for any more must lose its rows.
+        stale = stored.keys() - expected.keys()
+        emptied = view.fingerprints(table.name, stale, made=should) if stale else {}
+        days |= {day for day, fingerprint in emptied.items() if stored[day] != fingerprint}
+        should[table.name] = {**expected, **emptied}
+        if days:
+            result[table.name] = days
+    return result
+
+
+def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
+    """Of partitions that differ, those that hold rows of people who do not consent, and how many rows.
+
+    Args:
+        view: the lake.
+        stale: of each table, the landing days that differ.
+    """
+    found = {
+        name: dict(rows_without_consent(view, contract(name), days))
+        for name, days in stale.items()
+        if contract(name).consenting
+    }
+    return {name: days for name, days in found.items() if days}
+
+
+def row_counts(view: LakeView, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
+    """How many rows the inputs of the tables to make have, per landing day."""
+    rows: dict[date, int] = {}
+    for upstream in {name for table in tables for name in INPUTS[table]}:
+        for file in view.snapshot(upstream).files:
+            rows[file.landing_date] = rows.get(file.landing_date, 0) + file.rows
+    return rows
+
+
+def state(view: LakeView) -> str:
+    """A short text that stays the same while nothing that :func:`differing` looks at changes.
+
+    A sensor that found nothing to do need not look again until this is another. It costs a look at each
+    table's log.
+    """
+    return view.state()
+
+
+def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None = None, limit: int = 0) -> list[Run]:
+    """Group what differs into runs: consecutive days on which the same tables differ.
+
+    Args:
+        tables: of each table, the landing days to run.
+        sizes: how much there is to do on each day, in the unit of ``limit``.
+        limit: no run of several days has more to do than this.
+
+    Returns:
+        The runs, in order of their days.
+    """
+    by_day: dict[date, tuple[str, ...]] = {}
+    for name in (table.name for table in ASSET_TABLES):
+        for day in tables.get(name, ()):
+            by_day[day] = (*by_day.get(day, ()), name)
+    result: list[Run] = []
+    size = 0
+    for day, names in sorted(by_day.items()):
+        last = result[-1] if result else None
+        more = (sizes or {}).get(day, 0)
+        consecutive = last is not None and last.tables == names and day - last.last_day == timedelta(days=1)
+        if last is not None and consecutive and (not limit or size + more <= limit):
+            result[-1] = Run(names, last.first_day, day)
+            size += more
+        else:
+            result.append(Run(names, day, day))
+            size = more
+    return result
+
+
+def downstream(tables: Iterable[str]) -> tuple[str, ...]:
+    """``tables`` and every table that is made from them, in an order in which they can be made."""
+    wanted = set(tables)
+    for table in ASSET_TABLES:
+        if wanted & INPUTS.get(table.name, {}).keys():
+            wanted.add(table.name)
+    return tuple(table.name for table in ASSET_TABLES if table.name in wanted)

@@ -1,0 +1,110 @@
+"""Everything that is held about one person, as a zip for an access request (Article 15 of the GDPR)."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from stedi_assets.contracts import TABLES, Table
+from stedi_assets.landing.profile import CutOff, chunks
+from stedi_assets.privacy.suppression import Suppression
+from stedi_assets.resources import Resources
+from stedi_assets.subject_requests import raw_files as raw
+from stedi_assets.subject_requests.erasure import all_raw_files
+from stedi_assets.subject_requests.subject import Person, rules_for, theirs
+
+
+class ExportError(RuntimeError):
+    """The export cannot be written; the message says why."""
+
+
+def export_subject(resources: Resources, person: Person, target: Path) -> dict[str, int]:
+    """Write the zip.
+
+    Args:
+        resources: the lake.
+        person: whose data.
+        target: the file to write, readable by its owner only.
+
+    Returns:
+        How many rows, or lines of raw files, each file in it has.
+
+    Raises:
+        ExportError: there is a file of that name.
+    """
+    erased = rules_for(resources, person)
+    counts: dict[str, int] = {}
+    try:
+        file = os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except FileExistsError:
+        msg = f"{target} is there already; name another file, or move it away."
+        raise ExportError(msg) from None
+    try:
+        with file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            for table in TABLES.values():
+                counts[f"{table.name}.json"] = _write(
+                    packed, f"{table.name}.json", _rows(resources, table, person, erased)
+                )
+            counts["raw_files.json"] = _write(packed, "raw_files.json", _lines(resources, person, erased))
+            packed.writestr("README.txt", _readme(person, counts))
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return counts
+
+
+def _rows(resources: Resources, table: Table, person: Person, erased: Suppression) -> Iterator[dict[str, Any]]:
+    stored = resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
+    if table.name == "landing_quarantine":
+        rows = resources.engine.arrow("SELECT * FROM stored ORDER BY ALL", stored=stored).to_pylist()
+        yield from (row for row in rows if erased.of_rejected(row["line"]) is not None)
+        return
+    query = f"SELECT * FROM stored WHERE {theirs(table)} ORDER BY ALL"
+    for batch in resources.engine.arrow(query, stored=stored, **person.frames()).to_batches(max_chunksize=10_000):
+        yield from batch.to_pylist()
+
+
+def _lines(resources: Resources, person: Person, erased: Suppression) -> Iterator[dict[str, Any]]:
+    finder = raw.Lines(erased, person.hints())
+    fs, root = resources.landing.filesystem()
+    for file in all_raw_files(resources):
+        for piece in chunks(fs, f"{root}/{file.path}", 4 << 20):
+            text = piece.rest if isinstance(piece, CutOff) else piece
+            for line in finder.theirs(text, file):
+                yield {"file": file.path, "line": line.decode("utf-8", "backslashreplace")}
+
+
+def _write(packed: zipfile.ZipFile, name: str, rows: Iterator[dict[str, Any]]) -> int:
+    """Rows as a JSON array, one in a line."""
+    count = 0
+    with packed.open(name, "w") as file:
+        file.write(b"[")
+        for row in rows:
+            file.write(b",\n" if count else b"\n")
+            file.write(json.dumps(row, default=str, ensure_ascii=False).encode())
+            count += 1
+        file.write(b"\n]\n" if count else b"]\n")
+    return count
+
+
+def _readme(person: Person, counts: dict[str, int]) -> str:
+    """What is in the zip, for the person."""
+    parts = [
+        f"What the STEDI lakehouse holds about {person.email}, as of {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC.",
+        "",
+        "Each file is a JSON array with one row in a line. Times are milliseconds since 1970-01-01 UTC.",
+        "",
+        f"raw_files.json: {counts['raw_files.json']} lines of the files in which data arrived, as it arrived.",
+    ]
+    for table in TABLES.values():
+        parts += ["", f"{table.name}.json: {counts[f'{table.name}.json']} rows.", f"  {table.description}"]
+        parts += [f"  {column.name}: {column.description}" for column in table.columns]
+    if person.shared:
+        parts += ["", f"{len(person.shared)} of the serial numbers are also in other people's records."]
+        parts += [f"Of these devices, only what can be told to be theirs is included: {len(person.readings)} readings."]
+    return "\n".join(parts) + "\n"
