@@ -17,8 +17,8 @@ from stedi_assets.privacy.folder import PrivacyFolder, opened
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
-from stedi_assets.recall import Recall
 from stedi_assets.settings import Settings
+from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.view import LakeView
 
 
@@ -31,7 +31,7 @@ class Resources:
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
-    recall: Recall
+    latest_records: LatestRecords
     privacy: PrivacyFolder
 
     @classmethod
@@ -45,13 +45,13 @@ class Resources:
             lakehouse=lakehouse,
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
-            recall=Recall(engine),
+            latest_records=LatestRecords(engine),
             privacy=opened(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:
         """The lake as it is now."""
-        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.recall)
+        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.latest_records)
 
     def erased(self) -> Suppression:
         """The people who were erased by now."""

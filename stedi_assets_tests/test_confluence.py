@@ -35,7 +35,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
-from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES, Table
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.defs.build import build_assets, build_resources
@@ -45,11 +45,10 @@ from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot, Vacuu
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.privacy.pseudonyms import Pseudonyms
-from stedi_assets.recall import Recall
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
+from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, downstream, landing_differences, runs
-from stedi_assets.staleness.view import INPUTS
 from stedi_assets.subject_requests.erasure import Erasure, ErasureError
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.transforms import customers, pairs, readings
@@ -80,6 +79,7 @@ from stedi_assets_tests.oracle.rules import (
 )
 from stedi_assets_tests.oracle.rules import consents as consented
 
+INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 KEY, OTHER_KEY = b"a key for tests", b"another key"
 POLICIES = [Policies(before, pairing) for before, pairing in product(ReadingsBeforeConsent, Pairing)]
 ROUNDS = 10
@@ -139,7 +139,10 @@ class Lake:
         )
         self.lakehouse, self.engine = self._parts(settings)
         self.resources = dataclasses.replace(
-            Resources.of(settings), engine=self.engine, lakehouse=self.lakehouse, recall=Recall(self.engine)
+            Resources.of(settings),
+            engine=self.engine,
+            lakehouse=self.lakehouse,
+            latest_records=LatestRecords(self.engine),
         )
         self.configure(policies, KEY)
         self.lying: list[LandedFile] = []
@@ -331,7 +334,7 @@ class MemoryLakehouse(MortalLakehouse):
             partition=new.partition,
             rows=new.rows,
             size=new.size,
-            fingerprint=new.path.rpartition("/")[2][:16],
+            fingerprint=new.path.rpartition("/")[2][:-45],
             minimum=new.minimum,
             maximum=new.maximum,
         )

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.recall import Recall
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
+from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, state
-from stedi_assets.staleness.view import INPUTS, LakeView
+from stedi_assets.staleness.view import LakeView
 from stedi_assets_tests.dagster.lake import DAY as FIRST
 from stedi_assets_tests.dagster.lake import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
@@ -38,6 +38,7 @@ from stedi_assets_tests.test_confluence import (
 
 __all__ = ["quick_consents"]
 
+INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 DAYS = [FIRST + timedelta(days=n) for n in range(12)]
 LAST = DAYS[-1]
 HERS = {DAYS[2], DAYS[5], DAYS[9]}
@@ -213,7 +214,7 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
 
 def fresh(lake: Lake) -> LakeView:
     """The lake, by a process that remembers nothing."""
-    return dataclasses.replace(lake.resources, recall=Recall(lake.engine)).view()
+    return dataclasses.replace(lake.resources, latest_records=LatestRecords(lake.engine)).view()
 
 
 def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:

@@ -281,7 +281,7 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.staleness.plan import differing, holding_too_much, landing_differences
+    from stedi_assets.staleness.plan import differing, holding_too_much, landing_differences, reasons
 
     rows: list[tuple[Any, ...]] = []
 
@@ -294,12 +294,12 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
                 differs(name, day, str(difference))
     view = resources.view()
     stale = differing(view)
-    too_much = holding_too_much(view, stale)
-    for name, days in stale.items():
-        for day in sorted(days):
+    too_much, why = holding_too_much(view, stale), reasons(view, stale)
+    for name, partitions in stale.items():
+        for day in sorted(partitions):
             must_go = too_much.get(name, {}).get(day, 0)
             consent = f", {must_go} rows of people who do not consent" if must_go else ""
-            differs(name, day, f"made from other inputs{consent}")
+            differs(name, day, f"{why[name, day]}{consent}")
     for name, days in _unpassed(resources, settings).items() if landing else ():
         for day in sorted(days):
             differs(name, day, "did not pass its blocking checks")

@@ -5,17 +5,30 @@
 Nothing here reads, computes or writes a row.
 """
 
-from stedi_assets.contracts.model import Column, DataType, LandingSource, Privacy, Table, Zone
-from stedi_assets.contracts.tables import ASSET_TABLES, LANDING_TABLES, TABLES, table
+from stedi_assets.contracts.model import Column, DataType, Identifier, LandingSource, Privacy, Scope, Table, Zone
+from stedi_assets.contracts.tables import (
+    ASSET_TABLES,
+    DERIVED_TABLES,
+    LANDING_TABLES,
+    READINGS_TABLES,
+    SIDE_TABLES,
+    TABLES,
+    table,
+)
 
 __all__ = [
     "ASSET_TABLES",
+    "DERIVED_TABLES",
     "LANDING_TABLES",
+    "READINGS_TABLES",
+    "SIDE_TABLES",
     "TABLES",
     "Column",
     "DataType",
+    "Identifier",
     "LandingSource",
     "Privacy",
+    "Scope",
     "Table",
     "Zone",
     "table",

@@ -6,7 +6,7 @@ differently (a field that is optional at the source only, say) is derived with `
 
 from __future__ import annotations
 
-from stedi_assets.contracts.model import Column, DataType, Privacy
+from stedi_assets.contracts.model import Column, DataType, Identifier, Privacy
 
 _MS = "ms since 1970-01-01 UTC"
 
@@ -16,6 +16,7 @@ EMAIL = Column(
     DataType.TEXT,
     Privacy.DIRECT_IDENTIFIER,
     "E-mail address, which identifies the customer; trimmed and lower-cased from the trusted zone on.",
+    identifies=Identifier.EMAIL,
 )
 PHONE = Column("phone", DataType.TEXT, Privacy.DIRECT_IDENTIFIER, "Phone number.", required=False)
 BIRTHDAY = Column(
@@ -30,6 +31,7 @@ SERIAL_NUMBER = Column(
     DataType.TEXT,
     Privacy.DIRECT_IDENTIFIER,
     "Serial number of the Step Trainer; trimmed and lower-cased from the trusted zone on.",
+    identifies=Identifier.DEVICE,
 )
 REGISTRATION_DATE = Column(
     "registrationDate",
@@ -75,6 +77,7 @@ USER = Column(
     DataType.TEXT,
     Privacy.DIRECT_IDENTIFIER,
     "E-mail address of whoever wore the phone; trimmed and lower-cased from the trusted zone on.",
+    identifies=Identifier.EMAIL,
 )
 TIMESTAMP = Column(
     "timestamp", DataType.INTEGER, Privacy.SENSOR, "When the acceleration was measured.", unit=_MS, statistics=True
@@ -98,6 +101,7 @@ SUBJECT_ID = Column(
     Privacy.QUASI_IDENTIFIER,
     "Pseudonym of the customer, of a pair that of whoever wore the phone: HMAC-SHA256 of the e-mail under the secret "
     "key, in hex.",
+    identifies=Identifier.PSEUDONYM,
 )
 DEVICE_SUBJECT_ID = Column(
     "device_subject_id",
@@ -105,6 +109,7 @@ DEVICE_SUBJECT_ID = Column(
     Privacy.QUASI_IDENTIFIER,
     "Pseudonym of the customer whose Step Trainer it is; null where several consenting customers claim it.",
     required=False,
+    identifies=Identifier.PSEUDONYM,
 )
 SAME_CUSTOMER = Column(
     "same_customer",
@@ -186,6 +191,25 @@ ERASED_UNDER = Column(
     Privacy.OPERATIONAL,
     "Under which erasure requests, and who had registered anew since (JSON); null where no line was left out.",
     required=False,
+)
+SUBJECT = Column(
+    "subject",
+    DataType.TEXT,
+    Privacy.DIRECT_IDENTIFIER,
+    "Whose readings they are: e-mail address or serial number, trimmed and lower-cased.",
+    identifies=Identifier.EMAIL_OR_DEVICE,
+)
+READINGS = Column("readings", DataType.INTEGER, Privacy.SENSOR, "How many readings there are.", minimum=1)
+FIRST_TIME = Column("first_time", DataType.INTEGER, Privacy.SENSOR, "When the first was taken.", unit=_MS)
+LAST_TIME = Column("last_time", DataType.INTEGER, Privacy.SENSOR, "When the last was taken.", unit=_MS)
+CONTENT = Column(
+    "content",
+    DataType.INTEGER,
+    Privacy.OPERATIONAL,
+    "Hash of the readings in any order; other readings have another.",
+)
+READINGS_TABLE = Column(
+    "readings_table", DataType.TEXT, Privacy.OPERATIONAL, "The table of readings that the row speaks of."
 )
 LANDING_DATE = Column(
     "landing_date", DataType.DATE, Privacy.OPERATIONAL, "UTC day on which the data landed; the partition."

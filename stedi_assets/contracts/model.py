@@ -39,6 +39,31 @@ class Privacy(str, Enum):
     OPERATIONAL = "operational"
 
 
+class Identifier(str, Enum):
+    """How a value says whose a row is."""
+
+    EMAIL = "e-mail"
+    DEVICE = "serial number"
+    PSEUDONYM = "pseudonym"
+    EMAIL_OR_DEVICE = "e-mail or serial number"
+
+
+class Scope(str, Enum):
+    """How much of an input table one partition is made from."""
+
+    SAME_DAYS = "same days"
+    """What landed on the same days."""
+
+    OVERLAPPING_TIMES = "overlapping times"
+    """Whatever landed on any day and may carry the times of the same days' readings."""
+
+    SUBJECTS = "subjects"
+    """Of every landing day, only whose rows there are: ``landing_date`` and the subject column, each once a day."""
+
+    ALL_DAYS = "all days"
+    """Every landing day."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column.
@@ -53,6 +78,7 @@ class Column:
         minimum: the smallest value allowed, in the column's unit.
         statistics: whether the Delta log may hold the column's smallest and largest value;
             false for whatever could identify a person.
+        identifies: how a value says whose a row is, where it does.
     """
 
     name: str
@@ -63,6 +89,7 @@ class Column:
     required: bool = True
     minimum: int | None = None
     statistics: bool = False
+    identifies: Identifier | None = None
 
     def __post_init__(self) -> None:
         personal = {Privacy.DIRECT_IDENTIFIER, Privacy.QUASI_IDENTIFIER}
@@ -101,6 +128,8 @@ class Table:
         lineage: for each column, the ``(table, column)`` pairs it comes from.
         max_age: how old the newest landing day, and the newest materialization, may be.
         source: for landing tables, the raw files' contract.
+        inputs: for derived tables, the tables that it is computed from, and how much of each one partition needs.
+        event_time: for tables of readings, the column that says when a reading was taken.
         consenting: whether every row must belong to a person who shares with research.
         anonymous: whether no direct identifier may be declared or stored.
         partition_by: stored partition columns.
@@ -114,6 +143,8 @@ class Table:
     lineage: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     max_age: timedelta = timedelta(days=2)
     source: LandingSource | None = None
+    inputs: Mapping[str, Scope] = field(default_factory=dict)
+    event_time: str | None = None
     consenting: bool = False
     anonymous: bool = False
     partition_by: tuple[str, ...] = ("landing_date",)
@@ -124,9 +155,15 @@ class Table:
         if repeated:
             msg = f"Table {self.name} declares {sorted(repeated)} more than once."
             raise ValueError(msg)
-        unknown = sorted({*self.key, *self.lineage, *self.partition_by} - set(names))
+        if self.source is not None:
+            object.__setattr__(self, "event_time", self.source.event_time)
+        times = {self.event_time} if self.event_time else set()
+        unknown = sorted({*self.key, *self.lineage, *self.partition_by, *times} - set(names))
         if unknown:
-            msg = f"Table {self.name}: {unknown} are named by its key, lineage or partitions but are not its columns."
+            msg = (
+                f"Table {self.name}: {unknown} are named by its key, lineage, partitions or event time but are not "
+                "its columns."
+            )
             raise ValueError(msg)
         identifiers = [c.name for c in self.columns if c.privacy is Privacy.DIRECT_IDENTIFIER]
         if self.anonymous and identifiers:
@@ -145,6 +182,23 @@ class Table:
     def data_columns(self) -> tuple[Column, ...]:
         """The columns that the data files hold: all but the partition columns."""
         return tuple(c for c in self.columns if c.name not in self.partition_by)
+
+    @property
+    def subject_columns(self) -> tuple[Column, ...]:
+        """The columns that say whose a row is: the e-mail alone where there is one, else what there is."""
+        found = tuple(column for column in self.columns if column.identifies is not None)
+        emails = tuple(column for column in found if column.identifies is Identifier.EMAIL)
+        return emails or found
+
+    @property
+    def subject_column(self) -> Column:
+        """The only column that says whose a row is.
+
+        Raises:
+            ValueError: there are several, or none.
+        """
+        (column,) = self.subject_columns
+        return column
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from stedi_assets.contracts import columns as c
-from stedi_assets.contracts.model import LandingSource, Table, Zone
+from stedi_assets.contracts.model import LandingSource, Scope, Table, Zone
 
 _CUSTOMER_FIELDS = (
     c.CUSTOMER_NAME,
@@ -85,6 +85,25 @@ LANDING_FILES = Table(
     key=("source_file", "landing_date"),
     partition_by=("landing_table", "landing_date"),
 )
+READINGS_INDEX = Table(
+    name="readings_index",
+    zone=Zone.LANDING,
+    description=(
+        "Of one table of readings and one landing day, one person (by e-mail) or device (by serial number) with "
+        "readings: how many, and when. Written with the partition that it speaks of."
+    ),
+    columns=(
+        c.SUBJECT,
+        c.READINGS,
+        c.FIRST_TIME,
+        c.LAST_TIME,
+        c.CONTENT,
+        c.READINGS_TABLE,
+        c.LANDING_DATE,
+    ),
+    key=("subject", "readings_table", "landing_date"),
+    partition_by=("readings_table", "landing_date"),
+)
 CUSTOMER_TRUSTED = Table(
     name="customer_trusted",
     zone=Zone.TRUSTED,
@@ -98,6 +117,7 @@ CUSTOMER_TRUSTED = Table(
     ),
     key=("email",),
     lineage=_same("customer_landing", *_CUSTOMER_NAMES, "landing_date"),
+    inputs={"customer_landing": Scope.ALL_DAYS},
     consenting=True,
     max_age=timedelta(days=7),
 )
@@ -111,6 +131,8 @@ ACCELEROMETER_TRUSTED = Table(
     key=("user", "timestamp", "x", "y", "z", "landing_date"),
     lineage=_same("accelerometer_landing", "user", "timestamp", "x", "y", "z", "landing_date")
     | {"user": (("accelerometer_landing", "user"), ("customer_trusted", "email"))},
+    inputs={"accelerometer_landing": Scope.SAME_DAYS, "customer_landing": Scope.ALL_DAYS},
+    event_time="timestamp",
     consenting=True,
 )
 CUSTOMERS_CURATED = Table(
@@ -123,6 +145,11 @@ CUSTOMERS_CURATED = Table(
     | {
         "email": (("customer_trusted", "email"), ("accelerometer_trusted", "user")),
         "subject_id": (("customer_trusted", "email"),),
+    },
+    inputs={
+        "customer_trusted": Scope.SAME_DAYS,
+        "accelerometer_trusted": Scope.SUBJECTS,
+        "customer_landing": Scope.ALL_DAYS,
     },
     consenting=True,
     max_age=timedelta(days=7),
@@ -147,6 +174,7 @@ CONSENT_HISTORY = Table(
         "withdrawn_landing_date": (("customer_landing", "landing_date"),),
         "landing_date": (("customer_landing", "landing_date"),),
     },
+    inputs={"customer_landing": Scope.ALL_DAYS},
     anonymous=True,
     max_age=timedelta(days=7),
 )
@@ -167,6 +195,13 @@ STEP_TRAINER_TRUSTED = Table(
             ("customer_landing", "serialNumber"),
         )
     },
+    inputs={
+        "step_trainer_landing": Scope.SAME_DAYS,
+        "customers_curated": Scope.ALL_DAYS,
+        "customer_landing": Scope.ALL_DAYS,
+        "accelerometer_landing": Scope.OVERLAPPING_TIMES,
+    },
+    event_time="sensorReadingTime",
     consenting=True,
 )
 MACHINE_LEARNING_CURATED = Table(
@@ -205,6 +240,12 @@ MACHINE_LEARNING_CURATED = Table(
         ),
         "landing_date": (("step_trainer_trusted", "landing_date"), ("accelerometer_trusted", "landing_date")),
     },
+    inputs={
+        "step_trainer_trusted": Scope.OVERLAPPING_TIMES,
+        "accelerometer_trusted": Scope.OVERLAPPING_TIMES,
+        "customers_curated": Scope.ALL_DAYS,
+        "customer_landing": Scope.ALL_DAYS,
+    },
     consenting=True,
     anonymous=True,
 )
@@ -223,7 +264,16 @@ ASSET_TABLES: tuple[Table, ...] = (
 )
 """The tables that are materialized as assets, in an order in which they can be."""
 
-TABLES: dict[str, Table] = {t.name: t for t in (*ASSET_TABLES, LANDING_QUARANTINE, LANDING_FILES)}
+DERIVED_TABLES: tuple[Table, ...] = tuple(table for table in ASSET_TABLES if table.inputs)
+"""The tables that are computed from other tables."""
+
+READINGS_TABLES: tuple[Table, ...] = tuple(table for table in ASSET_TABLES if table.event_time)
+"""The tables of readings, which the readings index speaks of."""
+
+SIDE_TABLES: tuple[Table, ...] = (LANDING_QUARANTINE, LANDING_FILES, READINGS_INDEX)
+"""The tables that are written together with partitions of others."""
+
+TABLES: dict[str, Table] = {t.name: t for t in (*ASSET_TABLES, *SIDE_TABLES)}
 """Every table of the lake, by name."""
 
 

@@ -41,14 +41,14 @@ def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int
     excluding = view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     rows = view.engine.rows(
         f"""
-        SELECT landing_date, count(*), count(*) FILTER (WHERE consented_at IS NULL),
+        SELECT landed.landing_date, count(*), count(*) FILTER (WHERE consented_at IS NULL),
                count(*) FILTER (WHERE "timestamp" < consented_at AND {excluding})
-        FROM (SELECT landing_date, "timestamp", {normalized_sql("user")} AS email FROM landed)
+        FROM (SELECT landing_date, "timestamp", {normalized_sql("user")} AS email FROM readings) landed
              LEFT JOIN people USING (email)
         GROUP BY ALL
         """,
-        landed=view.engine.relation(contract(landing.table.name), landing.select(set(days))),
-        people=view.recall.people_table(view.snapshot("customer_landing")),
+        readings=view.engine.relation(contract(landing.table.name), landing.select(set(days))),
+        people=view.customers,
     )
     found = {day: (landed, refused, before) for day, landed, refused, before in rows}
     result = {}
@@ -67,8 +67,8 @@ def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int
 
 def _customers(view: LakeView, days: Collection[date], written: Mapping[date, int]) -> dict[date, Numbers]:
     rows = view.engine.rows(
-        "SELECT record_landed, count(*), count(consented_at) FROM people GROUP BY ALL",
-        people=view.recall.people_table(view.snapshot("customer_landing")),
+        "SELECT landing_date, count(*), count(consented_at) FROM people GROUP BY ALL",
+        people=view.customers,
     )
     found = {day: (landed, consenting) for day, landed, consenting in rows}
     return {

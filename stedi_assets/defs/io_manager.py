@@ -19,6 +19,7 @@ from stedi_assets.engines.base import Frame
 from stedi_assets.errors import RedactedError, redact_errors
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.resources import Resources
+from stedi_assets.staleness import index
 from stedi_assets.staleness.view import LakeView
 from stedi_assets.transforms.common import lazy
 
@@ -75,6 +76,7 @@ class LakehouseIOManager(dg.IOManager):
                     if not view.is_current() and resources.view().fingerprints(contract.name, days) != fingerprints:
                         raise dg.RetryRequested(RETRIES)
                     resources.lakehouse.replace(contract, days, files)
+                index.write(resources.engine, resources.lakehouse, contract, days)
         except (LakehouseError, RedactedError) as error:
             # Files of a version that is not the current one any more may be vacuumed away while they are read.
             if isinstance(error, VacuumedError) or not view.is_current():

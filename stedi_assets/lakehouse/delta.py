@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 _ATTEMPTS = 30
 _LOCK = ".committing"
 _MAGIC = b"PAR1"
-_FINGERPRINT = re.compile(r"^([0-9a-f]{16})-[0-9a-f-]{36}\.parquet$")
+_FINGERPRINT = re.compile(r"^([0-9a-f]{16}(?:\.[0-9a-f]{4})*)-[0-9a-f-]{36}\.parquet$")
 
 
 class LakehouseError(RuntimeError):
@@ -317,7 +317,8 @@ class Lakehouse:
 
         Args:
             partition: value of each partition column.
-            fingerprint: 16 hexadecimal digits that name the inputs of the partition.
+            fingerprint: names the inputs of the partition: 16 hexadecimal digits, and four more behind a point for
+                each part.
         """
         folders = [f"{name}={value}" for name, value in partition.items()]
         return posixpath.join(*folders, f"{fingerprint}-{uuid.uuid4()}.parquet")

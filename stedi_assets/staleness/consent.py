@@ -8,31 +8,32 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 
-import pyarrow as pa
-
-from stedi_assets.contracts import Table
-from stedi_assets.contracts import table as contract
+from stedi_assets.contracts import READINGS_TABLES, Identifier, Table
 from stedi_assets.engines.duckdb import named
-from stedi_assets.recall import WHOSE
 from stedi_assets.staleness.view import LakeView
 
-CONSENTING = "SELECT email FROM people WHERE consented_at IS NOT NULL"
+CONSENTING = "SELECT email FROM customers WHERE consented_at IS NOT NULL"
 _SUBJECTS = f"SELECT subject_id FROM curated WHERE email IN ({CONSENTING})"
+_CONDITIONS = {
+    Identifier.EMAIL: f"{{}} NOT IN ({CONSENTING})",
+    # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
+    Identifier.DEVICE: '{} NOT IN (SELECT "serialNumber" FROM customers WHERE consented_at IS NOT NULL)',
+    Identifier.PSEUDONYM: f"{{}} NOT IN ({_SUBJECTS})",
+}
 
 
-def without_consent(table: Table) -> str:
+def without_consent(table: Table, *, indexed: bool = False) -> str:
     """An SQL condition on rows of ``table``: nobody who shares with research is behind the row.
 
-    It asks two other frames: ``people`` (see ``Recall.people``) and, for a table without identifiers, ``curated``,
-    the stored ``customers_curated``.
+    It asks two other frames: ``customers`` (see ``LakeView.customers``) and, for a table without identifiers,
+    ``curated``, the stored ``customers_curated``.
+
+    Args:
+        table: a trusted or curated table.
+        indexed: the rows are those of the readings index that speak of the table.
     """
-    if table.anonymous:
-        return f"(subject_id NOT IN ({_SUBJECTS}) OR device_subject_id NOT IN ({_SUBJECTS}))"
-    if "serialNumber" in table.column_names and "email" not in table.column_names:
-        # Of a shared device, a reading of somebody who consents may be used; one that nobody does, never.
-        return '"serialNumber" NOT IN (SELECT "serialNumber" FROM people WHERE consented_at IS NOT NULL)'
-    who = "email" if "email" in table.column_names else "user"
-    return f"{named(who)} NOT IN ({CONSENTING})"
+    named_by = [("subject" if indexed else named(column.name), column.identifies) for column in table.subject_columns]
+    return "(" + " OR ".join(_CONDITIONS[kind].format(name) for name, kind in named_by if kind) + ")"
 
 
 def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | None = None) -> Mapping[date, int]:
@@ -43,21 +44,15 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
         table: a trusted or curated table.
         days: look at these landing days only.
     """
-    snapshot = view.snapshot(table.name)
-    files = snapshot.select(days)
-    if table.name in WHOSE and days is None:
-        # Only the days on which such people are seen need a look at their rows.
-        found = _of(view, table, "seen", seen=view.recall.seen_names(snapshot))
-        files = snapshot.select(found.keys())
-    if not files:
-        return {}
-    return _of(view, table, "rows", rows=view.engine.relation(table, files))
-
-
-def _of(view: LakeView, table: Table, of: str, **frames: object) -> dict[date, int]:
-    people: pa.Table = view.recall.people_table(view.snapshot("customer_landing"))
+    indexed = table in READINGS_TABLES
+    frames: dict[str, object] = {"customers": view.customers}
     if table.anonymous:
-        curated = contract("customers_curated")
-        frames["curated"] = view.engine.relation(curated, view.snapshot(curated.name).files)
-    query = f"SELECT landing_date, count(*) FROM {of} WHERE {without_consent(table)} GROUP BY ALL"
-    return dict(view.engine.rows(query, people=people, **frames))
+        curated = view.snapshot("customers_curated")
+        frames["curated"] = view.engine.relation(curated.table, curated.files)
+    if indexed:
+        frames["rows"] = view.index(table.name, days)
+    else:
+        frames["rows"] = view.engine.relation(table, view.snapshot(table.name).select(days))
+    count = "sum(readings)::BIGINT" if indexed else "count(*)"
+    query = f"SELECT landing_date, {count} FROM rows WHERE {without_consent(table, indexed=indexed)} GROUP BY ALL"
+    return dict(view.engine.rows(query, **frames))

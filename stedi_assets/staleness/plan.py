@@ -1,4 +1,4 @@
-"""What differs from what it should be: the plan that the sensors and ``stedi materialize`` share.
+"""Which partitions are stale, and which runs make them anew: the plan of the sensors and of ``stedi materialize``.
 
 Level-triggered, as a Kubernetes controller is: it compares what the tables hold with what they should
 hold *now*, so an update that was lost, a run that failed or read an older state, and a table changed
@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.landing.files import Listing
 from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
 from stedi_assets.landing.manifest import Difference, plan
 from stedi_assets.resources import Resources
 from stedi_assets.staleness.consent import rows_without_consent
-from stedi_assets.staleness.view import INPUTS, LakeView
+from stedi_assets.staleness.fingerprints import combined, differing_parts
+from stedi_assets.staleness.view import LakeView
 
 RUN_ROWS = 20_000_000
 """Rows of inputs that a run of several days may have."""
@@ -63,7 +64,7 @@ def landing_differences(resources: Resources, listing: Listing) -> dict[str, dic
     return result
 
 
-def differing(view: LakeView) -> dict[str, set[date]]:
+def differing(view: LakeView) -> dict[str, dict[date, tuple[str, ...]]]:
     """The partitions of the derived tables that are not made from what they should be made from.
 
     Of a table whose inputs differ, what it should be made from is judged by what these should be; what
@@ -71,24 +72,73 @@ def differing(view: LakeView) -> dict[str, set[date]]:
     are made, so the caller runs what differs until nothing does.
 
     Returns:
-        Of each table with such partitions, their landing days.
+        Of each table with such partitions, their landing days, and which parts of their inputs differ.
     """
     should: dict[str, Mapping[date, str | None]] = {}
-    result: dict[str, set[date]] = {}
-    for table in ASSET_TABLES:
-        if table.name not in INPUTS:
-            continue
+    result: dict[str, dict[date, tuple[str, ...]]] = {}
+    for table in DERIVED_TABLES:
         stored = view.snapshot(table.name).fingerprints()
-        expected = view.fingerprints(table.name, made=should)
-        days = {day for day, fingerprint in expected.items() if stored.get(day) != fingerprint}
+        expected = view.parts(table.name, assumed=should)
         # A partition that nothing speaks for any more must lose its rows.
-        stale = stored.keys() - expected.keys()
-        emptied = view.fingerprints(table.name, stale, made=should) if stale else {}
-        days |= {day for day, fingerprint in emptied.items() if stored[day] != fingerprint}
-        should[table.name] = {**expected, **emptied}
-        if days:
-            result[table.name] = days
+        orphaned = stored.keys() - expected.keys()
+        if orphaned:
+            expected |= view.parts(table.name, orphaned, assumed=should)
+        should[table.name] = {day: combined(parts) for day, parts in expected.items()}
+        stale = {
+            day: ("not made yet",) if day not in stored else differing_parts(stored[day], parts)
+            for day, parts in expected.items()
+            if stored.get(day) != should[table.name][day]
+        }
+        if stale:
+            result[table.name] = stale
     return result
+
+
+def reasons(view: LakeView, stale: Mapping[str, Mapping[date, tuple[str, ...]]]) -> dict[tuple[str, date], str]:
+    """Why partitions differ, in words for people: ``consent of 1 person, landed files``.
+
+    Args:
+        view: the lake.
+        stale: what :func:`differing` gave for it.
+    """
+    found = {}
+    for name, days in stale.items():
+        people = _people_concerned(view, name, [day for day, parts in days.items() if "consent" in parts])
+        for day, parts in days.items():
+            number = people.get(day, 0)
+            said = [
+                f"consent of {number} {'person' if number == 1 else 'people'}" if part == "consent" and number else part
+                for part in parts
+            ]
+            found[name, day] = ", ".join(said)
+    return found
+
+
+def _people_concerned(view: LakeView, name: str, days: Collection[date]) -> dict[date, int]:
+    """Of how many people a table holds rows and should not, or the other way round, where that can be counted."""
+    if name not in {"customer_trusted", "accelerometer_trusted"} or not days:
+        return {}
+    if name == "customer_trusted":
+        trusted = view.snapshot(name)
+        column, stored, landed = "email", view.engine.relation(trusted.table, trusted.select(days)), view.customers
+    else:
+        column, stored, landed = "subject", view.index(name, days), view.index("accelerometer_landing", days)
+    rows = view.engine.rows(
+        f"""
+        WITH has AS (SELECT landing_date, {column} AS email FROM stored),
+        should_have AS (
+            SELECT l.landing_date, l.{column} AS email FROM landed l
+            SEMI JOIN (SELECT email FROM customers WHERE consented_at IS NOT NULL) c ON l.{column} = c.email
+        )
+        SELECT landing_date, count(*) FROM (
+            (FROM has EXCEPT FROM should_have) UNION ALL (FROM should_have EXCEPT FROM has)
+        ) GROUP BY ALL
+        """,
+        stored=stored,
+        landed=landed,
+        customers=view.customers,
+    )
+    return dict(rows)
 
 
 def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
@@ -109,7 +159,7 @@ def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> d
 def row_counts(view: LakeView, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
     """How many rows the inputs of the tables to make have, per landing day."""
     rows: dict[date, int] = {}
-    for upstream in {name for table in tables for name in INPUTS[table]}:
+    for upstream in {name for table in tables for name in contract(table).inputs}:
         for file in view.snapshot(upstream).files:
             rows[file.landing_date] = rows.get(file.landing_date, 0) + file.rows
     return rows
@@ -158,6 +208,6 @@ def downstream(tables: Iterable[str]) -> tuple[str, ...]:
     """``tables`` and every table that is made from them, in an order in which they can be made."""
     wanted = set(tables)
     for table in ASSET_TABLES:
-        if wanted & INPUTS.get(table.name, {}).keys():
+        if wanted & table.inputs.keys():
             wanted.add(table.name)
     return tuple(table.name for table in ASSET_TABLES if table.name in wanted)

@@ -12,11 +12,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
 from stedi_assets.defs.build import build_assets
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
-from stedi_assets.staleness.view import INPUTS
 from stedi_assets.transforms.common import uncached
 from stedi_assets_tests.transforms.conftest import (
     ANN,
@@ -35,6 +34,7 @@ from stedi_assets_tests.transforms.conftest import (
     worn,
 )
 
+INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 PSEUDONYMS = Pseudonyms(lambda: b"a key for tests")
 EXCLUDE = Policies(readings_before_consent=ReadingsBeforeConsent.EXCLUDE)
 

@@ -26,7 +26,18 @@ import pyarrow as pa
 import pytest
 
 import stedi_assets
-from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES, TABLES, Column, DataType, Privacy, Table, Zone, columns
+from stedi_assets.contracts import (
+    ASSET_TABLES,
+    DERIVED_TABLES,
+    LANDING_TABLES,
+    TABLES,
+    Column,
+    DataType,
+    Privacy,
+    Table,
+    Zone,
+    columns,
+)
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema, markdown, sql_type
 from stedi_assets.defs.metadata import column_lineage, column_schema
@@ -36,8 +47,8 @@ from stedi_assets.privacy.keys import SecretKeyError
 from stedi_assets.privacy.pseudonyms import Pseudonyms, key_path, pseudonyms
 from stedi_assets.settings import EngineName, Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
 from stedi_assets.staleness.plan import Run, downstream, runs
-from stedi_assets.staleness.view import INPUTS
 
+INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 PACKAGE = Path(stedi_assets.__file__).parent
 ROOT = PACKAGE.parent
 DAY = date(2023, 8, 6)

@@ -12,16 +12,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stedi_assets.contracts import ASSET_TABLES, Table
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
 from stedi_assets.defs.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
 from stedi_assets.staleness.plan import Run
-from stedi_assets.staleness.view import INPUTS
 from stedi_assets_tests.dagster.lake import STAMP, Small, copied, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 
+INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 NOW = 1_000_000.0
 DAYS = [date(2023, 8, 1) + timedelta(days=n) for n in range(12)]
 FIRST, SECOND, THIRD = DAYS[:3]

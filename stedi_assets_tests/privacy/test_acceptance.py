@@ -65,7 +65,7 @@ def ten(lake: Small) -> list[str]:
         UNION ALL
         (SELECT email FROM people WHERE consented_at IS NULL AND email <> 'nora@example.com' ORDER BY email LIMIT 1)
         """,
-        people=resources.recall.people_table(view.snapshot("customer_landing")),
+        people=view.customers,
         readings=resources.engine.relation(
             contract("accelerometer_landing"), view.snapshot("accelerometer_landing").files
         ),

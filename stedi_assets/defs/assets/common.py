@@ -8,11 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from stedi_assets.contracts import Table, Zone, table
+from stedi_assets.contracts import Scope, Table, Zone, table
 from stedi_assets.defs.io_manager import static_metadata
 from stedi_assets.defs.partitions import landing_days
 from stedi_assets.errors import redact_errors
-from stedi_assets.staleness.view import INPUTS, Scope
 
 OWNERS = ["team:data-engineering"]
 
@@ -40,7 +39,7 @@ def asset_arguments(contract: Table, first_day: date) -> dict[str, Any]:
         "freshness_policy": freshness(contract),
         "ins": {
             upstream: dg.AssetIn(upstream, partition_mapping=_mapping(scope))
-            for upstream, scope in INPUTS.get(contract.name, {}).items()
+            for upstream, scope in contract.inputs.items()
         },
     }
 
@@ -72,7 +71,7 @@ def freshness(contract: Table) -> dg.FreshnessPolicy:
 def _mapping(scope: Scope) -> dg.PartitionMapping:
     if scope is Scope.SAME_DAYS:
         return dg.TimeWindowPartitionMapping()
-    if scope is Scope.AROUND:
+    if scope is Scope.OVERLAPPING_TIMES:
         # Which other days a partition needs depends on the readings' times. Dagster draws the day before and
         # after; reconciliation looks at all of them.
         return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True)

@@ -12,6 +12,7 @@ from stedi_assets.defs.io_manager import days_between, partition_metadata, stati
 from stedi_assets.defs.partitions import landing_days
 from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
 from stedi_assets.resources import Resources
+from stedi_assets.staleness import index
 
 
 class LandingConfig(dg.Config):
@@ -68,6 +69,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
             erased=resources.erased,
         )
         reports = ingestion.run(days, files)
+        index.write(resources.engine, resources.lakehouse, contract, days)
         for day, report in reports.items():
             _report(context, day, report)
         for name in ("landing_quarantine", "landing_files"):

@@ -15,7 +15,6 @@ from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.duckdb import named
 from stedi_assets.expected_counts import expected_counts
 from stedi_assets.resources import today
-from stedi_assets.staleness.view import EVENT_TIME
 
 WARN = dg.AssetCheckSeverity.WARN
 
@@ -30,7 +29,7 @@ def generated(table: Table) -> list[Check]:
         checks.append(
             Check("unique_key", f"Within a landing day, {', '.join(table.key)} are unique.", _unique, blocking=True)
         )
-    if table.name in EVENT_TIME or any(column.minimum is not None for column in table.columns):
+    if table.event_time or any(column.minimum is not None for column in table.columns):
         checks.append(Check("ranges", "Numbers and times lie within what the contract allows.", _ranges, blocking=True))
     checks += [
         Check(
@@ -119,7 +118,7 @@ def _ranges(checked: CheckContext) -> CheckOutcome:
         for column in table.columns
         if column.minimum is not None
     }
-    time = EVENT_TIME.get(table.name)
+    time = table.event_time
     if time is not None:
         earliest, _ = event_bounds(today())
         # The bound moves with the landing day: two days after its start, exclusive.

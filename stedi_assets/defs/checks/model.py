@@ -79,7 +79,7 @@ class CheckContext:
     @property
     def people(self) -> pa.Table:
         """Who claims which device and since when they consent, by the records that landed."""
-        return self.resources.recall.people_table(self.resources.lakehouse.snapshot(contract("customer_landing")))
+        return self.resources.view().customers
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""

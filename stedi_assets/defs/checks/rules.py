@@ -126,7 +126,7 @@ def _duplicates(checked: CheckContext) -> CheckOutcome:
 
 
 def _consent(checked: CheckContext) -> CheckOutcome:
-    frames: dict[str, Any] = {"people": checked.people, "texts": checked.texts}
+    frames: dict[str, Any] = {"customers": checked.people, "texts": checked.texts}
     if checked.table.anonymous:
         frames["curated"] = checked.relation("customers_curated")
     condition = without_consent(checked.table)
@@ -157,8 +157,8 @@ def _open(checked: CheckContext) -> CheckOutcome:
     # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
     # is not is judged by the days of this run: the others still have to be made, and reconciliation says so.
     whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
-    people = resources.recall.people_table(view.snapshot("customer_landing"))
-    consenting = resources.pseudonyms.subject_ids(resources.engine.arrow(CONSENTING, people=people))
+    people = view.customers
+    consenting = resources.pseudonyms.subject_ids(resources.engine.arrow(CONSENTING, customers=people))
     ((refused, repeated, lacking, halves),) = resources.engine.rows(
         """
         WITH open AS (SELECT subject_id, count(*) AS intervals FROM history WHERE withdrawn_at IS NULL GROUP BY ALL)

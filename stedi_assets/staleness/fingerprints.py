@@ -1,0 +1,373 @@
+"""What each derived table's partitions are made from, as fingerprints: one function per table, part by part.
+
+A fingerprint covers exactly what the partition's rows depend on, so a customer who withdraws changes those of the days
+on which their readings landed, and no others. Whose readings landed when comes from the readings index, who consents
+from the customers' latest records; both are joined and added up here, and no reading is read.
+
+What a partition *would* be made from now and what it *was* made from are compared by ``plan``. The fingerprint is
+stored in the names of the partition's files; behind its 16 digits stand four for each part, to tell which part differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from stedi_assets.contracts import Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.settings import Pairing, ReadingsBeforeConsent
+from stedi_assets.staleness.digest import row_digest, sum_digest
+
+if TYPE_CHECKING:
+    from stedi_assets.staleness.view import LakeView
+
+RULES_VERSION = 3
+"""Raise it when a transform gives other rows for the same inputs, or a fingerprint covers them in another way, so that
+every partition is made anew."""
+
+Fingerprints = Mapping[date, "str | None"]
+Parts = Mapping[str, object]
+"""What a partition is made from: the name of each part, and a digest of it."""
+
+_ByDay = Mapping[date, object]
+_OfDays = Callable[["LakeView", "Collection[date] | None", Mapping[str, Fingerprints]], "tuple[_ByDay, dict[str, Any]]"]
+_OF: dict[str, _OfDays] = {}
+
+
+def parts(
+    view: LakeView, table: Table, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> dict[date, Parts]:
+    """What partitions of a derived table would be made from; see ``LakeView.parts``."""
+    every, found = _OF[table.name](view, days, assumed)
+    rules = fingerprint(RULES_VERSION, table.name, table.column_names)
+    return {
+        day: {
+            "rules version": rules,
+            **{name: part.get(day) if isinstance(part, Mapping) else part for name, part in found.items()},
+        }
+        for day in (every if days is None else days)
+    }
+
+
+def combined(parts: Parts) -> str:
+    """The fingerprint of some parts: 16 digits for all of them, and four for each."""
+    return ".".join([fingerprint(*parts.items()), *(fingerprint(part)[:4] for part in parts.values())])
+
+
+def differing_parts(stored: str | None, parts: Parts) -> tuple[str, ...]:
+    """The names of the parts that are not as they were when a partition was made.
+
+    Args:
+        stored: its fingerprint; none where its files do not agree or another tool wrote them.
+        parts: what it would be made from now.
+    """
+    if stored is None:
+        return ("files of another tool",)
+    was, now = stored.split(".")[1:], combined(parts).split(".")[1:]
+    if len(was) != len(now):
+        return ("rules version",)
+    return tuple(name for name, before, after in zip(parts, was, now, strict=True) if before != after) or ("inputs",)
+
+
+def _of(name: str) -> Callable[[_OfDays], _OfDays]:
+    """Register the function of a table.
+
+    It gives the days that have an input, and each part: by day, or one for all of them.
+    """
+
+    def register(function: _OfDays) -> _OfDays:
+        _OF[name] = function
+        return function
+
+    return register
+
+
+# ---- customers -------------------------------------------------------------------------------------
+
+
+@_of("customer_trusted")
+def _customer_trusted(
+    view: LakeView, _: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    landed = _made_from(view, "customer_landing", assumed)
+    consent = _sums(
+        view,
+        f"SELECT landing_date, {sum_digest(row_digest('email'))} FROM customers "
+        "WHERE consented_at IS NOT NULL GROUP BY ALL",
+        customers=view.customers,
+    )
+    return {**landed, **consent}, {"landed files": landed, "consent": consent}
+
+
+@_of("customers_curated")
+def _customers_curated(
+    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    customers = _made_from(view, "customer_trusted", assumed)
+    # Which customers are curated is asked of the stored ones, which may be stale; where it is asked what should be,
+    # of those whose latest record is of the day.
+    trusted = view.snapshot("customer_trusted")
+    settled = trusted.table.name in assumed
+    candidates = view.customers if settled else view.engine.relation(trusted.table, trusted.select(days))
+    curated = _sums(
+        view,
+        f"""
+        SELECT landing_date, {sum_digest(row_digest("email"))} FROM candidates
+        SEMI JOIN (SELECT email FROM customers WHERE consented_at IS NOT NULL) USING (email)
+        SEMI JOIN (SELECT subject AS email FROM readers) USING (email)
+        GROUP BY ALL
+        """,
+        candidates=candidates,
+        customers=view.customers,
+        readers=view.index("accelerometer_trusted"),
+    )
+    found = {"customers": customers, "consent and readings": curated, "pseudonym key": view.pseudonyms.key_id}
+    return {**customers, **curated}, found
+
+
+@_of("consent_history")
+def _consent_history(
+    view: LakeView, _: Collection[date] | None, __: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    intervals = view.latest_records.histories(view.snapshot("customer_landing"))
+    return intervals, {"customer records": intervals, "pseudonym key": view.pseudonyms.key_id}
+
+
+# ---- readings --------------------------------------------------------------------------------------
+
+
+@_of("accelerometer_trusted")
+def _accelerometer_trusted(
+    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    landed = _made_from(view, "accelerometer_landing", assumed)
+    consent = _sums(
+        view,
+        f"""
+        SELECT i.landing_date, {sum_digest(row_digest("c.email", _since(view, "c"), "i.content"))}
+        FROM readings i JOIN (SELECT * FROM customers WHERE consented_at IS NOT NULL) c ON i.subject = c.email
+        GROUP BY ALL
+        """,
+        readings=view.index("accelerometer_landing", days),
+        customers=view.customers,
+    )
+    return landed, {"policy": _before(view), "landed files": landed, "consent": consent}
+
+
+@_of("step_trainer_trusted")
+def _step_trainer_trusted(
+    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    landed = _made_from(view, "step_trainer_landing", assumed)
+    readings = view.index("step_trainer_landing", days)
+    # Of a device that nobody who is curated claims, no reading is used, whoever else claims it.
+    claims = _sums(
+        view,
+        f"""
+        WITH {_claims(view)}
+        SELECT i.landing_date, {sum_digest(row_digest("c.of_everybody", "i.content"))}
+        FROM readings i JOIN (SELECT * FROM claims WHERE curated > 0) c ON i.subject = c.device GROUP BY ALL
+        """,
+        readings=readings,
+        **_people(view),
+    )
+    # Of a device that someone who refuses claims too, it counts who of the claimants moved when it measured.
+    refused = "true" if _excluding(view) else "consenting < claimants"
+    moved = _sums(
+        view,
+        f"""
+        WITH {_claims(view)}
+        SELECT i.landing_date, {sum_digest(row_digest("p.device", "p.email", "m.content"))}
+        FROM readings i
+        JOIN (SELECT * FROM claims WHERE claimants > 1 AND consenting > 0 AND {refused}) c ON i.subject = c.device
+        JOIN people p ON p.device = c.device
+        JOIN movements m ON m.subject = p.email AND {_overlap("m", "i")}
+        GROUP BY ALL
+        """,
+        readings=readings,
+        movements=_around(view, "accelerometer_landing", "step_trainer_landing", days),
+        **_people(view),
+    )
+    found = {"policy": _before(view), "landed files": landed, "claims of devices": claims, "shared devices": moved}
+    return landed, found
+
+
+@_of("machine_learning_curated")
+def _machine_learning_curated(
+    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+) -> tuple[_ByDay, dict[str, Any]]:
+    steps = _made_from(view, "step_trainer_trusted", assumed)
+    movements = _made_from(view, "accelerometer_trusted", assumed)
+    # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
+    # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
+    frames = {
+        **_people(view),
+        "steps": view.index("step_trainer_trusted", days),
+        "movements": view.index("accelerometer_trusted", days),
+        "steps_around": _around(view, "step_trainer_trusted", "accelerometer_trusted", days),
+        "movements_around": _around(view, "accelerometer_trusted", "step_trainer_trusted", days),
+    }
+    worn, claimed = row_digest("p.email", "p.subject_id"), row_digest("c.device", "c.of_consenting")
+    wearers = _sums(
+        view,
+        f"WITH {_claims(view)} SELECT i.landing_date, {sum_digest(worn)} FROM movements i "
+        "JOIN wearers p ON i.subject = p.email GROUP BY ALL",
+        **frames,
+    )
+    claims = _sums(
+        view,
+        f"WITH {_claims(view)} SELECT i.landing_date, {sum_digest(claimed)} FROM steps i "
+        "JOIN (SELECT * FROM claims WHERE consenting > 0) c ON i.subject = c.device GROUP BY ALL",
+        **frames,
+    )
+    # A pair lies in the partition of its later half, so that one depends on readings that landed earlier.
+    earlier = _sums(
+        view,
+        f"""
+        WITH {_claims(view)},
+        {_spans("step_spans", "steps")}, {_spans("movement_spans", "movements")},
+        halves AS (
+            SELECT e.later, {row_digest("p.email", "p.subject_id", "e.content")} AS half
+            FROM ({_earlier("movements_around", "step_spans")}) e JOIN wearers p ON e.subject = p.email
+            UNION ALL
+            SELECT e.later, {row_digest("c.device", "c.of_consenting", "e.content")} AS half
+            FROM ({_earlier("steps_around", "movement_spans")}) e
+            JOIN (SELECT * FROM claims WHERE consenting > 0) c ON e.subject = c.device
+        )
+        SELECT later, {sum_digest("half")} FROM halves GROUP BY ALL
+        """,
+        **frames,
+    )
+    found = {
+        "policy": (_before(view), view.policies.pairing.value),
+        "pseudonym key": view.pseudonyms.key_id,
+        "step readings": steps,
+        "accelerometer readings": movements,
+        "consent": wearers,
+        "claims of devices": claims,
+        "readings of other days": earlier,
+        "shared devices": _owners_of_shared_devices(view, frames),
+    }
+    return {**steps, **movements}, found
+
+
+def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByDay:
+    """Of devices that several consenting customers claim, who of them moved when it measured.
+
+    It decides whose the device was at that moment, whichever day the movement landed.
+    """
+    if view.policies.pairing is Pairing.CUSTOMER:
+        return {}
+    return _sums(
+        view,
+        f"""
+        WITH {_claims(view)},
+        {_spans("movement_spans", "movements")},
+        shared AS (SELECT * FROM claims WHERE consenting > 1),
+        shared_steps AS (SELECT s.* FROM steps_around s SEMI JOIN shared c ON s.subject = c.device),
+        measured AS (
+            SELECT landing_date AS later, subject, first_time, last_time FROM steps SEMI JOIN shared ON subject = device
+            UNION
+            SELECT later, subject, first_time, last_time FROM ({_earlier("shared_steps", "movement_spans")})
+        )
+        SELECT i.later, {sum_digest(row_digest("p.device", "p.email", "p.subject_id", "m.content"))}
+        FROM measured i JOIN people p ON p.device = i.subject AND p.consented_at IS NOT NULL
+        JOIN movements_around m ON m.subject = p.email AND {_overlap("m", "i")}
+        GROUP BY ALL
+        """,
+        **frames,
+    )
+
+
+# ---- shared pieces ---------------------------------------------------------------------------------
+
+
+def _made_from(view: LakeView, name: str, assumed: Mapping[str, Fingerprints]) -> Fingerprints:
+    return assumed[name] if name in assumed else view.snapshot(name).fingerprints()
+
+
+def _sums(view: LakeView, query: str, **frames: Any) -> dict[date, object]:
+    return dict(view.engine.rows(query, **frames))
+
+
+def _excluding(view: LakeView) -> bool:
+    return view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+
+
+def _before(view: LakeView) -> str:
+    return view.policies.readings_before_consent.value
+
+
+def _since(view: LakeView, alias: str) -> str:
+    """SQL of what counts of a consent: since when it is, where that leaves readings out, else only whether it is."""
+    return f"{alias}.consented_at" if _excluding(view) else f"({alias}.consented_at IS NOT NULL)"
+
+
+def _people(view: LakeView) -> dict[str, Any]:
+    """The frames of :func:`_claims`."""
+    curated = view.snapshot("customers_curated")
+    return {"customers": view.customers, "curated": view.engine.relation(curated.table, curated.files)}
+
+
+def _claims(view: LakeView) -> str:
+    """SQL of three frames.
+
+    ``people`` are all customers, with their pseudonym where they are curated; ``wearers`` those of them whose pairs
+    are made; ``claims`` say of each device who claims it.
+    """
+    claim = ("device", "email", _since(view, "people"), "subject_id")
+    everybody = row_digest(*claim[:3], "subject_id IS NOT NULL")
+    return f"""
+        people AS (
+            SELECT c.email, c."serialNumber" AS device, c.consented_at, s.subject_id FROM customers c
+            LEFT JOIN (SELECT email, min(subject_id) AS subject_id FROM curated GROUP BY email) s USING (email)
+        ),
+        wearers AS (SELECT * FROM people WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL),
+        claims AS (
+            SELECT device, count(*) AS claimants, count(consented_at) AS consenting,
+                   count(subject_id) FILTER (WHERE consented_at IS NOT NULL) AS curated,
+                   {sum_digest(everybody)} AS of_everybody,
+                   {sum_digest(f"CASE WHEN consented_at IS NULL THEN 0 ELSE {row_digest(*claim)} END")} AS of_consenting
+            FROM people GROUP BY device
+        )"""
+
+
+def _overlap(one: str, other: str) -> str:
+    return f"{one}.first_time <= {other}.last_time AND {one}.last_time >= {other}.first_time"
+
+
+def _spans(name: str, index: str) -> str:
+    """SQL of the frame ``name``: of each landing day, the stretches of time without a gap in which readings lie."""
+    within = "PARTITION BY landing_date ORDER BY first_time, last_time ROWS BETWEEN UNBOUNDED PRECEDING AND"
+    return f"""
+        {name} AS (
+            SELECT landing_date, min(first_time) AS first_time, max(last_time) AS last_time
+            FROM (
+                SELECT *, count(*) FILTER (WHERE gap) OVER ({within} CURRENT ROW) AS stretch
+                FROM (
+                    SELECT landing_date, first_time, last_time,
+                           coalesce(first_time > max(last_time) OVER ({within} 1 PRECEDING), true) AS gap
+                    FROM {index}
+                )
+            ) GROUP BY landing_date, stretch
+        )"""
+
+
+def _earlier(index: str, spans: str) -> str:
+    """SQL of the rows of an index that landed before a day (``later``) at whose times readings lie."""
+    return (
+        f"SELECT DISTINCT o.landing_date AS later, e.* FROM {index} e JOIN {spans} o "
+        f"ON {_overlap('e', 'o')} AND e.landing_date < o.landing_date"
+    )
+
+
+def _around(view: LakeView, name: str, other: str, days: Collection[date] | None) -> Any:
+    """The index of the days of a table whose readings may be of the times of another's on some days."""
+    if days is None:
+        return view.index(name)
+    times = view.snapshot(other).bounds(str(contract(other).event_time), days)
+    own = view.snapshot(name)
+    found = {} if times is None else {file.landing_date for file in own.overlapping(str(own.table.event_time), times)}
+    return view.index(name, found)
