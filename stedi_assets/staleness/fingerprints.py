@@ -15,7 +15,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from stedi_assets.contracts import Table
-from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets.staleness.digest import row_digest, sum_digest
@@ -187,7 +186,7 @@ def _step_trainer_trusted(
         GROUP BY ALL
         """,
         readings=readings,
-        movements=_around(view, "accelerometer_landing", "step_trainer_landing", days),
+        movements=_around(view, "accelerometer_landing", "step_trainer_trusted", days),
         **_people(view),
     )
     found = {"policy": _before(view), "landed files": landed, "claims of devices": claims, "shared devices": moved}
@@ -206,8 +205,8 @@ def _machine_learning_curated(
         **_people(view),
         "steps": view.index("step_trainer_trusted", days),
         "movements": view.index("accelerometer_trusted", days),
-        "steps_around": _around(view, "step_trainer_trusted", "accelerometer_trusted", days),
-        "movements_around": _around(view, "accelerometer_trusted", "step_trainer_trusted", days),
+        "steps_around": _around(view, "step_trainer_trusted", "machine_learning_curated", days),
+        "movements_around": _around(view, "accelerometer_trusted", "machine_learning_curated", days),
     }
     worn, claimed = row_digest("p.email", "p.subject_id"), row_digest("c.device", "c.of_consenting")
     wearers = _sums(
@@ -223,6 +222,7 @@ def _machine_learning_curated(
         **frames,
     )
     # A pair lies in the partition of its later half, so that one depends on readings that landed earlier.
+    half = "SELECT DISTINCT later, landing_date, subject, content"
     earlier = _sums(
         view,
         f"""
@@ -230,10 +230,11 @@ def _machine_learning_curated(
         {_spans("step_spans", "steps")}, {_spans("movement_spans", "movements")},
         halves AS (
             SELECT e.later, {row_digest("p.email", "p.subject_id", "e.content")} AS half
-            FROM ({_earlier("movements_around", "step_spans")}) e JOIN wearers p ON e.subject = p.email
+            FROM ({half} FROM ({_earlier("movements_around", "step_spans")})) e
+            JOIN wearers p ON e.subject = p.email
             UNION ALL
             SELECT e.later, {row_digest("c.device", "c.of_consenting", "e.content")} AS half
-            FROM ({_earlier("steps_around", "movement_spans")}) e
+            FROM ({half} FROM ({_earlier("steps_around", "movement_spans")})) e
             JOIN (SELECT * FROM claims WHERE consenting > 0) c ON e.subject = c.device
         )
         SELECT later, {sum_digest("half")} FROM halves GROUP BY ALL
@@ -356,18 +357,15 @@ def _spans(name: str, index: str) -> str:
 
 
 def _earlier(index: str, spans: str) -> str:
-    """SQL of the rows of an index that landed before a day (``later``) at whose times readings lie."""
-    return (
-        f"SELECT DISTINCT o.landing_date AS later, e.* FROM {index} e JOIN {spans} o "
-        f"ON {_overlap('e', 'o')} AND e.landing_date < o.landing_date"
-    )
+    """SQL of the rows of an index that landed before a day (``later``) in which readings of their times landed."""
+    return f"""
+        SELECT o.landing_date AS later, e.landing_date, e.subject, e.content,
+               greatest(e.first_time, o.first_time) AS first_time, least(e.last_time, o.last_time) AS last_time
+        FROM {index} e JOIN {spans} o ON {_overlap("e", "o")} AND e.landing_date < o.landing_date"""
 
 
-def _around(view: LakeView, name: str, other: str, days: Collection[date] | None) -> Any:
-    """The index of the days of a table whose readings may be of the times of another's on some days."""
+def _around(view: LakeView, name: str, consumer: str, days: Collection[date] | None) -> Any:
+    """The index of an input, of the days whose readings may be of the times of a derived table's partitions."""
     if days is None:
         return view.index(name)
-    times = view.snapshot(other).bounds(str(contract(other).event_time), days)
-    own = view.snapshot(name)
-    found = {} if times is None else {file.landing_date for file in own.overlapping(str(own.table.event_time), times)}
-    return view.index(name, found)
+    return view.index(name, {file.landing_date for file in view.input_files(consumer, name, days)})

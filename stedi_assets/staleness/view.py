@@ -83,9 +83,11 @@ class LakeView:
             subject = named(snapshot.table.subject_column.name)
             rows = self.engine.arrow(f"SELECT landing_date, subject AS {subject} FROM rows", rows=self.index(upstream))
             return self.engine.frame(rows)
-        return self.engine.scan(snapshot.table, self._files(name, scope, snapshot, days))
+        return self.engine.scan(snapshot.table, self.input_files(name, upstream, days))
 
-    def _files(self, name: str, scope: Scope, snapshot: Snapshot, days: Collection[date]) -> list[DataFile]:
+    def input_files(self, name: str, upstream: str, days: Collection[date]) -> list[DataFile]:
+        """The files that hold these rows."""
+        scope, snapshot = contract(name).inputs[upstream], self.snapshot(upstream)
         if scope is Scope.ALL_DAYS:
             return list(snapshot.files)
         if scope is Scope.SAME_DAYS:
