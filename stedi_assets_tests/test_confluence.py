@@ -294,7 +294,7 @@ class Lake:
 
     def differing(self) -> dict[str, set[date]]:
         """What reconciliation would run."""
-        return differing(self.resources.view())
+        return {name: set(days) for name, days in differing(self.resources.view()).items()}
 
     def rows(self, name: str) -> Rows:
         """The rows of one of the oracle's tables, as the lake has them."""

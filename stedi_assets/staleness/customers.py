@@ -10,8 +10,9 @@ from datetime import date
 import pyarrow as pa
 
 from stedi_assets import transforms
+from stedi_assets.contracts import table as contract
 from stedi_assets.engines.base import Frame
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.staleness.digest import row_digest, sum_digest
 
@@ -33,12 +34,15 @@ class LatestRecords:
 
         Returns:
             ``email`` and ``serialNumber`` as they are compared, ``consented_at`` (epoch ms; null for one who does not
-            consent) and ``landing_date`` of the record that counts.
+            consent), and of the record that counts, ``landing_date`` and a digest of what ``customer_trusted`` would
+            hold of it, ``record``.
         """
         version = _version(customer_landing)
         if self._customers is None or self._customers[0] != version:
-            records = self._engine.scan(customer_landing.table, customer_landing.files)
-            self._customers = version, self._engine.collect(transforms.consents(records, "landing_date"))
+            landed = self._engine.relation(customer_landing.table, customer_landing.files)
+            record = row_digest(*(named(column) for column in contract("customer_trusted").column_names))
+            records = landed.project(f"*, {record} AS record")
+            self._customers = version, self._engine.collect(transforms.consents(records, "landing_date", "record"))
         return self._customers[1]
 
     def histories(self, customer_landing: Snapshot) -> dict[date, str]:

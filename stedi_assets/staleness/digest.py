@@ -1,20 +1,18 @@
-"""SQL that digests rows: the same numbers on every machine and in every version of the engine."""
+"""SQL that digests rows, to see whether they are the same as before."""
 
 from __future__ import annotations
 
 
 def row_digest(*expressions: str) -> str:
-    """SQL of 64 bits of MD5 of a row.
+    """SQL of 64 bits for a row.
 
-    Each value goes in with its length, so that no two rows look the same: ``a|b`` and ``c`` is not ``a`` and
-    ``b|c``, and a null is no text.
+    They are DuckDB's own hash, which takes a twentieth of the time of MD5. It is the same on every machine, and may be
+    another in another version of DuckDB: then every partition is made anew once.
 
     Args:
         expressions: SQL of the row's values; their order counts.
     """
-    texts = [f"({expression})::VARCHAR" for expression in expressions]
-    row = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
-    return f"md5_number_lower(concat({row}))"
+    return f"hash({', '.join(expressions)})"
 
 
 def sum_digest(number: str) -> str:

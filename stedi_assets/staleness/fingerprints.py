@@ -22,7 +22,7 @@ from stedi_assets.staleness.digest import row_digest, sum_digest
 if TYPE_CHECKING:
     from stedi_assets.staleness.view import LakeView
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Raise it when a transform gives other rows for the same inputs, or a fingerprint covers them in another way, so that
 every partition is made anew."""
 
@@ -88,16 +88,13 @@ def _of(name: str) -> Callable[[_OfDays], _OfDays]:
 
 @_of("customer_trusted")
 def _customer_trusted(
-    view: LakeView, _: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+    view: LakeView, _: Collection[date] | None, __: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
-    landed = _made_from(view, "customer_landing", assumed)
-    consent = _sums(
-        view,
-        f"SELECT landing_date, {sum_digest(row_digest('email'))} FROM customers "
-        "WHERE consented_at IS NOT NULL GROUP BY ALL",
-        customers=view.customers,
-    )
-    return {**landed, **consent}, {"landed files": landed, "consent": consent}
+    by_day = "SELECT landing_date, {} FROM customers WHERE consented_at IS NOT NULL GROUP BY ALL"
+    consent = _sums(view, by_day.format(sum_digest(row_digest("email"))), customers=view.customers)
+    records = _sums(view, by_day.format(sum_digest(row_digest("email", "record"))), customers=view.customers)
+    # What landed on a day is no part of it: a record that withdraws empties the day of an earlier one, not its own.
+    return consent, {"customer records": records, "consent": consent}
 
 
 @_of("customers_curated")
@@ -145,7 +142,7 @@ def _accelerometer_trusted(
     consent = _sums(
         view,
         f"""
-        SELECT i.landing_date, {sum_digest(row_digest("c.email", _since(view, "c"), "i.content"))}
+        SELECT i.landing_date, {sum_digest(row_digest("c.email", view.since("c"), "i.content"))}
         FROM readings i JOIN (SELECT * FROM customers WHERE consented_at IS NOT NULL) c ON i.subject = c.email
         GROUP BY ALL
         """,
@@ -165,19 +162,17 @@ def _step_trainer_trusted(
     claims = _sums(
         view,
         f"""
-        WITH {_claims(view)}
         SELECT i.landing_date, {sum_digest(row_digest("c.of_everybody", "i.content"))}
         FROM readings i JOIN (SELECT * FROM claims WHERE curated > 0) c ON i.subject = c.device GROUP BY ALL
         """,
         readings=readings,
-        **_people(view),
+        claims=view.claims,
     )
     # Of a device that someone who refuses claims too, it counts who of the claimants moved when it measured.
     refused = "true" if _excluding(view) else "consenting < claimants"
     moved = _sums(
         view,
         f"""
-        WITH {_claims(view)}
         SELECT i.landing_date, {sum_digest(row_digest("p.device", "p.email", "m.content"))}
         FROM readings i
         JOIN (SELECT * FROM claims WHERE claimants > 1 AND consenting > 0 AND {refused}) c ON i.subject = c.device
@@ -187,7 +182,8 @@ def _step_trainer_trusted(
         """,
         readings=readings,
         movements=_around(view, "accelerometer_landing", "step_trainer_trusted", days),
-        **_people(view),
+        people=view.people,
+        claims=view.claims,
     )
     found = {"policy": _before(view), "landed files": landed, "claims of devices": claims, "shared devices": moved}
     return landed, found
@@ -202,22 +198,23 @@ def _machine_learning_curated(
     # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
     # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
     frames = {
-        **_people(view),
+        "people": view.people,
+        "claims": view.claims,
         "steps": view.index("step_trainer_trusted", days),
         "movements": view.index("accelerometer_trusted", days),
         "steps_around": _around(view, "step_trainer_trusted", "machine_learning_curated", days),
         "movements_around": _around(view, "accelerometer_trusted", "machine_learning_curated", days),
     }
-    worn, claimed = row_digest("p.email", "p.subject_id"), row_digest("c.device", "c.of_consenting")
+    worn, claimed = row_digest("p.email", "p.curated_as"), row_digest("c.device", "c.of_consenting")
     wearers = _sums(
         view,
-        f"WITH {_claims(view)} SELECT i.landing_date, {sum_digest(worn)} FROM movements i "
-        "JOIN wearers p ON i.subject = p.email GROUP BY ALL",
+        f"SELECT i.landing_date, {sum_digest(worn)} FROM movements i JOIN {_WEARERS} p ON i.subject = p.email "
+        "GROUP BY ALL",
         **frames,
     )
     claims = _sums(
         view,
-        f"WITH {_claims(view)} SELECT i.landing_date, {sum_digest(claimed)} FROM steps i "
+        f"SELECT i.landing_date, {sum_digest(claimed)} FROM steps i "
         "JOIN (SELECT * FROM claims WHERE consenting > 0) c ON i.subject = c.device GROUP BY ALL",
         **frames,
     )
@@ -226,16 +223,15 @@ def _machine_learning_curated(
     earlier = _sums(
         view,
         f"""
-        WITH {_claims(view)},
-        {_spans("step_spans", "steps")}, {_spans("movement_spans", "movements")},
+        WITH {_earlier("earlier_movements", "movements_around", "steps")},
+        {_earlier("earlier_steps", "steps_around", "movements")},
         halves AS (
-            SELECT e.later, {row_digest("p.email", "p.subject_id", "e.content")} AS half
-            FROM ({half} FROM ({_earlier("movements_around", "step_spans")})) e
-            JOIN wearers p ON e.subject = p.email
+            SELECT e.later, {row_digest("p.email", "p.curated_as", "e.content")} AS half
+            FROM {_WEARERS} p JOIN ({half} FROM earlier_movements) e ON e.subject = p.email
             UNION ALL
             SELECT e.later, {row_digest("c.device", "c.of_consenting", "e.content")} AS half
-            FROM ({half} FROM ({_earlier("steps_around", "movement_spans")})) e
-            JOIN (SELECT * FROM claims WHERE consenting > 0) c ON e.subject = c.device
+            FROM (SELECT * FROM claims WHERE consenting > 0) c
+            JOIN ({half} FROM earlier_steps) e ON e.subject = c.device
         )
         SELECT later, {sum_digest("half")} FROM halves GROUP BY ALL
         """,
@@ -264,18 +260,20 @@ def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByD
     return _sums(
         view,
         f"""
-        WITH {_claims(view)},
-        {_spans("movement_spans", "movements")},
-        shared AS (SELECT * FROM claims WHERE consenting > 1),
+        WITH shared AS (SELECT * FROM claims WHERE consenting > 1),
         shared_steps AS (SELECT s.* FROM steps_around s SEMI JOIN shared c ON s.subject = c.device),
+        {_earlier("earlier_steps", "shared_steps", "movements")},
         measured AS (
             SELECT landing_date AS later, subject, first_time, last_time FROM steps SEMI JOIN shared ON subject = device
             UNION
-            SELECT later, subject, first_time, last_time FROM ({_earlier("shared_steps", "movement_spans")})
+            SELECT later, subject, first_time, last_time FROM earlier_steps
+        ),
+        claimants AS (
+            SELECT p.*, i.later, i.first_time, i.last_time
+            FROM people p JOIN measured i ON p.device = i.subject WHERE p.consented_at IS NOT NULL
         )
-        SELECT i.later, {sum_digest(row_digest("p.device", "p.email", "p.subject_id", "m.content"))}
-        FROM measured i JOIN people p ON p.device = i.subject AND p.consented_at IS NOT NULL
-        JOIN movements_around m ON m.subject = p.email AND {_overlap("m", "i")}
+        SELECT p.later, {sum_digest(row_digest("p.device", "p.email", "p.curated_as", "m.content"))}
+        FROM movements_around m JOIN claimants p ON m.subject = p.email AND {_overlap("m", "p")}
         GROUP BY ALL
         """,
         **frames,
@@ -301,67 +299,58 @@ def _before(view: LakeView) -> str:
     return view.policies.readings_before_consent.value
 
 
-def _since(view: LakeView, alias: str) -> str:
-    """SQL of what counts of a consent: since when it is, where that leaves readings out, else only whether it is."""
-    return f"{alias}.consented_at" if _excluding(view) else f"({alias}.consented_at IS NOT NULL)"
-
-
-def _people(view: LakeView) -> dict[str, Any]:
-    """The frames of :func:`_claims`."""
-    curated = view.snapshot("customers_curated")
-    return {"customers": view.customers, "curated": view.engine.relation(curated.table, curated.files)}
-
-
-def _claims(view: LakeView) -> str:
-    """SQL of three frames.
-
-    ``people`` are all customers, with their pseudonym where they are curated; ``wearers`` those of them whose pairs
-    are made; ``claims`` say of each device who claims it.
-    """
-    claim = ("device", "email", _since(view, "people"), "subject_id")
-    everybody = row_digest(*claim[:3], "subject_id IS NOT NULL")
-    return f"""
-        people AS (
-            SELECT c.email, c."serialNumber" AS device, c.consented_at, s.subject_id FROM customers c
-            LEFT JOIN (SELECT email, min(subject_id) AS subject_id FROM curated GROUP BY email) s USING (email)
-        ),
-        wearers AS (SELECT * FROM people WHERE consented_at IS NOT NULL AND subject_id IS NOT NULL),
-        claims AS (
-            SELECT device, count(*) AS claimants, count(consented_at) AS consenting,
-                   count(subject_id) FILTER (WHERE consented_at IS NOT NULL) AS curated,
-                   {sum_digest(everybody)} AS of_everybody,
-                   {sum_digest(f"CASE WHEN consented_at IS NULL THEN 0 ELSE {row_digest(*claim)} END")} AS of_consenting
-            FROM people GROUP BY device
-        )"""
+_WEARERS = "(SELECT * FROM people WHERE consented_at IS NOT NULL AND curated_as IS NOT NULL)"
+"""SQL of the customers whose pairs are made."""
 
 
 def _overlap(one: str, other: str) -> str:
     return f"{one}.first_time <= {other}.last_time AND {one}.last_time >= {other}.first_time"
 
 
-def _spans(name: str, index: str) -> str:
-    """SQL of the frame ``name``: of each landing day, the stretches of time without a gap in which readings lie."""
+def _earlier(name: str, earlier: str, later: str) -> str:
+    """SQL of the frame ``name``: readings that landed before others of the same time.
+
+    Args:
+        name: of each landing day of ``later``, called ``later``, the rows of ``earlier`` that landed before it and are
+            of a time at which it has readings, clipped to that time.
+        earlier: an index, of any days.
+        later: an index of the other table.
+    """
     within = "PARTITION BY landing_date ORDER BY first_time, last_time ROWS BETWEEN UNBOUNDED PRECEDING AND"
+    # Most readings landed on the day on which they were made. So first those are left out, by the days' bounds, that
+    # are of a time at which no other day has any; then the readings of a day make stretches of time without a gap.
     return f"""
-        {name} AS (
+        {name}_bounds AS (
+            SELECT landing_date, min(first_time) AS first_time, max(last_time) AS last_time, is_later FROM (
+                SELECT landing_date, first_time, last_time, false AS is_later FROM {earlier}
+                UNION ALL SELECT landing_date, first_time, last_time, true FROM {later}
+            ) GROUP BY ALL
+        ),
+        {name}_until AS (
+            SELECT l.landing_date, max(e.last_time) AS until FROM {name}_bounds l
+            JOIN {name}_bounds e ON e.landing_date < l.landing_date AND l.is_later AND NOT e.is_later GROUP BY ALL
+        ),
+        {name}_since AS (
+            SELECT e.landing_date, min(l.first_time) AS since FROM {name}_bounds e
+            JOIN {name}_bounds l ON e.landing_date < l.landing_date AND l.is_later AND NOT e.is_later GROUP BY ALL
+        ),
+        {name}_spans AS (
             SELECT landing_date, min(first_time) AS first_time, max(last_time) AS last_time
             FROM (
-                SELECT *, count(*) FILTER (WHERE gap) OVER ({within} CURRENT ROW) AS stretch
+                SELECT *, count(*) FILTER (WHERE gap) OVER ({within} CURRENT ROW) AS span
                 FROM (
                     SELECT landing_date, first_time, last_time,
                            coalesce(first_time > max(last_time) OVER ({within} 1 PRECEDING), true) AS gap
-                    FROM {index}
+                    FROM {later} JOIN {name}_until USING (landing_date) WHERE first_time <= until
                 )
-            ) GROUP BY landing_date, stretch
+            ) GROUP BY landing_date, span
+        ),
+        {name} AS (
+            SELECT o.landing_date AS later, e.landing_date, e.subject, e.content,
+                   greatest(e.first_time, o.first_time) AS first_time, least(e.last_time, o.last_time) AS last_time
+            FROM (SELECT * FROM {earlier} JOIN {name}_since USING (landing_date) WHERE last_time >= since) e
+            JOIN {name}_spans o ON {_overlap("e", "o")} AND e.landing_date < o.landing_date
         )"""
-
-
-def _earlier(index: str, spans: str) -> str:
-    """SQL of the rows of an index that landed before a day (``later``) in which readings of their times landed."""
-    return f"""
-        SELECT o.landing_date AS later, e.landing_date, e.subject, e.content,
-               greatest(e.first_time, o.first_time) AS first_time, least(e.last_time, o.last_time) AS last_time
-        FROM {index} e JOIN {spans} o ON {_overlap("e", "o")} AND e.landing_date < o.landing_date"""
 
 
 def _around(view: LakeView, name: str, consumer: str, days: Collection[date] | None) -> Any:

@@ -19,9 +19,10 @@ from stedi_assets.engines.duckdb import DuckDBEngine, named
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.privacy.pseudonyms import Pseudonyms
-from stedi_assets.settings import Policies
+from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness import fingerprints as rules
 from stedi_assets.staleness.customers import LatestRecords
+from stedi_assets.staleness.digest import row_digest
 from stedi_assets.staleness.fingerprints import RULES_VERSION, Fingerprints, Parts
 from stedi_assets.staleness.index import ReadingsIndex
 
@@ -109,6 +110,53 @@ class LakeView:
     def customers(self) -> pa.Table:
         """Every customer by their latest record: ``email``, ``serialNumber``, ``consented_at``, ``landing_date``."""
         return self.latest_records.customers(self.snapshot("customer_landing"))
+
+    def since(self, alias: str) -> str:
+        """SQL of what counts of a consent: since when it is, where that leaves readings out, else whether it is."""
+        excluding = self.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+        return f"{alias}.consented_at" if excluding else f"({alias}.consented_at IS NOT NULL)"
+
+    @cached_property
+    def people(self) -> pa.Table:
+        """Every customer, and whether they are curated.
+
+        Returns:
+            ``email``, ``device``, ``consented_at`` (null for one who does not consent), ``curated_as`` (a digest of
+            their pseudonym; null for one who is not curated).
+        """
+        curated = self.snapshot("customers_curated")
+        return self.engine.arrow(
+            f"""
+            SELECT c.email, c."serialNumber" AS device, c.consented_at, s.curated_as FROM customers c
+            LEFT JOIN (
+                SELECT email, {row_digest("min(subject_id)")} AS curated_as FROM curated GROUP BY email
+            ) s USING (email)
+            """,
+            customers=self.customers,
+            curated=self.engine.relation(curated.table, curated.files),
+        )
+
+    @cached_property
+    def claims(self) -> pa.Table:
+        """Every device that customers claim, and who they are.
+
+        Returns:
+            ``device``, how many ``claimants`` it has, how many of them are ``consenting`` and how many of those
+            ``curated``, and digests of who they are: ``of_everybody``, ``of_consenting``.
+        """
+        claim = ("device", "email", self.since("people"))
+        everybody = row_digest(*claim, "curated_as IS NOT NULL")
+        consenting = f"CASE WHEN consented_at IS NULL THEN 0 ELSE {row_digest(*claim, 'curated_as')} END"
+        return self.engine.arrow(
+            f"""
+            SELECT device, count(*) AS claimants, count(consented_at) AS consenting,
+                   count(curated_as) FILTER (WHERE consented_at IS NOT NULL) AS curated,
+                   (sum({everybody}::HUGEINT) % 9223372036854775807)::BIGINT AS of_everybody,
+                   (sum(({consenting})::HUGEINT) % 9223372036854775807)::BIGINT AS of_consenting
+            FROM people GROUP BY device
+            """,
+            people=self.people,
+        )
 
     def index(self, name: str, days: Collection[date] | None = None) -> pa.Table:
         """Whose readings a table of readings has; see ``ReadingsIndex.of``."""
