@@ -185,6 +185,7 @@ class Ticking:
         if now != self._cursor:
             found = differing(view)
             self._cursor = "" if found else now
+            self.resources.close()
         return time.perf_counter() - started, found
 
     def look(self) -> float:

@@ -349,12 +349,15 @@ class MemoryEngine(DuckDBEngine):
         self._scanned: dict[object, Any] = {}
 
     def relation(self, table: Table, files: Sequence[DataFile]) -> Any:
+        return self.connection.from_arrow(self._rows(table, files))
+
+    def _rows(self, table: Table, files: Sequence[DataFile]) -> pa.Table:
         return pa.concat_tables([arrow_schema(table).empty_table(), *(self.stored[file.uri] for file in files)])
 
     def scan(self, table: Table, files: Sequence[DataFile]) -> Any:
         key = (table.name, *(file.uri for file in files))
         if key not in self._scanned:
-            self._scanned[key] = self.frame(self.relation(table, files))
+            self._scanned[key] = self.frame(self._rows(table, files))
         return self._scanned[key]
 
     def forget(self) -> None:

@@ -6,7 +6,7 @@ All inputs of a step, and the fingerprint that its output is stored under, come 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any
 
@@ -76,7 +76,7 @@ class LakehouseIOManager(dg.IOManager):
                     if not view.is_current() and resources.view().fingerprints(contract.name, days) != fingerprints:
                         raise dg.RetryRequested(RETRIES)
                     resources.lakehouse.replace(contract, days, files)
-                index.write(resources.engine, resources.lakehouse, contract, days)
+                indexed = index.write(resources.engine, resources.lakehouse, contract, days)
         except (LakehouseError, RedactedError) as error:
             # Files of a version that is not the current one any more may be vacuumed away while they are read.
             if isinstance(error, VacuumedError) or not view.is_current():
@@ -89,6 +89,9 @@ class LakehouseIOManager(dg.IOManager):
         for day, metadata in partition_metadata(snapshot, days).items():
             told = {**metadata, **counted.get(day, {})}
             context.step_context.add_asset_metadata(told, partition_key=day.isoformat())
+        if indexed:
+            for event in materializations(resources.lakehouse.snapshot(table("readings_index")), days):
+                context.log_event(event)
 
 
 def days_between(first: str, last: str) -> list[date]:
@@ -114,6 +117,15 @@ def table_metadata(snapshot: Snapshot) -> dict[str, Any]:
         "dagster/uri": snapshot.root,
         "delta/version": snapshot.version,
     }
+
+
+def materializations(snapshot: Snapshot, days: Collection[date]) -> Iterator[dg.AssetMaterialization]:
+    """One event for each landing day of a table that was written together with another."""
+    of_table, of_day = table_metadata(snapshot), partition_metadata(snapshot, days)
+    for day in days:
+        yield dg.AssetMaterialization(
+            snapshot.table.name, partition=day.isoformat(), metadata={**of_table, **of_day.get(day, {})}
+        )
 
 
 def partition_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[date, dict[str, Any]]:

@@ -25,6 +25,7 @@ from stedi_assets.defs.sensors.landing import landing_run_config
 from stedi_assets.errors import redact_errors
 from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_home_is_set
+from stedi_assets.staleness import index
 from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, landing_differences, row_counts, runs
 
 RUN_BYTES = 8 << 30
@@ -222,6 +223,8 @@ class Materializer:
 
     def _settle(self) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
+        with redact_errors("indexing readings"):
+            index.fill(self._platform.engine, self._platform.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
                 view = self._platform.view()

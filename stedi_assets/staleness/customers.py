@@ -27,6 +27,7 @@ class LatestRecords:
     def __init__(self, engine: DuckDBEngine) -> None:
         self._engine = engine
         self._customers: tuple[tuple[str, ...], pa.Table] | None = None
+        self._shared: tuple[tuple[str, ...], pa.Table] | None = None
         self._histories: tuple[tuple[str, ...], dict[date, str]] | None = None
 
     def customers(self, customer_landing: Snapshot) -> pa.Table:
@@ -44,6 +45,18 @@ class LatestRecords:
             records = landed.project(f"*, {record} AS record")
             self._customers = version, self._engine.collect(transforms.consents(records, "landing_date", "record"))
         return self._customers[1]
+
+    def shared_devices(self, customer_landing: Snapshot) -> pa.Table:
+        """The devices that several customers claim: ``device``, ``claimants``, and how many of them ``consenting``."""
+        version = _version(customer_landing)
+        if self._shared is None or self._shared[0] != version:
+            devices = self._engine.arrow(
+                'SELECT "serialNumber" AS device, count(*) AS claimants, count(consented_at) AS consenting '
+                "FROM customers GROUP BY ALL HAVING claimants > 1",
+                customers=self.customers(customer_landing),
+            )
+            self._shared = version, devices
+        return self._shared[1]
 
     def histories(self, customer_landing: Snapshot) -> dict[date, str]:
         """Of each landing day, a digest of its rows of ``consent_history``, if there are any."""

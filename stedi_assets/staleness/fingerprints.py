@@ -159,31 +159,38 @@ def _step_trainer_trusted(
     landed = _made_from(view, "step_trainer_landing", assumed)
     readings = view.index("step_trainer_landing", days)
     # Of a device that nobody who is curated claims, no reading is used, whoever else claims it.
+    claim = row_digest("p.device", "p.email", view.since("p"), "p.curated_as IS NOT NULL", "i.content")
     claims = _sums(
         view,
         f"""
-        SELECT i.landing_date, {sum_digest(row_digest("c.of_everybody", "i.content"))}
-        FROM readings i JOIN (SELECT * FROM claims WHERE curated > 0) c ON i.subject = c.device GROUP BY ALL
+        SELECT i.landing_date, {sum_digest(claim)} FROM readings i
+        SEMI JOIN {_WEARERS} w ON i.subject = w.device
+        JOIN people p ON i.subject = p.device GROUP BY ALL
         """,
         readings=readings,
-        claims=view.claims,
+        people=view.people,
     )
     # Of a device that someone who refuses claims too, it counts who of the claimants moved when it measured.
     refused = "true" if _excluding(view) else "consenting < claimants"
     moved = _sums(
         view,
         f"""
-        SELECT i.landing_date, {sum_digest(row_digest("p.device", "p.email", "m.content"))}
-        FROM readings i
-        JOIN (SELECT * FROM claims WHERE claimants > 1 AND consenting > 0 AND {refused}) c ON i.subject = c.device
-        JOIN people p ON p.device = c.device
-        JOIN movements m ON m.subject = p.email AND {_overlap("m", "i")}
+        WITH measured AS (
+            SELECT i.* FROM readings i
+            SEMI JOIN (SELECT * FROM shared_devices WHERE consenting > 0 AND {refused}) d ON i.subject = d.device
+        ),
+        claimants AS (
+            SELECT p.device, p.email, i.landing_date, i.first_time, i.last_time
+            FROM people p JOIN measured i ON p.device = i.subject
+        )
+        SELECT p.landing_date, {sum_digest(row_digest("p.device", "p.email", "m.content"))}
+        FROM movements m JOIN claimants p ON m.subject = p.email AND {_overlap("m", "p")}
         GROUP BY ALL
         """,
         readings=readings,
         movements=_around(view, "accelerometer_landing", "step_trainer_trusted", days),
         people=view.people,
-        claims=view.claims,
+        shared_devices=view.shared_devices,
     )
     found = {"policy": _before(view), "landed files": landed, "claims of devices": claims, "shared devices": moved}
     return landed, found
@@ -199,13 +206,14 @@ def _machine_learning_curated(
     # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
     frames = {
         "people": view.people,
-        "claims": view.claims,
+        "shared_devices": view.shared_devices,
         "steps": view.index("step_trainer_trusted", days),
         "movements": view.index("accelerometer_trusted", days),
         "steps_around": _around(view, "step_trainer_trusted", "machine_learning_curated", days),
         "movements_around": _around(view, "accelerometer_trusted", "machine_learning_curated", days),
     }
-    worn, claimed = row_digest("p.email", "p.curated_as"), row_digest("c.device", "c.of_consenting")
+    worn = row_digest("p.email", "p.curated_as")
+    claim = ("p.device", "p.email", view.since("p"), "p.curated_as")
     wearers = _sums(
         view,
         f"SELECT i.landing_date, {sum_digest(worn)} FROM movements i JOIN {_WEARERS} p ON i.subject = p.email "
@@ -214,8 +222,8 @@ def _machine_learning_curated(
     )
     claims = _sums(
         view,
-        f"SELECT i.landing_date, {sum_digest(claimed)} FROM steps i "
-        "JOIN (SELECT * FROM claims WHERE consenting > 0) c ON i.subject = c.device GROUP BY ALL",
+        f"SELECT i.landing_date, {sum_digest(row_digest(*claim))} FROM steps i "
+        f"JOIN {_CONSENTING} p ON i.subject = p.device GROUP BY ALL",
         **frames,
     )
     # A pair lies in the partition of its later half, so that one depends on readings that landed earlier.
@@ -229,9 +237,8 @@ def _machine_learning_curated(
             SELECT e.later, {row_digest("p.email", "p.curated_as", "e.content")} AS half
             FROM {_WEARERS} p JOIN ({half} FROM earlier_movements) e ON e.subject = p.email
             UNION ALL
-            SELECT e.later, {row_digest("c.device", "c.of_consenting", "e.content")} AS half
-            FROM (SELECT * FROM claims WHERE consenting > 0) c
-            JOIN ({half} FROM earlier_steps) e ON e.subject = c.device
+            SELECT e.later, {row_digest(*claim, "e.content")} AS half
+            FROM {_CONSENTING} p JOIN ({half} FROM earlier_steps) e ON e.subject = p.device
         )
         SELECT later, {sum_digest("half")} FROM halves GROUP BY ALL
         """,
@@ -260,7 +267,7 @@ def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByD
     return _sums(
         view,
         f"""
-        WITH shared AS (SELECT * FROM claims WHERE consenting > 1),
+        WITH shared AS (SELECT * FROM shared_devices WHERE consenting > 1),
         shared_steps AS (SELECT s.* FROM steps_around s SEMI JOIN shared c ON s.subject = c.device),
         {_earlier("earlier_steps", "shared_steps", "movements")},
         measured AS (
@@ -299,6 +306,7 @@ def _before(view: LakeView) -> str:
     return view.policies.readings_before_consent.value
 
 
+_CONSENTING = "(SELECT * FROM people WHERE consented_at IS NOT NULL)"
 _WEARERS = "(SELECT * FROM people WHERE consented_at IS NOT NULL AND curated_as IS NOT NULL)"
 """SQL of the customers whose pairs are made."""
 

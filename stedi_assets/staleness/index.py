@@ -79,17 +79,31 @@ class ReadingsIndex:
         return right, missing
 
 
-def write(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table, days: Collection[date]) -> None:
-    """Write the index of some landing days of a table, as it is stored now; nothing for other tables than readings."""
+def write(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table, days: Collection[date]) -> bool:
+    """Write the index of some landing days of a table, as it is stored now.
+
+    Returns:
+        Whether it was written: not of other tables than those of readings, and not where these days were replaced
+        meanwhile.
+    """
     if table not in READINGS_TABLES or not days:
-        return
+        return False
     snapshot = lakehouse.snapshot(table)
     rows = engine.arrow(_aggregate(table), readings=engine.relation(table, snapshot.select(days)))
     within = {"readings_table": table.name}
     rows = rows.append_column("readings_table", pa.repeat(pa.scalar(table.name), rows.num_rows))
     stored = snapshot.days()
     names = {day: partition_name(table, stored.get(day, ())) for day in days}
-    lakehouse.replace(_INDEX, days, engine.write(engine.frame(rows), lakehouse, _INDEX, names, within), within=within)
+    files = engine.write(engine.frame(rows), lakehouse, _INDEX, names, within)
+    with lakehouse.committing():
+        # Whose readings were erased meanwhile must not come back by name.
+        current = lakehouse.snapshot(table).days()
+        if any(partition_name(table, current.get(day, ())) != name for day, name in names.items()):
+            for file in files:
+                lakehouse.discard(_INDEX, file)
+            return False
+        lakehouse.replace(_INDEX, days, files, within=within)
+    return True
 
 
 def fill(engine: DuckDBEngine, lakehouse: Lakehouse) -> dict[str, set[date]]:

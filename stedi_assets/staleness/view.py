@@ -137,26 +137,9 @@ class LakeView:
         )
 
     @cached_property
-    def claims(self) -> pa.Table:
-        """Every device that customers claim, and who they are.
-
-        Returns:
-            ``device``, how many ``claimants`` it has, how many of them are ``consenting`` and how many of those
-            ``curated``, and digests of who they are: ``of_everybody``, ``of_consenting``.
-        """
-        claim = ("device", "email", self.since("people"))
-        everybody = row_digest(*claim, "curated_as IS NOT NULL")
-        consenting = f"CASE WHEN consented_at IS NULL THEN 0 ELSE {row_digest(*claim, 'curated_as')} END"
-        return self.engine.arrow(
-            f"""
-            SELECT device, count(*) AS claimants, count(consented_at) AS consenting,
-                   count(curated_as) FILTER (WHERE consented_at IS NOT NULL) AS curated,
-                   (sum({everybody}::HUGEINT) % 9223372036854775807)::BIGINT AS of_everybody,
-                   (sum(({consenting})::HUGEINT) % 9223372036854775807)::BIGINT AS of_consenting
-            FROM people GROUP BY device
-            """,
-            people=self.people,
-        )
+    def shared_devices(self) -> pa.Table:
+        """The devices that several customers claim; see ``LatestRecords.shared_devices``."""
+        return self.latest_records.shared_devices(self.snapshot("customer_landing"))
 
     def index(self, name: str, days: Collection[date] | None = None) -> pa.Table:
         """Whose readings a table of readings has; see ``ReadingsIndex.of``."""

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import narwhals.stable.v2 as nw
 
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.build import JOB, build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
@@ -219,5 +219,5 @@ def made(result: dg.ExecuteInProcessResult) -> Sequence[str]:
             for event in result.get_asset_materialization_events()
             if event.asset_key is not None
         }
-        - {"landing_files", "landing_quarantine"}
+        - {table.name for table in SIDE_TABLES}
     )

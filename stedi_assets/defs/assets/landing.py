@@ -5,14 +5,22 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from stedi_assets.contracts import LANDING_TABLES, Table
+from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract_of
 from stedi_assets.defs.assets.common import OWNERS, table_asset
-from stedi_assets.defs.io_manager import days_between, partition_metadata, static_metadata, table_metadata
+from stedi_assets.defs.io_manager import (
+    days_between,
+    materializations,
+    partition_metadata,
+    static_metadata,
+    table_metadata,
+)
 from stedi_assets.defs.partitions import landing_days
 from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
+
+READINGS_INDEX = "readings_index"
 
 
 class LandingConfig(dg.Config):
@@ -33,14 +41,14 @@ def landing_assets(first_day: date) -> list[dg.AssetsDefinition]:
 
 
 def side_tables(first_day: date) -> list[dg.AssetSpec]:
-    """The tables that landing runs write besides: shown and tracked, but not run by themselves."""
+    """The tables that are written with partitions of others: shown and tracked, but not run by themselves."""
     specs = []
-    for name in ("landing_quarantine", "landing_files"):
-        contract = contract_of(name)
+    for contract in SIDE_TABLES:
+        written_with = READINGS_TABLES if contract.name == READINGS_INDEX else LANDING_TABLES
         specs.append(
             dg.AssetSpec(
-                name,
-                deps=[table.name for table in LANDING_TABLES],
+                contract.name,
+                deps=[table.name for table in written_with],
                 description=contract.description,
                 group_name=contract.zone.value,
                 partitions_def=landing_days(first_day),
@@ -69,15 +77,14 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
             erased=resources.erased,
         )
         reports = ingestion.run(days, files)
-        index.write(resources.engine, resources.lakehouse, contract, days)
+        written = ["landing_quarantine", "landing_files"]
+        if index.write(resources.engine, resources.lakehouse, contract, days):
+            written.append(READINGS_INDEX)
         for day, report in reports.items():
             _report(context, day, report)
-        for name in ("landing_quarantine", "landing_files"):
-            snapshot = resources.lakehouse.snapshot(contract_of(name))
-            of_table, of_day = table_metadata(snapshot), partition_metadata(snapshot, days)
-            for day in days:
-                metadata = {**of_table, **of_day.get(day, {})}
-                context.log_event(dg.AssetMaterialization(name, partition=day.isoformat(), metadata=metadata))
+        for name in written:
+            for event in materializations(resources.lakehouse.snapshot(contract_of(name)), days):
+                context.log_event(event)
         snapshot = resources.lakehouse.snapshot(contract)
         for day, metadata in partition_metadata(snapshot, days).items():
             context.add_asset_metadata({**metadata, **_numbers(reports[day])}, partition_key=day.isoformat())

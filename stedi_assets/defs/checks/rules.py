@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from stedi_assets.contracts import DataType, Privacy, Table
+from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.duckdb import named
 from stedi_assets.landing.ingest import manifest_entries
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
+from stedi_assets.staleness.index import ReadingsIndex
 
 # Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
 _PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
@@ -32,6 +33,12 @@ def written(table: Table) -> list[Check]:
             Check("rejected_lines", "No line was quarantined.", _rejected, severity=WARN),
             Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
         ]
+    if table in READINGS_TABLES:
+        checks.append(
+            Check(
+                "indexed", "The readings index is of the stored rows and counts all of them.", _indexed, severity=WARN
+            )
+        )
     if table.consenting:
         checks.append(
             Check("consent", "No row is of a person who does not share with research.", _consent, blocking=True)
@@ -122,6 +129,23 @@ def _duplicates(checked: CheckContext) -> CheckOutcome:
         says=f"{len(files)} files were skipped, because files with the same bytes had landed "
         "(landing_files.duplicate_of says which).",
         numbers={"skipped files": len(files)},
+    )
+
+
+def _indexed(checked: CheckContext) -> CheckOutcome:
+    resources, snapshot = checked.resources, checked.snapshot
+    index = ReadingsIndex(resources.engine, resources.lakehouse.snapshot(contract("readings_index")))
+    days = snapshot.days().keys() if checked.days is None else checked.days
+    missing = len(index.missing(snapshot) & set(days))
+    stored = sum(file.rows for file in snapshot.select(checked.days))
+    ((counted,),) = resources.engine.rows(
+        "SELECT coalesce(sum(readings), 0)::BIGINT FROM readings_index", readings_index=index.of(snapshot, checked.days)
+    )
+    return CheckOutcome(
+        passed=not missing and counted == stored,
+        says=f"{missing} landing days have no partition in readings_index that is of their files; of {stored} rows it "
+        f"counts {counted}. Where it lacks a day, that is slower and nothing else; `stedi materialize` writes it.",
+        numbers={"landing days without an index": missing, "rows": stored, "readings": counted},
     )
 
 
