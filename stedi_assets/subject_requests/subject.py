@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
 from stedi_assets.engines.duckdb import named
@@ -155,6 +155,8 @@ def theirs(table: Table) -> str:
     Of ``landing_quarantine`` the rules for lines decide, not SQL.
     """
     names = table.column_names
+    if any(column.identifies is Identifier.EMAIL_OR_DEVICE for column in table.columns):
+        return "(subject IN (SELECT email FROM asked) OR subject IN (SELECT serial FROM devices))"
     if "email" in names:
         return f"{normalized_sql('email')} IN (SELECT email FROM asked)"
     if "user" in names:
