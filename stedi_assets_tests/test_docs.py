@@ -21,7 +21,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".git
 EXACT = [
     ROOT / "SECURITY.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "architecture.md",
     ROOT / "docs" / "glossary.md",
+    ROOT / "docs" / "operations.md",
+    ROOT / "docs" / "privacy.md",
     ROOT / ".github" / "pull_request_template.md",
     *RECORDS.glob("*.md"),
 ]
@@ -166,6 +169,16 @@ def test_terms_of_the_glossary_are_in_order_and_have_a_module() -> None:
     assert len(terms) >= 25
     assert terms == sorted(set(terms))
     assert all(_PATH.fullmatch(module.strip("`")) for _, _, module in rows)
+
+
+def test_the_operations_page_has_every_error_and_no_other() -> None:
+    modules = [path for path in (ROOT / "stedi_assets").rglob("*.py") if "sample" not in path.parts]
+    classes = {
+        name for path in modules for name in re.findall(r"^class ([A-Z]\w*Error)\(", path.read_text(), re.MULTILINE)
+    }
+    page = (ROOT / "docs" / "operations.md").read_text()
+
+    assert set(re.findall(r"^\| `(\w+Error)`", page, re.MULTILINE)) == classes
 
 
 @pytest.mark.parametrize("module", sorted((ROOT / "stedi_assets/defs").rglob("*.py")), ids=_relative)
