@@ -5,7 +5,7 @@ Dagster concept: I/O manager (``dg.IOManager``), with the metadata of a material
 All inputs of a step, and the fingerprint that its output is stored under, come from one
 :class:`~stedi_assets.staleness.view.LakeView`, so a run that goes on meanwhile cannot slip between them. When a step
 may commit and when it must be tried again belongs here; how a commit works belongs to ``lakehouse``, what a fingerprint
-covers to ``staleness``. Landing assets write their three tables themselves and do not come by here.
+covers to ``staleness``. Landing assets write their tables themselves, without this I/O manager.
 """
 
 from __future__ import annotations
