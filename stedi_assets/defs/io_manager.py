@@ -1,7 +1,11 @@
-"""Between Dagster's assets and the lake: inputs come as frames, outputs become partitions.
+"""Loads inputs of assets as frames and writes their outputs as partitions.
+
+Dagster concept: I/O manager (``dg.IOManager``), with the metadata of a materialization.
 
 All inputs of a step, and the fingerprint that its output is stored under, come from one
-:class:`~stedi_assets.staleness.view.LakeView`, so a run that goes on meanwhile cannot slip between them.
+:class:`~stedi_assets.staleness.view.LakeView`, so a run that goes on meanwhile cannot slip between them. When a step
+may commit and when it must be tried again belongs here; how a commit works belongs to ``lakehouse``, what a fingerprint
+covers to ``staleness``. Landing assets write their tables themselves, without this I/O manager.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
-"""What the sensors do, without a daemon: run what differs until nothing does.
+"""Runs what is stale until nothing is, without a daemon: ``stedi materialize`` and ``stedi reconcile``.
 
-Runs are Dagster runs like any other, in this process, recorded in the instance, so the UI shows them.
+Dagster concepts: instance (opened with the project's storages) and in-process execution of a job.
+
+Runs are Dagster runs like any other, recorded in the instance, so the UI shows them. In which order they go, how many
+days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.plan``, as the
+sensors do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible."""
+"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible.
+
+Dagster concept: multi-asset check (``dg.multi_asset_check``), with blocking checks and severities.
+
+How results are reported for each partition of a run belongs here; what a check verifies belongs to ``from_contracts``
+and ``rules``.
+"""
 
 from collections.abc import Collection, Iterator
 from datetime import date

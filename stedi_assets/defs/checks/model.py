@@ -1,4 +1,9 @@
-"""What a check is and what it sees."""
+"""What a check is and what it sees.
+
+Dagster concept: none of its own; ``build`` makes asset checks of these.
+
+The types of a check, its outcome and its view of the stored rows belong here, without a check itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings."""
+"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings.
+
+Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
+
+A check belongs here if a contract cannot say what it verifies. Who consents is decided in ``transforms``, and how a
+stored row is traced to a person in ``staleness.consent``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """The landing sensor: requests a run for each day whose raw files are not what was ingested.
 
-A thin shell: what differs is ``reconcile``'s to say, whether to ask for it (again) is the pure
-:func:`requests`. No wall clock in there, no state but what the tables and the runs themselves say.
+Dagster concepts: sensor and run request, with a run key, tags and run config.
+
+What differs is asked of ``staleness.plan``; whether to request it (again) is the pure :func:`requests`, with backoff.
+That function reads no clock, and there is no state but what the tables and the runs themselves say.
 """
 
 import time
