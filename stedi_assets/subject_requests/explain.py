@@ -21,7 +21,8 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.resources import Resources
 from stedi_assets.settings import ReadingsBeforeConsent
-from stedi_assets.subject_requests.subject import Person, rules_for, theirs
+from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
+from stedi_assets.subject_requests.subject import Person
 
 _BOTH = (ReadingsBeforeConsent.INCLUDE, ReadingsBeforeConsent.EXCLUDE)
 
@@ -47,6 +48,7 @@ class _Asked:
 
     resources: Resources
     person: Person
+    subjects: Subjects
     customers: Any
     known: bool
     consents: bool
@@ -78,6 +80,7 @@ def explain(resources: Resources, person: Person) -> list[Answer]:
 
 def _asked(resources: Resources, person: Person) -> _Asked:
     view = resources.view()
+    subjects = Subjects.of(resources, person)
     serials = pa.table({"serial": pa.array([*person.serials, *person.shared], pa.string())})
     customers = contract("customer_landing")
     # Whoever claims one of the devices is part of the question too.
@@ -87,27 +90,28 @@ def _asked(resources: Resources, person: Person) -> _Asked:
         f"OR {normalized_sql('email')} IN (SELECT email FROM asked)",
         landed=resources.engine.relation(customers, view.snapshot(customers.name).files),
         serials=serials,
-        **person.frames(),
+        **subjects.frames(),
     )
     consents = _rows(resources, transforms.consents(resources.engine.frame(claimants)))
     mine = [row["consented_at"] for row in consents if row["email"] == person.email]
     since = mine[0] if mine else None
-    return _Asked(resources, person, claimants, bool(mine), since is not None, "" if since is None else _day(since))
+    return _Asked(
+        resources, person, subjects, claimants, bool(mine), since is not None, "" if since is None else _day(since)
+    )
 
 
 def _count(asked: _Asked, table: Table) -> int:
-    resources, person = asked.resources, asked.person
+    resources = asked.resources
     files = resources.lakehouse.snapshot(table).files
-    if table.name == "landing_quarantine":
+    if table.name == QUARANTINE:
         lines = resources.engine.rows("SELECT line FROM stored", stored=resources.engine.relation(table, files))
-        erased = rules_for(resources, person)
-        return sum(erased.of_rejected(line) is not None for (line,) in lines)
-    return _number(asked, table.name, f"WHERE {theirs(table)}")
+        return sum(asked.subjects.own_rejected(line) for (line,) in lines)
+    return _number(asked, table.name, f"WHERE {subject_condition(table)}")
 
 
 def _number(asked: _Asked, name: str, where: str = "") -> int:
     rows = asked.resources.engine.rows(
-        f"SELECT count(*) FROM stored {where}", stored=_relation(asked, name), **asked.person.frames()
+        f"SELECT count(*) FROM stored {where}", stored=_relation(asked, name), **asked.subjects.frames()
     )
     return int(rows[0][0])
 
@@ -123,7 +127,7 @@ def _mine(asked: _Asked, name: str, where: str) -> pa.Table:
         f"SELECT * FROM stored WHERE {where}",
         stored=_relation(asked, name),
         serials=pa.table({"serial": pa.array([*asked.person.serials, *asked.person.shared], pa.string())}),
-        **asked.person.frames(),
+        **asked.subjects.frames(),
     )
 
 
@@ -222,7 +226,9 @@ def _moves(asked: _Asked, rows: int) -> Iterator[str]:
 def _curated(asked: _Asked, rows: int) -> Iterator[str]:
     yield from _refuses(asked)
     if asked.consents and not rows:
-        trusted = _number(asked, "accelerometer_trusted", f"WHERE {theirs(contract('accelerometer_trusted'))}")
+        trusted = _number(
+            asked, "accelerometer_trusted", f"WHERE {subject_condition(contract('accelerometer_trusted'))}"
+        )
         yield "no accelerometer data that may be used" if not trusted else "the table is behind; run `stedi reconcile`"
 
 

@@ -138,3 +138,8 @@ class Requests:
         done = replace(request, email=None, progress=None, done_at=now_ms)
         self.save(done)
         return done
+
+
+def now_ms() -> int:
+    """The time, in ms since 1970."""
+    return int(datetime.now(timezone.utc).timestamp() * 1000)

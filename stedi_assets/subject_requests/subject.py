@@ -7,18 +7,16 @@ and, where that is the purpose, to the caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import named
-from stedi_assets.privacy.suppression import Suppression, values_in
-from stedi_assets.privacy.tombstones import Hasher, Tombstone, Tombstones
+from stedi_assets.privacy.suppression import values_in
+from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
 
 
@@ -102,10 +100,6 @@ class Person:
         """What nobody else has, to look for wherever it might be."""
         return [self.email, self.subject_id, *self.serials, *self.marks]
 
-    def frames(self) -> dict[str, pa.Table]:
-        """What the conditions of :func:`theirs` ask."""
-        return frames([self])
-
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Person:
         """From what :meth:`document` gave."""
@@ -117,61 +111,6 @@ class Person:
     def document(self) -> dict[str, Any]:
         """As JSON takes it; for the privacy folder only."""
         return dict(self.__dict__)
-
-
-def frames(people: Sequence[Person]) -> dict[str, pa.Table]:
-    """What the conditions of :func:`theirs` ask, for several people at once."""
-    readings = [reading for who in people for reading in who.readings]
-    return {
-        "asked": pa.table({"email": [who.email for who in people], "subject": [who.subject_id for who in people]}),
-        "devices": pa.table({"serial": pa.array([one for who in people for one in who.serials], pa.string())}),
-        "told_apart": pa.table(
-            {
-                "serial": pa.array([serial for serial, _ in readings], pa.string()),
-                "taken": pa.array([time for _, time in readings], pa.int64()),
-            }
-        ),
-    }
-
-
-class _Plain:
-    """Hashes nothing."""
-
-    def hash(self, kind: str, value: str) -> str:
-        """The value itself, told from those of other kinds."""
-        return f"{kind}\0{value}"
-
-
-def rules_for(resources: Resources, person: Person) -> Suppression:
-    """Rules that know one person as if they were erased now, to look for them; nothing is stored."""
-    plain = _Plain()
-    stone = person.tombstone(plain, "nobody", 2**62)
-    return Suppression(resources.engine, resources.lakehouse, Tombstones(plain, {stone.request: stone}))
-
-
-def theirs(table: Table) -> str:
-    """An SQL condition on rows of a table: somebody whom :func:`frames` describes is behind the row.
-
-    Of ``landing_quarantine`` the rules for lines decide, not SQL.
-    """
-    names = table.column_names
-    if any(column.identifies is Identifier.EMAIL_OR_DEVICE for column in table.columns):
-        return "(subject IN (SELECT email FROM asked) OR subject IN (SELECT serial FROM devices))"
-    if "email" in names:
-        return f"{normalized_sql('email')} IN (SELECT email FROM asked)"
-    if "user" in names:
-        return f"{normalized_sql('user')} IN (SELECT email FROM asked)"
-    if "serialNumber" in names:
-        serial = normalized_sql("serialNumber")
-        return (
-            f"({serial} IN (SELECT serial FROM devices) OR "
-            f'({serial}, "sensorReadingTime") IN (SELECT (serial, taken) FROM told_apart))'
-        )
-    subjects = [name for name in ("subject_id", "device_subject_id") if name in names]
-    if subjects:
-        said = " OR ".join(f"{named(name)} IN (SELECT subject FROM asked)" for name in subjects)
-        return f"coalesce({said}, false)"
-    return "false"
 
 
 def _landing(resources: Resources, name: str) -> Any:
