@@ -203,4 +203,4 @@ def explain(file: IO[str] | None, form: str | None) -> None:
         found = answers(resources, Person.of(resources, _email(file)))
     finally:
         resources.close()
-    show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.why)) for one in found], form)
+    show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.reasons)) for one in found], form)

@@ -1,7 +1,6 @@
-"""Who an e-mail is in the lake: the values by which their data is known, and which rows are theirs.
+"""Resolution of an e-mail to a person: the values by which somebody's data is known in the lake.
 
-Only for whoever erases, explains or exports: values of people do not leave this package but into the privacy folder
-and, where that is the purpose, to the caller.
+These values leave this package only for the privacy folder and, in an export or explanation, for the caller.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from stedi_assets.resources import Resources
 
 @dataclass(frozen=True)
 class Person:
-    """The values by which somebody's data is known.
+    """A data subject: the normalised values by which their data is known.
 
     Args:
-        email: trimmed and lower-cased, like all the others.
-        subject_id: their pseudonym.
+        email: the e-mail.
+        subject_id: the pseudonym.
         serials: serial numbers that they and nobody else ever claimed.
         shared: serial numbers that somebody else claimed too.
         readings: serial number and time of the readings of shared devices that were theirs: they moved at that
@@ -45,7 +44,15 @@ class Person:
 
     @classmethod
     def of(cls, resources: Resources, email: str) -> Person:
-        """Resolve an e-mail (in any case, with spaces around it) from all that has landed."""
+        """Resolve an e-mail from all that has landed.
+
+        Args:
+            resources: the lake.
+            email: in any case, with spaces around it or not.
+
+        Returns:
+            The person; somebody who is nowhere has an e-mail and a pseudonym only.
+        """
         email = normalize(email)
         asked = pa.table({"email": [email]})
         customers = _landing(resources, "customer_landing")
@@ -77,7 +84,13 @@ class Person:
         )
 
     def tombstone(self, hasher: Hasher, request: str, erased_at: int) -> Tombstone:
-        """What stays of them."""
+        """The tombstone of the person.
+
+        Args:
+            hasher: the maker of keyed hashes.
+            request: the id of the erasure request.
+            erased_at: the time of the erasure, in ms since 1970.
+        """
 
         def hashes(kind: str, values: Iterable[str]) -> frozenset[str]:
             return frozenset(hasher.hash(kind, value) for value in values)
@@ -93,23 +106,27 @@ class Person:
         )
 
     def hints(self) -> list[str]:
-        """Values one of which stands in every raw line of theirs."""
+        """Values, one of which stands in every raw line of the person."""
         return [self.email, *self.serials, *self.shared, *self.marks]
 
     def needles(self) -> list[str]:
-        """What nobody else has, to look for wherever it might be."""
+        """Values that nobody else has, which a search looks for everywhere."""
         return [self.email, self.subject_id, *self.serials, *self.marks]
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Person:
-        """From what :meth:`document` gave."""
+        """The person from their JSON document.
+
+        Args:
+            document: what :meth:`document` returned.
+        """
         lists = {key: tuple(document[key]) for key in ("serials", "shared", "marks")}
         readings = tuple((serial, time) for serial, time in document["readings"])
         registered_at = document["registered_at"]
         return cls(document["email"], document["subject_id"], readings=readings, registered_at=registered_at, **lists)
 
     def document(self) -> dict[str, Any]:
-        """As JSON takes it; for the privacy folder only."""
+        """The person as JSON takes them; for the privacy folder only."""
         return dict(self.__dict__)
 
 
@@ -123,7 +140,7 @@ def _values(found: Iterable[Mapping[str, Any]], name: str) -> set[str]:
 
 
 def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
-    """What rejected customer records that name an e-mail say besides."""
+    """The fields of rejected customer records of an e-mail."""
     quarantine = contract("landing_quarantine")
     files = [
         file
@@ -138,17 +155,17 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
         if email not in values_in(line):
             continue
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue
         # A record that names two people says of neither what is whose.
-        if isinstance(told, dict) and isinstance(told.get("email"), str) and normalize(told["email"]) == email:
-            found.append({key: normalize(value) for key, value in told.items() if isinstance(value, str)})
+        if isinstance(record, dict) and isinstance(record.get("email"), str) and normalize(record["email"]) == email:
+            found.append({key: normalize(value) for key, value in record.items() if isinstance(value, str)})
     return found
 
 
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
-    """Which of the values somebody else has too."""
+    """The values that somebody else has too."""
     wanted = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
     rows = resources.engine.rows(
         f"""
@@ -171,7 +188,7 @@ def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[
 
 
 def _readings(resources: Resources, asked: pa.Table, shared: list[str]) -> tuple[tuple[str, int], ...]:
-    """The readings of shared devices that can be told to be this person's."""
+    """The readings of shared devices that can be attributed to this person."""
     rows = resources.engine.rows(
         f"""
         WITH claimants AS (
