@@ -13,7 +13,7 @@ from stedi_assets.engines import open_engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
-from stedi_assets.privacy.folder import PrivacyFolder, opened
+from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
@@ -46,7 +46,7 @@ class Resources:
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             latest_records=LatestRecords(engine),
-            privacy=opened(settings.privacy_uri),
+            privacy=open_privacy_folder(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:

@@ -1,12 +1,12 @@
-"""Which rows and lines are those of the erased: the one definition, for what lands and for what is erased.
+"""Suppression of erased people: the one definition of their rows and lines, for what lands and for what is erased.
 
-* A customer record is, unless its ``registrationDate`` is later than the erasure: whoever registers anew is a new
-  customer.
-* An accelerometer reading of such an e-mail is, unless it was taken after the new registration.
-* A step reading of a device that was theirs alone is, unless somebody registered the device anew before it was taken;
-  of a shared device, the readings that could be told to be theirs.
-* A rejected line is, where the e-mail, a serial number of theirs alone, or their name or phone number stands in it,
-  as a value or a word by itself.
+* A customer record is theirs, unless its ``registrationDate`` is later than the erasure: whoever registers anew is a
+  new customer.
+* An accelerometer reading of their e-mail is theirs, unless it was taken after the new registration.
+* A step reading of a device that was theirs alone is theirs, unless somebody registered the device anew before it was
+  taken; of a shared device, the readings that could be attributed to them.
+* A rejected line is theirs, where the e-mail, a serial number of theirs alone, or their name or phone number stands in
+  it, as a value or a word by itself.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _WORD = re.compile(r"[\w-]+")
 
 @dataclass(frozen=True)
 class Return:
-    """That somebody registered anew after an erasure.
+    """The new registrations after an erasure.
 
     Args:
-        person: the e-mail, in ms since 1970; never, where it did not.
-        device: a serial number that was this person's alone, likewise.
+        person: the first one of the e-mail, in ms since 1970; never, where there is none.
+        device: the first one of a serial number that was this person's alone, likewise.
     """
 
     person: int = _NEVER
@@ -53,12 +53,12 @@ class Return:
 
 
 class Suppression:
-    """The people who were erased, as the rules need them.
+    """The rules that recognise erased people in rows and lines.
 
     Args:
-        engine: reads rows.
-        lakehouse: knows who registered anew.
-        tombstones: of the erased.
+        engine: the engine that reads rows.
+        lakehouse: the tables, which say who registered anew.
+        tombstones: the tombstones of the erased people.
     """
 
     def __init__(self, engine: DuckDBEngine, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
@@ -69,10 +69,14 @@ class Suppression:
     def __bool__(self) -> bool:
         return bool(self.tombstones)
 
-    # ---- who came back --------------------------------------------------------------------------
+    # ---- new registrations --------------------------------------------------------------------------
 
     def returns(self) -> Mapping[str, Return]:
-        """Per request, whether and when its person, or somebody with their device, registered anew."""
+        """The new registrations since each erasure.
+
+        Returns:
+            Those of each request whose person, or somebody with their device, registered anew.
+        """
         if not self.tombstones:
             return {}
         customers = contract("customer_landing")
@@ -80,7 +84,7 @@ class Suppression:
         return snapshot.remember(f"returns {self.tombstones.state}", lambda: self._returns(customers, snapshot.files))
 
     def _returns(self, customers: Table, files: Iterable[Any]) -> dict[str, Return]:
-        since = min(stone.erased_at for stone in self.tombstones)
+        since = min(tombstone.erased_at for tombstone in self.tombstones)
         rows = self._engine.rows(
             f'SELECT {normalized_sql("email")}, {normalized_sql("serialNumber")}, "registrationDate" FROM customers '
             f'WHERE "registrationDate" > {since}',
@@ -88,27 +92,27 @@ class Suppression:
         )
         found: dict[str, Return] = {}
         for email, serial, registered in rows:
-            stone = self.tombstones.of_email(email)
-            if stone is not None and registered > stone.erased_at:
-                known = found.get(stone.request, Return())
-                found[stone.request] = Return(min(known.person, registered), known.device)
-            stone = self.tombstones.of_serial(serial)
-            if stone is not None and registered > stone.erased_at:
-                known = found.get(stone.request, Return())
-                found[stone.request] = Return(known.person, min(known.device, registered))
+            tombstone = self.tombstones.of_email(email)
+            if tombstone is not None and registered > tombstone.erased_at:
+                known = found.get(tombstone.request, Return())
+                found[tombstone.request] = Return(min(known.person, registered), known.device)
+            tombstone = self.tombstones.of_serial(serial)
+            if tombstone is not None and registered > tombstone.erased_at:
+                known = found.get(tombstone.request, Return())
+                found[tombstone.request] = Return(known.person, min(known.device, registered))
         return found
 
     # ---- rows -----------------------------------------------------------------------------------
 
     def marked(self, table: Table, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation | None:
-        """The rows of a landing table with the ``request`` under which the person behind each was erased.
+        """Mark rows of a landing table with the request under which the person behind each was erased.
 
         Args:
             table: the landing table.
-            rows: some of its rows.
+            rows: rows of it.
 
         Returns:
-            The rows and ``request``, null where nobody was erased; none where that is so of all.
+            The rows with the column ``request``, null where nobody was erased; none if it is null in all of them.
         """
         if not self.tombstones:
             return None
@@ -119,25 +123,27 @@ class Suppression:
             "accelerometer_landing": ("user", '"timestamp" >= returned'),
         }[table.name]
         returns = self.returns()
-        gone = [
-            (value, stone.request, stone.erased_at, returns.get(stone.request, Return()).person)
+        erased = [
+            (value, tombstone.request, tombstone.erased_at, returns.get(tombstone.request, Return()).person)
             for value in self._distinct(rows, column)
-            if (stone := self.tombstones.of_email(value)) is not None
+            if (tombstone := self.tombstones.of_email(value)) is not None
         ]
-        return self._join(rows, gone, f"{normalized_sql(column)} = who", condition)
+        return self._join(rows, erased, f"{normalized_sql(column)} = name", condition)
 
     def _marked_steps(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation | None:
         returns = self.returns()
-        gone: list[tuple[str, str, int, int]] = []
+        erased: list[tuple[str, str, int, int]] = []
         shared: list[str] = []
         for serial in self._distinct(rows, "serialNumber"):
-            stone = self.tombstones.of_serial(serial)
-            if stone is not None:
-                gone.append((serial, stone.request, stone.erased_at, returns.get(stone.request, Return()).device))
+            tombstone = self.tombstones.of_serial(serial)
+            if tombstone is not None:
+                erased.append(
+                    (serial, tombstone.request, tombstone.erased_at, returns.get(tombstone.request, Return()).device)
+                )
             elif self.tombstones.is_shared(serial):
                 shared.append(serial)
         serial = normalized_sql("serialNumber")
-        marked = self._join(rows, gone, f"{serial} = who", '"sensorReadingTime" >= returned')
+        marked = self._join(rows, erased, f"{serial} = name", '"sensorReadingTime" >= returned')
         if not shared:
             return marked
         times = self._engine.rows(
@@ -146,9 +152,9 @@ class Suppression:
             steps=rows,
         )
         read = [
-            (device, time, stone.request)
+            (device, time, tombstone.request)
             for device, time in times
-            if (stone := self.tombstones.of_reading(device, time)) is not None
+            if (tombstone := self.tombstones.of_reading(device, time)) is not None
         ]
         if not read:
             return marked
@@ -166,12 +172,12 @@ class Suppression:
         )
 
     def _join(
-        self, rows: duckdb.DuckDBPyRelation, gone: list[tuple[str, str, int, int]], same: str, unless: str
+        self, rows: duckdb.DuckDBPyRelation, erased: list[tuple[str, str, int, int]], same: str, unless: str
     ) -> duckdb.DuckDBPyRelation | None:
-        if not gone:
+        if not erased:
             return None
-        who, request, erased_at, returned = zip(*gone)
-        people = pa.table([who, request, erased_at, returned], names=["who", "request", "erased_at", "returned"])
+        names, request, erased_at, returned = zip(*erased)
+        people = pa.table([names, request, erased_at, returned], names=["name", "request", "erased_at", "returned"])
         columns = ", ".join(named(name) for name in rows.columns)
         return (
             rows.set_alias("r")
@@ -192,66 +198,80 @@ class Suppression:
     # ---- lines ----------------------------------------------------------------------------------
 
     def of_line(self, table: Table, line: bytes, landing_date: date) -> Tombstone | None:
-        """The tombstone of whoever is behind a line of a raw file, if they were erased.
+        """The tombstone of the person behind a line of a raw file, if they were erased.
 
         Args:
             table: the landing table that its file is meant for.
-            line: without the line feed.
-            landing_date: the day its file landed.
+            line: the line without its line feed.
+            landing_date: the day on which its file landed.
+
+        Raises:
+            ValueError: the table is not a landing table.
         """
         if table.source is None:
             msg = f"{table.name} is not a landing table."
             raise ValueError(msg)
-        verdict = validate_line(line, table.source, landing_date)
-        if verdict is None:
+        result = validate_line(line, table.source, landing_date)
+        if result is None:
             return None
-        if isinstance(verdict, Rejected):
+        if isinstance(result, Rejected):
             return self.of_rejected(line.decode("utf-8", "backslashreplace"))
-        return self._of_values(table.name, dict(zip((field.name for field in table.source.fields), verdict)))
+        return self._of_values(table.name, dict(zip((field.name for field in table.source.fields), result)))
 
     def _of_values(self, table: str, values: Mapping[str, Value]) -> Tombstone | None:
         if table == "customer_landing":
-            stone = self.tombstones.of_email(normalize(str(values["email"])))
+            tombstone = self.tombstones.of_email(normalize(str(values["email"])))
             registered = values["registrationDate"]
-            new = stone is not None and isinstance(registered, int) and registered > stone.erased_at
-            return None if new else stone
+            new = tombstone is not None and isinstance(registered, int) and registered > tombstone.erased_at
+            return None if new else tombstone
         if table == "accelerometer_landing":
-            stone = self.tombstones.of_email(normalize(str(values["user"])))
-            return self._unless_returned(stone, "person", values["timestamp"])
+            tombstone = self.tombstones.of_email(normalize(str(values["user"])))
+            return self._unless_returned(tombstone, "person", values["timestamp"])
         serial = normalize(str(values["serialNumber"]))
-        stone = self._unless_returned(self.tombstones.of_serial(serial), "device", values["sensorReadingTime"])
-        if stone is None and self.tombstones.is_shared(serial):
-            stone = self.tombstones.of_reading(serial, int(str(values["sensorReadingTime"])))
-        return stone
+        tombstone = self._unless_returned(self.tombstones.of_serial(serial), "device", values["sensorReadingTime"])
+        if tombstone is None and self.tombstones.is_shared(serial):
+            tombstone = self.tombstones.of_reading(serial, int(str(values["sensorReadingTime"])))
+        return tombstone
 
-    def _unless_returned(self, stone: Tombstone | None, what: str, time: Value) -> Tombstone | None:
-        if stone is None:
+    def _unless_returned(self, tombstone: Tombstone | None, what: str, time: Value) -> Tombstone | None:
+        if tombstone is None:
             return None
-        returned = getattr(self.returns().get(stone.request, Return()), what)
-        return None if isinstance(time, int) and time >= returned else stone
+        returned = getattr(self.returns().get(tombstone.request, Return()), what)
+        return None if isinstance(time, int) and time >= returned else tombstone
 
     def of_rejected(self, line: str) -> Tombstone | None:
-        """The tombstone of whoever a rejected line names, if they were erased."""
+        """The tombstone of the person whom a rejected line names, if they were erased.
+
+        Args:
+            line: the line as it is quarantined.
+        """
         if not self.tombstones:
             return None
         for value in values_in(line):
-            stone = (
+            tombstone = (
                 self.tombstones.of_email(value) or self.tombstones.of_serial(value) or self.tombstones.of_mark(value)
             )
-            if stone is not None:
-                return stone
+            if tombstone is not None:
+                return tombstone
         return None
 
 
 def values_in(line: str) -> Iterator[str]:
-    """Whatever in a line that is no JSON object of a table may be a value: quoted texts, e-mails and words."""
-    seen = set()
+    """The possible values in a line that is not a record of a table: quoted texts, e-mails and words.
+
+    Args:
+        line: the line.
+
+    Yields:
+        Each normalised value once.
+    """
+    yielded = set()
     plain = _ESCAPE.sub(_unescaped, line)
     found = [_ESCAPE.sub(_unescaped, text) for text in _QUOTED.findall(line)]
     for text in (*found, *_E_MAIL.findall(plain), *_WORD.findall(plain)):
         for value in (normalize(text), normalize(text).strip(".")):
-            if value and value not in seen:
-                seen.add(value)
+            if value and value not in yielded:
+                yielded.add(value)
                 yield value
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from stedi_assets.contracts import READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.privacy.tombstones import Tombstone, put
+from stedi_assets.privacy.tombstones import Tombstone, write_tombstone
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
 from stedi_assets.subject_requests import raw_files
@@ -51,7 +51,7 @@ def suppress(resources: Resources, tombstones: Iterable[Tombstone]) -> None:
     # Every commit to a landing table reads the tombstones under this lock.
     with resources.lakehouse.committing():
         for tombstone in tombstones:
-            put(resources.privacy, tombstone)
+            write_tombstone(resources.privacy, tombstone)
 
 
 def redact_raw_files(resources: Resources, subjects: Subjects, log: Log) -> None:
@@ -69,7 +69,7 @@ def redact_raw_files(resources: Resources, subjects: Subjects, log: Log) -> None
     lines = LineFilter(subjects)
     files = removed = 0
     # Under the lock, what lies beside the raw files was left by a killed process, and is nobody's work.
-    with resources.privacy.alone("raw-files"):
+    with resources.privacy.locked("raw-files"):
         raw_files.delete_leftovers(resources.landing)
         for file in all_raw_files(resources):
             number = raw_files.redact(resources.landing, file, lines)

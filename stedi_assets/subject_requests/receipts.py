@@ -55,7 +55,7 @@ class Receipts:
         Returns:
             The receipt as it is stored.
         """
-        with self._folder.alone("receipts"):
+        with self._folder.locked("receipts"):
             receipt = self.of(request)
             if receipt is None:
                 names = self.names()

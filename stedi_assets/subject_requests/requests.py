@@ -110,7 +110,7 @@ class Requests:
         Returns:
             The request that is open for the e-mail now.
         """
-        with self._folder.alone("filing"):
+        with self._folder.locked("filing"):
             for request in self.open():
                 if request.email == email:
                     return request
@@ -144,7 +144,7 @@ class Requests:
         Returns:
             The request as it is stored now.
         """
-        with self._folder.alone("beginning"):
+        with self._folder.locked("beginning"):
             stored = self.get(request.id)
             if stored.progress is None and not stored.is_done:
                 self.save(request)
