@@ -18,6 +18,7 @@ from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, rows_by
 from stedi_assets.subject_requests.raw_files import LineFilter, RawFile
 
 RAW_FILE = "raw file"
+LINKED_RAW_FILE = "linked raw file"
 TABLE = "table"
 OLD_VERSION = "old version"
 
@@ -30,7 +31,7 @@ class Place:
     """A place that holds lines or rows of a data subject.
 
     Args:
-        kind: ``raw file``, ``table`` or ``old version``.
+        kind: ``raw file``, ``linked raw file`` (a symbolic link, which is not rewritten), ``table`` or ``old version``.
         location: the file below the landing root, or the table.
         landing_date: the landing day, where there is one.
         number: how many lines or rows.
@@ -63,7 +64,8 @@ def _raw_files(resources: Resources, subjects: Subjects) -> Iterable[Place]:
     for file in all_raw_files(resources):
         number = raw_files.count_lines(resources.landing, file, lines)
         if number:
-            yield Place(RAW_FILE, file.path, file.landing_date, number)
+            kind = LINKED_RAW_FILE if raw_files.is_link(resources.landing, file) else RAW_FILE
+            yield Place(kind, file.path, file.landing_date, number)
 
 
 def _tables(resources: Resources, subjects: Subjects) -> Iterable[Place]:
@@ -122,7 +124,7 @@ def landing_days_of(resources: Resources, places: Iterable[Place]) -> LandingDay
     dated = {file.path: (file.table, file.landing_date) for file in resources.listing().files}
     found: LandingDays = {}
     for place in places:
-        if place.kind == RAW_FILE and place.location in dated:
+        if place.kind in {RAW_FILE, LINKED_RAW_FILE} and place.location in dated:
             table, day = dated[place.location]
             found.setdefault(table, set()).add(day)
     return found

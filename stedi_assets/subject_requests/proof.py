@@ -18,7 +18,7 @@ from stedi_assets.subject_requests.partition_counts import (
     compare_counts,
     count_partitions,
 )
-from stedi_assets.subject_requests.places import Place, count_by_table, find_places
+from stedi_assets.subject_requests.places import LINKED_RAW_FILE, Place, count_by_table, find_places
 from stedi_assets.subject_requests.progress import ErasureError, Progress
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Request, now_ms
@@ -99,9 +99,17 @@ def _open_places(request: Request, left: Sequence[Place], findings: Findings) ->
         f"{place.kind} {place.location} {place.landing_date or ''}".strip() + f": {place.number}" for place in left
     ]
     places += [f"{kind}, {file}: {number}" for kind, file, number in findings.found]
+    links = sum(place.kind == LINKED_RAW_FILE for place in left)
+    remedy = (
+        f"\nExpected raw files; {links} of these are symbolic links to files that lie elsewhere, which an erasure does "
+        "not write. Move each of these files to where its link is (mv FILE LINK)."
+        if links
+        else ""
+    )
     return ErasureError(
         f"The person of {request.id} is still in {len(places)} place(s), so there is no receipt:\n  "
         + "\n  ".join(sorted(places)[:_PLACES_SHOWN])
+        + remedy
         + "\nMend them (lines of others that mention the person are left to you), then run it again."
     )
 

@@ -165,10 +165,22 @@ def count_lines(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
     return sum(lines.redact(piece, file)[1] for piece in _pieces(fs, f"{root}/{file.path}"))
 
 
+def is_link(zone: LandingZone, file: RawFile) -> bool:
+    """Whether a raw file is a symbolic link. Files in linked folders are not: they are rewritten where they lie.
+
+    Args:
+        zone: the landing zone.
+        file: the raw file.
+    """
+    fs, root = zone.filesystem()
+    return isinstance(fs, LocalFileSystem) and Path(f"{root}/{file.path}").is_symlink()
+
+
 def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
     """Rewrite a raw file with the lines of data subjects empty, if it has any.
 
-    A reader sees the file before or after. What is appended to it meanwhile is not lost.
+    A reader sees the file before or after. What is appended to it meanwhile is not lost. A symbolic link is left as it
+    is: a rewritten copy in its place would leave the lines in the file behind it.
 
     Args:
         zone: the landing zone.
@@ -176,7 +188,7 @@ def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
         lines: the filter that finds the lines.
 
     Returns:
-        How many lines were made empty.
+        How many lines were made empty: none of a symbolic link.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -187,6 +199,8 @@ def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
     if not count_lines(zone, file, lines):
         return 0
     for _ in range(_TRIES):
+        if is_link(zone, file):
+            return 0
         before = _stamp(fs, path)
         folder, _, name = path.rpartition("/")
         aside = f"{folder}/.{name}.stedi-{uuid.uuid4().hex}"

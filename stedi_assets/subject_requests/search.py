@@ -62,6 +62,8 @@ class Search:
     def folder(self, kind: str, folder: Path, findings: Findings, leave_out: Iterable[Path] = ()) -> None:
         """Search every file below a folder; Parquet decoded, gzip inflated, everything else as it is.
 
+        Symbolic links are followed, to files and to folders.
+
         Args:
             kind: the kind of place, as the findings name it.
             folder: the folder; a missing one holds nothing.
@@ -148,14 +150,17 @@ def _spellings(needle: str) -> Iterator[str]:
     yield needle.replace("/", "\\/")
 
 
-def _files(folder: Path, leave_out: set[Path]) -> Iterator[Path]:
+def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     if not folder.is_dir():
         return
+    here = folder.resolve()
+    if here in above:
+        return  # A link to a folder that it lies in.
     for path in sorted(folder.iterdir()):
         if path in leave_out:
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path, leave_out)
+        if path.is_dir():
+            yield from _files(path, leave_out, above | {here})
         elif path.is_file():
             yield path
 

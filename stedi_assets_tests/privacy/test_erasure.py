@@ -487,6 +487,52 @@ def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Sm
     assert receipt["searched"]["found"] == 0
 
 
+def test_a_linked_raw_file_is_an_open_place(lake: Small) -> None:
+    """A copy without the person's lines in place of the link would leave them in the file behind it."""
+    day = DAYS[1]
+    elsewhere = lake.root / "elsewhere.json"
+    elsewhere.write_text(lines(movement("bob", at(day, 80)), movement("kim", at(day, 81))))
+    link = lake.path("accelerometer_landing", "linked.json", day)
+    link.symlink_to(elsewhere)
+    lake.materialize()
+    asked = request(lake, "bob")
+    with pytest.raises(ErasureError, match=r"still in 2 place") as caught:
+        carry_out(lake, asked)
+    said = str(caught.value)
+    assert f"linked raw file accelerometer_landing/landing_date={day}/linked.json {day}: 1" in said
+    assert "Expected raw files; 1 of these are symbolic links" in said
+    assert "Move each of these files to where its link is" in said
+    assert "bob" not in said
+    assert link.is_symlink()
+    assert "bob" in elsewhere.read_text()
+    assert Receipts(lake.resources.privacy).names() == []
+    assert not Requests(lake.resources.privacy).get(asked.id).is_done
+    assert not any(names_one(row, ["bob"]) for rows in tables(lake).values() for row in rows)
+
+    elsewhere.replace(link)
+    receipt = carry_out(lake, asked)
+    assert receipt["found"]["linked raw files"] == {"accelerometer_landing": 1}
+    assert link.read_text().splitlines()[0] == ""
+    assert nothing_differs(lake)
+
+
+def test_a_raw_file_in_a_linked_folder_is_rewritten_where_it_lies(lake: Small) -> None:
+    day = DAYS[1]
+    elsewhere = lake.root / "elsewhere"
+    elsewhere.mkdir()
+    moves = elsewhere / "moves.json"
+    moves.write_text(lines(movement("bob", at(day, 80)), movement("kim", at(day, 81)) | {"friend": "bob@example.com"}))
+    lake.path("accelerometer_landing", "linked", day).symlink_to(elsewhere)
+    lake.materialize()
+    asked = request(lake, "bob")
+    # Also the search enters it: the line of somebody else that mentions the person is found.
+    with pytest.raises(ErasureError, match=r"still in 1 place.*\n.*landing zone, .*/linked/moves.json: 1"):
+        carry_out(lake, asked)
+    assert moves.read_text().splitlines()[0] == ""
+    moves.write_text(lines(movement("kim", at(day, 81))))
+    assert carry_out(lake, asked)["searched"]["found"] == 0
+
+
 def test_the_proof_looks_everywhere(lake: Small) -> None:
     """Text beside the raw files, Parquet that no table uses, Dagster's storage, compressed files."""
     places = ["landing/notes.txt", "lake/curated/old.parquet", "home/storage/run.log", "lake/x.json.gz"]
