@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from stedi_assets_tests.kit.examples import register_profiles
+
 pytest_plugins = ["pytester"]
+
+register_profiles()
 
 MARKERS = ("process", "spark", "slow")
 """A test with one of these may take longer."""
