@@ -19,7 +19,8 @@ from textwrap import dedent
 import pyarrow.parquet as pq
 import pytest
 
-from stedi_assets_tests.dagster.lake import clean_environment, lines
+from stedi_assets_tests.dagster.lake import lines
+from stedi_assets_tests.kit.commands import clean_environment
 
 DAY, NEXT = "2023-08-05", "2023-08-06"
 TIME = 1_691_200_000_000
