@@ -22,8 +22,8 @@ from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
-from stedi_assets_tests.dagster.lake import Small, customer, lines, movement, step
 from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
+from stedi_assets_tests.kit.lake import Small, customer, lines, movement, step
 
 HOUSE = Path(__file__).parents[2]
 POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(ReadingsBeforeConsent, Pairing)]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from stedi_assets_tests.dagster.lake import DAY, Small, customer, lines, movement, step
 from stedi_assets_tests.kit.commands import Done, stedi, stedi_process
+from stedi_assets_tests.kit.lake import DAY, Small, customer, lines, movement, step
 
 
 class Desk:

@@ -20,11 +20,11 @@ from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, state
 from stedi_assets.staleness.view import LakeView
-from stedi_assets_tests.dagster.lake import DAY as FIRST
-from stedi_assets_tests.dagster.lake import STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.examples import drawing_afresh
+from stedi_assets_tests.kit.lake import DAY as FIRST
+from stedi_assets_tests.kit.lake import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
-from stedi_assets_tests.test_confluence import (
+from stedi_assets_tests.staleness.test_confluence import (
     KEY,
     OTHER_KEY,
     POLICIES,

@@ -3,7 +3,7 @@
 ``graph.json`` beside this file is the snapshot. Where a change of the graph is wanted, write it anew and read the
 difference before you commit it::
 
-    python -m stedi_assets_tests.dagster.test_graph
+    python -m stedi_assets_tests.defs.test_graph
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from stedi_assets.defs.erasure import QUEUE
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
-from stedi_assets_tests.dagster.lake import Small
 from stedi_assets_tests.kit.commands import clean_environment
+from stedi_assets_tests.kit.lake import Small
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
 HOUSE = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def definitions() -> dg.Definitions:
 
 def test_the_graph_is_as_the_snapshot_has_it(definitions: dg.Definitions) -> None:
     assert shape(definitions) == json.loads(SNAPSHOT.read_text()), (
-        f"the graph is not {SNAPSHOT.name}'s; if that is wanted: python -m stedi_assets_tests.dagster.test_graph"
+        f"the graph is not {SNAPSHOT.name}'s; if that is wanted: python -m stedi_assets_tests.defs.test_graph"
     )
 
 
