@@ -45,9 +45,9 @@ from stedi_assets_tests.chaos.processes import (
     with_state_in_memory,
     without_checks,
 )
-from stedi_assets_tests.dagster.lake import Small
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
 from stedi_assets_tests.oracle.rules import pseudonym
-from stedi_assets_tests.privacy.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
 
 FORGOTTEN = ON_SEVERAL_DAYS
 WRITES = {

@@ -22,8 +22,8 @@ from stedi_assets.subject_requests.erasure import carry_out, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person, rules_for, theirs
-from stedi_assets_tests.dagster.lake import Small
-from stedi_assets_tests.privacy.people import (
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.people import (
     IN_QUARANTINE,
     NEVER_CONSENTED,
     NOW,

@@ -23,8 +23,8 @@ from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
 from stedi_assets.subject_requests.subject import Person, rules_for
-from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
-from stedi_assets_tests.privacy.people import (
+from stedi_assets_tests.kit.lake import Small, copied, lines, movement, step
+from stedi_assets_tests.kit.people import (
     DAYS,
     IN_QUARANTINE,
     NEVER_CONSENTED,
