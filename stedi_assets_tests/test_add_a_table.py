@@ -25,7 +25,7 @@ def applied(folder: Path) -> Path:
     package = folder / "stedi_assets"
     shutil.copytree(ROOT / "stedi_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    columns, table, transform, fingerprint, asset, reference, test = blocks
+    table, transform, fingerprint, asset, test = blocks
 
     def edit(name: str, *changes: tuple[str, str]) -> None:
         path = package / name
@@ -39,19 +39,20 @@ def applied(folder: Path) -> Path:
         path = package / name
         path.write_text(f"{path.read_text()}\n\n{block}")
 
-    append("contracts/columns.py", columns)
     edit(
         "contracts/tables.py",
+        ("import LandingSource,", "import Column, DataType, LandingSource, Privacy,"),
         ("\nLANDING_TABLES: tuple", f"\n{table}\nLANDING_TABLES: tuple"),
         ("    MACHINE_LEARNING_CURATED,\n)", "    MACHINE_LEARNING_CURATED,\n    SUBJECT_ACTIVITY,\n)"),
     )
     (package / "transforms" / "activity.py").write_text(transform)
-    exported = "from stedi_assets.transforms.activity import subject_activity\n"
-    edit("transforms/__init__.py", ("from stedi_assets", f"{exported}from stedi_assets"))
     append("staleness/fingerprints.py", fingerprint)
     returned = "    return [customers_curated, consent_history, machine_learning_curated"
-    edit("defs/assets/curated.py", (f"{returned}]", f"{asset}\n{returned}, subject_activity]"))
-    edit("defs/checks/rules.py", ("_REFERENCES = {\n", f"_REFERENCES = {{\n{reference}"))
+    edit(
+        "defs/assets/curated.py",
+        (f"{returned}]", f"{asset}\n{returned}, subject_activity]"),
+        ("import table_asset\n", "import table_asset\nfrom stedi_assets.transforms import activity\n"),
+    )
     (folder / "test_activity.py").write_text(test)
     return folder
 

@@ -38,9 +38,6 @@ COMMANDS = [
 ]
 """The pages that name targets of make."""
 
-COMING = {"test-all", "test-spark"}
-"""Targets that the pages may name before the Makefile has them."""
-
 SECTIONS = ["Context", "Decision", "Consequences"]
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -136,7 +133,7 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     named = set(named_targets(page))
 
     assert named
-    assert named - makefile_targets() - COMING == set()
+    assert named - makefile_targets() == set()
 
 
 @pytest.mark.parametrize("page", records(), ids=_relative)

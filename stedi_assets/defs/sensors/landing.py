@@ -30,7 +30,7 @@ from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.landing.ingest import MissingFiles
 from stedi_assets.landing.manifest import Difference
 from stedi_assets.resources import Resources
-from stedi_assets.staleness.plan import downstream, landing_differences
+from stedi_assets.staleness.plan import downstream
 
 SENSOR = "landing_sensor"
 
@@ -146,7 +146,7 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         began = is_erasing(context.instance)
         with redact_errors("comparing the landing tables with the landing folders"):
             listing = resources.listing()
-            differences = landing_differences(resources, listing)
+            differences = resources.landing_differences(listing)
         now = time.time()
         days = {day for found in differences.values() for day in found}
         past = _past(context.instance, days | _failed_days(context.instance, now))

@@ -19,15 +19,15 @@ from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.progress import ErasureError
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
 from stedi_assets.subject_requests.subject import Person
-from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
-from stedi_assets_tests.privacy.people import (
+from stedi_assets_tests.kit.lake import Small, copied, lines, movement, step
+from stedi_assets_tests.kit.people import (
     DAYS,
     IN_QUARANTINE,
     NEVER_CONSENTED,
@@ -107,7 +107,7 @@ def without_ann(made: Small, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def nothing_differs(lake: Small) -> bool:
     resources = lake.resources
-    return not landing_differences(resources, resources.listing()) and not differing(resources.view())
+    return not resources.landing_differences(resources.listing()) and not differing(resources.view())
 
 
 # ---- who is forgotten, and what is left ------------------------------------------------------------

@@ -19,15 +19,15 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.landing.copy import land as copy_in
 from stedi_assets.sample import write_sample
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.erasure import carry_out
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person
-from stedi_assets_tests.dagster.lake import Small
-from stedi_assets_tests.privacy.people import (
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.people import (
     IN_QUARANTINE,
     NEVER_CONSENTED,
     NOW,
@@ -129,7 +129,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
         assert differences(lake, left, found) == (0, 0), name
         assert name == QUARANTINE or left.num_rows < rows.num_rows
     assert Receipts(resources.privacy).faults() == []
-    assert not landing_differences(resources, resources.listing())
+    assert not resources.landing_differences(resources.listing())
     assert not differing(resources.view())
 
 
