@@ -20,12 +20,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from stedi_assets.contracts import Table
-from stedi_assets.contracts import table as contract
+from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts.line import Rejected, Value, validate_line
 from stedi_assets.contracts.names import normalize, normalized_sql
 from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, REGISTERED, SERIAL
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
 
 _NEVER = 2**63 - 1
@@ -79,16 +79,15 @@ class Suppression:
         """
         if not self.tombstones:
             return {}
-        customers = contract("customer_landing")
-        snapshot = self._lakehouse.snapshot(customers)
-        return snapshot.remember(f"returns {self.tombstones.state}", lambda: self._returns(customers, snapshot.files))
+        snapshot = self._lakehouse.snapshot(CUSTOMERS)
+        return snapshot.remember(f"returns {self.tombstones.state}", lambda: self._returns(snapshot.files))
 
-    def _returns(self, customers: Table, files: Iterable[Any]) -> dict[str, Return]:
+    def _returns(self, files: Iterable[Any]) -> dict[str, Return]:
         since = min(tombstone.erased_at for tombstone in self.tombstones)
         rows = self._engine.rows(
-            f'SELECT {normalized_sql("email")}, {normalized_sql("serialNumber")}, "registrationDate" FROM customers '
-            f'WHERE "registrationDate" > {since}',
-            customers=self._engine.relation(customers, list(files)),
+            f"SELECT {normalized_sql(EMAIL)}, {normalized_sql(SERIAL)}, {named(REGISTERED)} FROM customers "
+            f"WHERE {named(REGISTERED)} > {since}",
+            customers=self._engine.relation(CUSTOMERS, list(files)),
         )
         found: dict[str, Return] = {}
         for email, serial, registered in rows:
@@ -116,25 +115,25 @@ class Suppression:
         """
         if not self.tombstones:
             return None
-        if table.name == "step_trainer_landing":
-            return self._marked_steps(rows)
-        column, condition = {
-            "customer_landing": ("email", '"registrationDate" > erased_at'),
-            "accelerometer_landing": ("user", '"timestamp" >= returned'),
-        }[table.name]
+        subject, time = table.subject_column, table.event_time
+        if subject.identifies is Identifier.DEVICE:
+            return self._marked_readings_of_devices(rows, subject.name, str(time))
+        unless = f"{named(time)} >= returned" if time else f"{named(REGISTERED)} > erased_at"
         returns = self.returns()
         erased = [
             (value, tombstone.request, tombstone.erased_at, returns.get(tombstone.request, Return()).person)
-            for value in self._distinct(rows, column)
+            for value in self._distinct(rows, subject.name)
             if (tombstone := self.tombstones.of_email(value)) is not None
         ]
-        return self._join(rows, erased, f"{normalized_sql(column)} = name", condition)
+        return self._join(rows, erased, f"{normalized_sql(subject.name)} = name", unless)
 
-    def _marked_steps(self, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation | None:
+    def _marked_readings_of_devices(
+        self, rows: duckdb.DuckDBPyRelation, column: str, event_time: str
+    ) -> duckdb.DuckDBPyRelation | None:
         returns = self.returns()
         erased: list[tuple[str, str, int, int]] = []
         shared: list[str] = []
-        for serial in self._distinct(rows, "serialNumber"):
+        for serial in self._distinct(rows, column):
             tombstone = self.tombstones.of_serial(serial)
             if tombstone is not None:
                 erased.append(
@@ -142,19 +141,18 @@ class Suppression:
                 )
             elif self.tombstones.is_shared(serial):
                 shared.append(serial)
-        serial = normalized_sql("serialNumber")
-        marked = self._join(rows, erased, f"{serial} = name", '"sensorReadingTime" >= returned')
+        serial, time = normalized_sql(column), named(event_time)
+        marked = self._join(rows, erased, f"{serial} = name", f"{time} >= returned")
         if not shared:
             return marked
         times = self._engine.rows(
-            f'SELECT DISTINCT {serial}, "sensorReadingTime" FROM steps '
-            f"WHERE {serial} IN (SELECT unnest({list_of(shared)}))",
-            steps=rows,
+            f"SELECT DISTINCT {serial}, {time} FROM readings WHERE {serial} IN (SELECT unnest({list_of(shared)}))",
+            readings=rows,
         )
         read = [
-            (device, time, tombstone.request)
-            for device, time in times
-            if (tombstone := self.tombstones.of_reading(device, time)) is not None
+            (device, taken, tombstone.request)
+            for device, taken in times
+            if (tombstone := self.tombstones.of_reading(device, taken)) is not None
         ]
         if not read:
             return marked
@@ -167,7 +165,7 @@ class Suppression:
         columns = ", ".join(named(name) for name in rows.columns)
         return (
             known.set_alias("r")
-            .join(other.set_alias("t"), f'{serial} = device AND "sensorReadingTime" = taken', how="left")
+            .join(other.set_alias("t"), f"{serial} = device AND {time} = taken", how="left")
             .project(f"{columns}, coalesce(request, whose) AS request")
         )
 
@@ -216,21 +214,22 @@ class Suppression:
             return None
         if isinstance(result, Rejected):
             return self.of_rejected(line.decode("utf-8", "backslashreplace"))
-        return self._of_values(table.name, dict(zip((field.name for field in table.source.fields), result)))
+        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result)))
 
-    def _of_values(self, table: str, values: Mapping[str, Value]) -> Tombstone | None:
-        if table == "customer_landing":
-            tombstone = self.tombstones.of_email(normalize(str(values["email"])))
-            registered = values["registrationDate"]
+    def _of_values(self, table: Table, values: Mapping[str, Value]) -> Tombstone | None:
+        subject = table.subject_column
+        name = normalize(str(values[subject.name]))
+        if table.event_time is None:
+            tombstone = self.tombstones.of_email(name)
+            registered = values[REGISTERED]
             new = tombstone is not None and isinstance(registered, int) and registered > tombstone.erased_at
             return None if new else tombstone
-        if table == "accelerometer_landing":
-            tombstone = self.tombstones.of_email(normalize(str(values["user"])))
-            return self._unless_returned(tombstone, "person", values["timestamp"])
-        serial = normalize(str(values["serialNumber"]))
-        tombstone = self._unless_returned(self.tombstones.of_serial(serial), "device", values["sensorReadingTime"])
-        if tombstone is None and self.tombstones.is_shared(serial):
-            tombstone = self.tombstones.of_reading(serial, int(str(values["sensorReadingTime"])))
+        time = values[table.event_time]
+        if subject.identifies is Identifier.EMAIL:
+            return self._unless_returned(self.tombstones.of_email(name), "person", time)
+        tombstone = self._unless_returned(self.tombstones.of_serial(name), "device", time)
+        if tombstone is None and self.tombstones.is_shared(name):
+            tombstone = self.tombstones.of_reading(name, int(str(time)))
         return tombstone
 
     def _unless_returned(self, tombstone: Tombstone | None, what: str, time: Value) -> Tombstone | None:

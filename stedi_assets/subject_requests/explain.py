@@ -19,6 +19,7 @@ from stedi_assets import transforms
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MOVEMENTS, SERIAL, STEPS
 from stedi_assets.resources import Resources
 from stedi_assets.settings import ReadingsBeforeConsent
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
@@ -100,13 +101,12 @@ def _context(resources: Resources, person: Person) -> _Context:
     view = resources.view()
     subjects = Subjects.of(resources, person)
     serials = pa.table({"serial": pa.array([*person.serials, *person.shared], pa.string())})
-    customers = contract("customer_landing")
     # Whoever claims one of the devices is part of the question too.
     claimants = resources.engine.arrow(
-        f"SELECT * FROM landed WHERE {normalized_sql('email')} IN (SELECT {normalized_sql('email')} FROM landed "
-        f"WHERE {normalized_sql('serialNumber')} IN (SELECT serial FROM serials)) "
-        f"OR {normalized_sql('email')} IN (SELECT email FROM asked)",
-        landed=resources.engine.relation(customers, view.snapshot(customers.name).files),
+        f"SELECT * FROM landed WHERE {normalized_sql(EMAIL)} IN (SELECT {normalized_sql(EMAIL)} FROM landed "
+        f"WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM serials)) "
+        f"OR {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
+        landed=resources.engine.relation(CUSTOMERS, view.snapshot(CUSTOMERS.name).files),
         serials=serials,
         **subjects.frames(),
     )
@@ -224,7 +224,9 @@ def _intervals(context: _Context) -> list[dict[str, Any]]:
 
 
 def _accelerometer_trusted(context: _Context, rows: int) -> Iterator[str]:
-    own = _select(context, "accelerometer_landing", f"{normalized_sql('user')} = (SELECT email FROM asked)")
+    own = _select(
+        context, MOVEMENTS.name, f"{normalized_sql(MOVEMENTS.subject_column.name)} = (SELECT email FROM asked)"
+    )
     if not context.consents:
         for reason in _refusal(context):
             yield f"{own.num_rows} readings are left out: {reason}" if own.num_rows else reason
@@ -255,10 +257,10 @@ def _step_trainer_trusted(context: _Context, rows: int) -> Iterator[str]:
     if not (context.person.serials or context.person.shared):
         yield "no device is known"
         return
-    own = _select(context, "step_trainer_landing", f"{normalized_sql('serialNumber')} IN (SELECT serial FROM serials)")
+    own = _select(context, STEPS.name, f"{normalized_sql(STEPS.subject_column.name)} IN (SELECT serial FROM serials)")
     claimants = pa.table({"email": pa.array(sorted({row["email"] for row in _consents(context)}), pa.string())})
     moves = context.resources.engine.arrow(
-        f"SELECT * FROM stored WHERE {normalized_sql('user')} IN (SELECT email FROM claimants)",
+        f"SELECT * FROM stored WHERE {normalized_sql(MOVEMENTS.subject_column.name)} IN (SELECT email FROM claimants)",
         stored=_relation(context, "accelerometer_landing"),
         claimants=claimants,
     )

@@ -12,8 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
+from stedi_assets.engines.duckdb import named
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.suppression import values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
@@ -55,22 +58,19 @@ class Person:
         """
         email = normalize(email)
         asked = pa.table({"email": [email]})
-        customers = _landing(resources, "customer_landing")
-        columns = (
-            f"{normalized_sql('email')} AS email, {normalized_sql('serialNumber')} AS serial, "
-            "registrationDate AS registered"
-        )
-        texts = ", ".join(f"{normalized_sql(name)} AS {name}" for name in ("customerName", "phone"))
+        customers = _landed(resources, CUSTOMERS)
+        fields = (SERIAL, *MARKS)
+        normalized = ", ".join(f"{normalized_sql(name)} AS {named(name)}" for name in fields)
         own = resources.engine.rows(
-            f"SELECT serial, customerName, phone, registered FROM (SELECT {columns}, {texts} FROM customers) "
-            "SEMI JOIN asked USING (email)",
+            f"SELECT {normalized}, {named(REGISTERED)} FROM customers "
+            f"WHERE {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
             customers=customers,
             asked=asked,
         )
-        found: list[dict[str, Any]] = [dict(zip(("serialNumber", "customerName", "phone"), row)) for row in own]
-        found += _rejected(resources, email)
-        serials = _values(found, "serialNumber")
-        marks = _values(found, "customerName") | _values(found, "phone")
+        records: list[dict[str, Any]] = [dict(zip(fields, row)) for row in own]
+        records += _rejected(resources, email)
+        serials = _values(records, [SERIAL])
+        marks = _values(records, MARKS)
         others = _others(resources, customers, asked, serials, marks)
         shared = sorted(serials & others)
         return cls(
@@ -80,7 +80,7 @@ class Person:
             shared=tuple(shared),
             readings=_readings(resources, asked, shared) if shared else (),
             marks=tuple(sorted(marks - others)),
-            registered_at=max((row[3] for row in own if row[3] is not None), default=0),
+            registered_at=max((row[-1] for row in own if row[-1] is not None), default=0),
         )
 
     def tombstone(self, hasher: Hasher, request: str, erased_at: int) -> Tombstone:
@@ -130,13 +130,14 @@ class Person:
         return dict(self.__dict__)
 
 
-def _landing(resources: Resources, name: str) -> Any:
-    table = contract(name)
+def _landed(resources: Resources, table: Table) -> Any:
     return resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
 
 
-def _values(found: Iterable[Mapping[str, Any]], name: str) -> set[str]:
-    return {value for one in found if isinstance(value := one.get(name), str) and value}
+def _values(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> set[str]:
+    """The texts in some fields of records that are not empty."""
+    found = (record.get(field) for record in records for field in fields)
+    return {value for value in found if isinstance(value, str) and value}
 
 
 def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
@@ -145,7 +146,7 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
     files = [
         file
         for file in resources.lakehouse.snapshot(quarantine).files
-        if file.partition["landing_table"] == "customer_landing"
+        if file.partition["landing_table"] == CUSTOMERS.name
     ]
     lines = resources.engine.rows(
         "SELECT line FROM quarantine", quarantine=resources.engine.relation(quarantine, files)
@@ -159,7 +160,8 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
         except ValueError:
             continue
         # A record that names two people says of neither what is whose.
-        if isinstance(record, dict) and isinstance(record.get("email"), str) and normalize(record["email"]) == email:
+        named_email = record.get(EMAIL) if isinstance(record, dict) else None
+        if isinstance(named_email, str) and normalize(named_email) == email:
             found.append({key: normalize(value) for key, value in record.items() if isinstance(value, str)})
     return found
 
@@ -167,18 +169,14 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
     """The values that somebody else has too."""
     wanted = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
+    values = " UNION ALL ".join(f"SELECT {normalized_sql(name)} AS value FROM others" for name in (SERIAL, *MARKS))
     rows = resources.engine.rows(
         f"""
         WITH others AS (
-            SELECT * FROM (
-                SELECT {normalized_sql("email")} AS email, {normalized_sql("serialNumber")} AS serial,
-                       {normalized_sql("customerName")} AS name, {normalized_sql("phone")} AS phone FROM customers
-            ) ANTI JOIN asked USING (email)
+            SELECT * FROM customers
+            WHERE NOT coalesce({normalized_sql(EMAIL)} IN (SELECT email FROM asked), false)
         )
-        SELECT value FROM wanted
-        WHERE value IN (SELECT serial FROM others WHERE serial IS NOT NULL)
-           OR value IN (SELECT name FROM others WHERE name IS NOT NULL)
-           OR value IN (SELECT phone FROM others WHERE phone IS NOT NULL)
+        SELECT value FROM wanted SEMI JOIN ({values}) USING (value)
         """,
         customers=customers,
         asked=asked,
@@ -189,26 +187,27 @@ def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[
 
 def _readings(resources: Resources, asked: pa.Table, shared: list[str]) -> tuple[tuple[str, int], ...]:
     """The readings of shared devices that can be attributed to this person."""
+    serial, step_time = normalized_sql(STEPS.subject_column.name), named(str(STEPS.event_time))
+    wearer, move_time = normalized_sql(MOVEMENTS.subject_column.name), named(str(MOVEMENTS.event_time))
     rows = resources.engine.rows(
         f"""
         WITH claimants AS (
-            SELECT DISTINCT {normalized_sql("email")} AS email, {normalized_sql("serialNumber")} AS serial
-            FROM customers
-            WHERE {normalized_sql("serialNumber")} IN (SELECT serial FROM shared)
+            SELECT DISTINCT {normalized_sql(EMAIL)} AS email, {normalized_sql(SERIAL)} AS serial FROM customers
+            WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM shared)
         ), steps AS (
-            SELECT DISTINCT {normalized_sql("serialNumber")} AS serial, "sensorReadingTime" AS taken FROM step_rows
-            WHERE {normalized_sql("serialNumber")} IN (SELECT serial FROM shared)
+            SELECT DISTINCT {serial} AS serial, {step_time} AS taken FROM step_rows
+            WHERE {serial} IN (SELECT serial FROM shared)
         ), moves AS (
-            SELECT DISTINCT {normalized_sql("user")} AS email, "timestamp" AS taken FROM move_rows
-            WHERE {normalized_sql("user")} IN (SELECT email FROM claimants)
+            SELECT DISTINCT {wearer} AS email, {move_time} AS taken FROM move_rows
+            WHERE {wearer} IN (SELECT email FROM claimants)
         )
         SELECT serial, taken FROM steps JOIN moves USING (taken) JOIN claimants USING (email, serial)
         GROUP BY ALL HAVING count(*) = 1 AND min(email) = (SELECT email FROM asked)
         ORDER BY ALL
         """,
-        customers=_landing(resources, "customer_landing"),
-        step_rows=_landing(resources, "step_trainer_landing"),
-        move_rows=_landing(resources, "accelerometer_landing"),
+        customers=_landed(resources, CUSTOMERS),
+        step_rows=_landed(resources, STEPS),
+        move_rows=_landed(resources, MOVEMENTS),
         asked=asked,
         shared=pa.table({"serial": shared}),
     )
