@@ -156,12 +156,12 @@ class Suppression:
         ]
         if not read:
             return marked
-        theirs = pa.table(
+        attributed = pa.table(
             [[one[0] for one in read], [one[1] for one in read], [one[2] for one in read]],
             names=["device", "taken", "whose"],
         )
         known = marked if marked is not None else rows.project("*, NULL::VARCHAR AS request")
-        other = self._engine.connection.from_arrow(theirs)
+        other = self._engine.connection.from_arrow(attributed)
         columns = ", ".join(named(name) for name in rows.columns)
         return (
             known.set_alias("r")
@@ -226,17 +226,15 @@ class Suppression:
             return None if new else tombstone
         time = values[table.event_time]
         if subject.identifies is Identifier.EMAIL:
-            return self._unless_returned(self.tombstones.of_email(name), "person", time)
-        tombstone = self._unless_returned(self.tombstones.of_serial(name), "device", time)
-        if tombstone is None and self.tombstones.is_shared(name):
-            tombstone = self.tombstones.of_reading(name, int(str(time)))
-        return tombstone
+            tombstone = self.tombstones.of_email(name)
+            return None if _is_since(time, self._return_of(tombstone).person) else tombstone
+        tombstone = self.tombstones.of_serial(name)
+        if tombstone is not None and not _is_since(time, self._return_of(tombstone).device):
+            return tombstone
+        return self.tombstones.of_reading(name, int(str(time))) if self.tombstones.is_shared(name) else None
 
-    def _unless_returned(self, tombstone: Tombstone | None, what: str, time: Value) -> Tombstone | None:
-        if tombstone is None:
-            return None
-        returned = getattr(self.returns().get(tombstone.request, Return()), what)
-        return None if isinstance(time, int) and time >= returned else tombstone
+    def _return_of(self, tombstone: Tombstone | None) -> Return:
+        return Return() if tombstone is None else self.returns().get(tombstone.request, Return())
 
     def of_rejected(self, line: str) -> Tombstone | None:
         """The tombstone of the person whom a rejected line names, if they were erased.
@@ -253,6 +251,10 @@ class Suppression:
             if tombstone is not None:
                 return tombstone
         return None
+
+
+def _is_since(time: Value, registered: int) -> bool:
+    return isinstance(time, int) and time >= registered
 
 
 def values_in(line: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Everything that is held about one person, as a zip for an access request (Article 15 of the GDPR)."""
+"""The export of everything that is held about one person, for an access request (Article 15 of the GDPR)."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def count_partitions(resources: Resources, subjects: Subjects) -> dict[Partition
         if not snapshot.rows():
             continue
         count = _count_rejected if table.name == QUARANTINE else _count_rows
-        found |= {(table.name, day.isoformat()): one for day, one in count(resources, snapshot, subjects).items()}
+        found |= {
+            (table.name, day.isoformat()): counted for day, counted in count(resources, snapshot, subjects).items()
+        }
     return found
 
 

@@ -96,8 +96,8 @@ class Receipts:
         if (head or {"receipts": 0, "seal": _START}) != {"receipts": len(names), "seal": previous}:
             faults.append(f"there should be {(head or {}).get('receipts', 0)} receipts; {len(names)} are there")
         there = {name.partition("-")[2] for name in names}
-        lacking = [one.id for one in Requests(self._folder).all() if one.is_done and one.id not in there]
-        return [*faults, *(f"request {one} is done, and its receipt is missing" for one in lacking)]
+        lacking = [asked.id for asked in Requests(self._folder).all() if asked.is_done and asked.id not in there]
+        return [*faults, *(f"request {request} is done, and its receipt is missing" for request in lacking)]
 
     def _seal(self, receipt: Mapping[str, Any]) -> str:
         content = {key: value for key, value in receipt.items() if key != "seal"}
