@@ -279,6 +279,7 @@ def test_an_email_means_its_own_person_only(alike: Small, address: str) -> None:
         ("raw file", f"accelerometer_landing/{folder}/part.json"): 1,
         ("raw file", f"accelerometer_landing/{folder}/broken.json"): 1,
         **{("table", name): 1 for name in IN_EACH},
+        ("table", "readings_index"): len(["accelerometer_landing", "accelerometer_trusted"]),
     }
 
 
