@@ -84,9 +84,12 @@ def _op(step: str) -> dg.OpDefinition:
         out=dg.Out(dg.Nothing),
     )
     def run(context: dg.OpExecutionContext, config: ErasureConfig, resources: dg.ResourceParam[Resources]) -> None:
+        # At the top of the module, the definitions, which have this job, would import themselves.
+        from stedi_assets.defs.materialize import rebuilder
+
         with redact_errors(f"the step {step} of {config.request}"):
-            request = Requests(resources.privacy).get(config.request)
-            erasure = Erasure(resources, context.instance, request, context.log.info)
+            rebuild = rebuilder(resources, context.instance)
+            erasure = Erasure(resources, rebuild, [config.request], context.log.info)
             act: Callable[[], object] = getattr(erasure, step)
             act()
 

@@ -31,6 +31,7 @@ from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_home_is_set
 from stedi_assets.staleness import index
 from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, row_counts, runs
+from stedi_assets.subject_requests.forgetting import Rebuild
 
 RUN_BYTES = 8 << 30
 """Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
@@ -88,6 +89,20 @@ class Outcome:
         said = (*of, evaluation.description or "")
         if not evaluation.passed and said not in self.warnings:
             self.warnings.append(said)
+
+
+def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
+    """The rebuild step of an erasure, as runs of Dagster.
+
+    Args:
+        resources: the lake.
+        instance: where the runs are recorded.
+    """
+
+    def rebuild(landing: Mapping[str, Collection[date]]) -> int:
+        return len(Materializer(resources, instance).rerun(landing).runs)
+
+    return rebuild
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:

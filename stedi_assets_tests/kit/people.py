@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import TABLES
+from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.requests import Request, Requests
 from stedi_assets_tests.kit.lake import STAMP, Small, customer, lines, movement, step
@@ -94,7 +95,18 @@ def request(lake: Small, name: str) -> Request:
 
 def erase(lake: Small, name: str) -> dict[str, Any]:
     """Forget somebody; the receipt."""
-    return Erasure(lake.resources, lake.instance, request(lake, name)).run()
+    return carry_out(lake, request(lake, name))
+
+
+def carry_out(lake: Small, asked: Request) -> dict[str, Any]:
+    """Carry out a request; the receipt."""
+    (receipt,) = erasure(lake, asked).run()
+    return receipt
+
+
+def erasure(lake: Small, asked: Request) -> Erasure:
+    """The steps of a request, by Dagster's runs."""
+    return Erasure(lake.resources, rebuilder(lake.resources, lake.instance), [asked.id])
 
 
 def tables(lake: Small) -> dict[str, list[tuple[Any, ...]]]:
