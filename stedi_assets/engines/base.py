@@ -31,8 +31,13 @@ class Engine(Protocol):
         """Rows that are in memory."""
         ...
 
-    def cache(self, frame: Frame) -> Frame:
-        """The same rows, computed now and once, for a frame that is used several times; until the next write."""
+    def cache(self, frame: Frame, /, **keys: str) -> Frame:
+        """Compute the rows now and once, for a frame that is used several times; they are kept until the next write.
+
+        Args:
+            frame: the rows.
+            keys: new columns with short keys, each with the column that it stands for; see ``transforms.common.Cache``.
+        """
         ...
 
     def collect(self, frame: Frame) -> pa.Table:

@@ -132,9 +132,13 @@ class DuckDBEngine:
         """See :meth:`Engine.frame`."""
         return nw.from_native(self.connection.from_arrow(rows)).lazy()
 
-    def cache(self, frame: Frame) -> Frame:
+    def cache(self, frame: Frame, /, **keys: str) -> Frame:
         """See :meth:`Engine.cache`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
+        if keys:
+            # Every name is another, and the rows stay as they are from here on: their numbers will do.
+            numbers = ", ".join(f"row_number() OVER () AS {named(key)}" for key in keys)
+            relation = relation.project(f"*, {numbers}")
         name = next(self._names)
         relation.create(name)
         self._held.append(name)
