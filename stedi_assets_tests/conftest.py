@@ -1,8 +1,89 @@
-"""Fixtures that tests of several packages ask for."""
+"""Fixtures that tests of several packages ask for, and the limit on how long a test may take.
+
+A test that carries none of the markers ``process``, ``spark`` and ``slow`` belongs to ``make test``, which is to be
+done in two minutes. It fails if it takes more than five seconds: its own time and that of the fixtures that are set
+up for it alone. ``STEDI_TEST_SECONDS`` sets another limit on a slow machine.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+
+from stedi_assets_tests.kit.examples import register_profiles
+
+pytest_plugins = ["pytester"]
+
+register_profiles()
+
+MARKERS = ("process", "spark", "slow")
+"""A test with one of these may take longer."""
+
+SECONDS = 5.0
+"""How long a test without such a marker may take."""
+
+
+def limit() -> float:
+    """The seconds that a test may take."""
+    return float(os.environ.get("STEDI_TEST_SECONDS", SECONDS))
+
+
+class Stopwatch:
+    """The time of one test, without what fixtures of a wider scope take that are set up meanwhile."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._nested = [0.0]
+
+    @contextlib.contextmanager
+    def measure(self, counts: bool) -> Iterator[None]:
+        """Measure what happens inside; add it to ``seconds`` if it ``counts``."""
+        started = time.perf_counter()
+        self._nested.append(0.0)
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - started
+            own = took - self._nested.pop()
+            self._nested[-1] += took
+            if counts:
+                self.seconds += own
+
+
+STOPWATCH = pytest.StashKey[Stopwatch]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    with item.stash.setdefault(STOPWATCH, Stopwatch()).measure(counts=True):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
+    stopwatch = request._pyfuncitem.stash.setdefault(STOPWATCH, Stopwatch())
+    with stopwatch.measure(counts=fixturedef.scope == "function"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report: pytest.TestReport = yield
+    stopwatch = item.stash.get(STOPWATCH, None)
+    marked = any(item.get_closest_marker(name) for name in MARKERS)
+    if call.when == "call" and report.passed and not marked and stopwatch and stopwatch.seconds > limit():
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} took {stopwatch.seconds:.1f} s, more than the {limit():g} s that a test of `make test` may "
+            f"take. Make it faster, or mark it with {', '.join(MARKERS[:-1])} or {MARKERS[-1]}. On a slow machine, set "
+            "STEDI_TEST_SECONDS to a higher limit."
+        )
+    return report
 
 
 @pytest.fixture

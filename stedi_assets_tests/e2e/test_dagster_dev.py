@@ -286,6 +286,7 @@ def numbers(materialization: dict[str, Any]) -> dict[str, int]:
     return {e["label"]: e["intValue"] for e in materialization["metadataEntries"] if e.get("intValue") is not None}
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -> None:
     today = datetime.now(timezone.utc).date()
@@ -383,6 +384,7 @@ def held(resources: Resources, who: Somebody) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
     """From the file that lands to the last row gone, on every landing day, with nobody's hand on it."""
@@ -405,6 +407,7 @@ def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
     assert window < GONE_WITHIN * crowd
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_request_to_be_forgotten_is_carried_out(server: Server) -> None:
     resources = server.resources()

@@ -36,6 +36,7 @@ from stedi_assets.landing.ingest import (
 from stedi_assets.landing.manifest import ManifestEntry, plan
 from stedi_assets.landing.parse import CUT_OFF
 from stedi_assets.landing.profile import UnreadableFileError
+from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
 from stedi_assets_tests.oracle import rules
 
@@ -362,7 +363,7 @@ def test_a_folder_where_a_file_should_be(lake: Lake):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(3, 8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nothing_is_lost_and_the_oracle_agrees(
     engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory, table: str, data: st.DataObject

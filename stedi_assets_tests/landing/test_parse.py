@@ -24,6 +24,7 @@ from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.ingest import Ingestion, _Day
 from stedi_assets.landing.parse import read_lines
 from stedi_assets.landing.profile import profile_file
+from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
 
 FS = fsspec.filesystem("file")
@@ -81,7 +82,7 @@ several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=60)
+@settings(several, max_examples=examples(15, 60))
 @given(data=st.data())
 def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
@@ -330,7 +331,7 @@ def test_three_bad_lines_that_make_up_for_each_other(whole: Whole):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=80)
+@settings(several, max_examples=examples(20, 80))
 @given(data=st.data())
 def test_what_is_read_whole_is_what_is_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     whole = Whole(engine, table, folder)

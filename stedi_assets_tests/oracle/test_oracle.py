@@ -21,6 +21,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from stedi_assets_tests.kit.examples import examples
+
 from .histories import DAYS, History, Step, histories, schedules
 from .rules import (
     ASSETS,
@@ -755,7 +757,7 @@ POLICIES: list[tuple[ReadingsBeforeConsent, Pairing]] = [
     ("exclude", "customer"),
 ]
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @few

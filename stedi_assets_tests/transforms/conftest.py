@@ -90,7 +90,9 @@ def spark() -> Iterator[Any]:
         session.stop()
 
 
-@pytest.fixture(params=["pandas", "pandas[pyarrow]", "pyarrow", "duckdb", "pyspark"])
+@pytest.fixture(
+    params=["pandas", "pandas[pyarrow]", "pyarrow", "duckdb", pytest.param("pyspark", marks=pytest.mark.spark)]
+)
 def constructor(request: pytest.FixtureRequest) -> Constructor:
     """Frames of one backend."""
     if request.param == "duckdb":

@@ -19,7 +19,8 @@ from textwrap import dedent
 import pyarrow.parquet as pq
 import pytest
 
-from stedi_assets_tests.dagster.lake import clean_environment, lines
+from stedi_assets_tests.kit.commands import clean_environment
+from stedi_assets_tests.kit.lake import lines
 
 DAY, NEXT = "2023-08-05", "2023-08-06"
 TIME = 1_691_200_000_000
@@ -87,7 +88,7 @@ class House:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.printed: list[bytes] = []
-        (root / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+        (root / "dagster.yaml").write_text((Path(__file__).parents[2] / "dagster.yaml").read_text())
 
     def run(self, *command: str, given: str = "", **env: str) -> int:
         environment = clean_environment(self.root, STEDI_PSEUDONYM_KEY=KEY, PYTHONPATH=str(self.root), **env)

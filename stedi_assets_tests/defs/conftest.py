@@ -8,7 +8,7 @@ import pytest
 from stedi_assets.resources import today
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Pairing, Policies
-from stedi_assets_tests.dagster.lake import Small, copied
+from stedi_assets_tests.kit.lake import Small, copied
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from stedi_assets.contracts import LANDING_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
 from stedi_assets.subject_requests.subject import Person, rules_for
-from stedi_assets_tests.dagster.lake import Small, copied, lines, movement, step
-from stedi_assets_tests.privacy.people import (
+from stedi_assets_tests.kit.lake import Small, copied, lines, movement, step
+from stedi_assets_tests.kit.people import (
     DAYS,
     IN_QUARANTINE,
     NEVER_CONSENTED,
@@ -102,7 +102,7 @@ def without_ann(made: Small, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def nothing_differs(lake: Small) -> bool:
     resources = lake.resources
-    return not landing_differences(resources, resources.listing()) and not differing(resources.view())
+    return not resources.landing_differences(resources.listing()) and not differing(resources.view())
 
 
 # ---- who is forgotten, and what is left ------------------------------------------------------------

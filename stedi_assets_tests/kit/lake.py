@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,12 +193,6 @@ def copied(small: Small, root: Path) -> Small:
 def with_platform(small: Small, **parts: Any) -> Small:
     """The same lake through other parts."""
     return dataclasses.replace(small, resources=dataclasses.replace(small.resources, **parts))
-
-
-def clean_environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a process of a user sees: nothing of this one's settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("STEDI_", "DAGSTER_", "PYTEST"))}
-    return {**kept, "PWD": str(folder), "DAGSTER_DISABLE_TELEMETRY": "1", "COLUMNS": "120", **more}
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:

@@ -12,8 +12,8 @@ import pytest
 from stedi_assets.defs.erasure import BACKOFF, CHECK, QUEUE, SENSOR
 from stedi_assets.defs.run_history import ERASURE_JOB
 from stedi_assets.subject_requests.requests import Request, Requests
-from stedi_assets_tests.dagster.lake import Small
-from stedi_assets_tests.dagster.ticking import Ticking
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 

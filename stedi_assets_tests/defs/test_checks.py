@@ -20,7 +20,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.privacy.pseudonyms import pseudonyms
 from stedi_assets.resources import today
-from stedi_assets_tests.dagster.lake import (
+from stedi_assets_tests.kit.lake import (
     STAMP,
     Small,
     customer,

@@ -20,17 +20,17 @@ from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, state
 from stedi_assets.staleness.view import LakeView
-from stedi_assets_tests.dagster.lake import DAY as FIRST
-from stedi_assets_tests.dagster.lake import STAMP, customer, lines, movement, step
+from stedi_assets_tests.kit.examples import drawing_afresh
+from stedi_assets_tests.kit.lake import DAY as FIRST
+from stedi_assets_tests.kit.lake import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
-from stedi_assets_tests.test_confluence import (
+from stedi_assets_tests.staleness.test_confluence import (
     KEY,
     OTHER_KEY,
     POLICIES,
     Lake,
     MemoryLake,
     Play,
-    drawing_afresh,
     plays,
     quick_consents,
     settle,
@@ -230,7 +230,7 @@ def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
 
 @pytest.mark.usefixtures("quick_consents")
 @pytest.mark.slow
-@drawing_afresh(12)
+@drawing_afresh(1, 12)
 @given(plays())
 def test_what_is_remembered_makes_no_difference(this: Play) -> None:
     """After every landing, run and removal, a long-lived process finds what one finds that has just begun."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import random
 import tempfile
 from collections import Counter
@@ -31,7 +30,7 @@ import narwhals.stable.v2 as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
@@ -48,10 +47,11 @@ from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness.customers import LatestRecords
-from stedi_assets.staleness.plan import differing, downstream, landing_differences, runs
+from stedi_assets.staleness.plan import differing, downstream, runs
 from stedi_assets.subject_requests.erasure import Erasure, ErasureError
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.transforms import customers, pairs, readings
+from stedi_assets_tests.kit.examples import drawing_afresh
 from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
 from stedi_assets_tests.oracle.histories import (
     DAYS,
@@ -181,7 +181,7 @@ class Lake:
 
     def landed(self) -> dict[str, list[date]]:
         """The days of each landing table that the landing sensor would ask for."""
-        todo = landing_differences(self.resources, self.resources.listing())
+        todo = self.resources.landing_differences(self.resources.listing())
         return {name: list(days) for name, days in todo.items()}
 
     # ---- runs -----------------------------------------------------------------------------------
@@ -594,21 +594,6 @@ def arrive_and_forget(lake: Lake, history: History, arrived: int, one: ErasureSt
     return one.after
 
 
-def drawing_afresh(examples: int) -> Any:
-    """Settings for slow examples: see the docstring of ``oracle.histories``.
-
-    ``STEDI_TEST_EXAMPLES=100`` takes a hundred times as many, for a night.
-    """
-    return settings(
-        max_examples=examples * int(os.environ.get("STEDI_TEST_EXAMPLES", "1")),
-        deadline=None,
-        backend="hypothesis-urandom",
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, but computed once for each of the last few frames."""
     known: dict[tuple[object, ...], tuple[Any, Any]] = {}
@@ -638,14 +623,14 @@ def quick_consents() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quick_consents")
 @pytest.mark.slow
-@drawing_afresh(20)
+@drawing_afresh(2, 20)
 @given(plays())
 def test_any_runs_end_with_the_same_rows_in_memory(this: Play) -> None:
     play(MemoryLake(Path("/nowhere"), this.final), this)
 
 
 @pytest.mark.slow
-@drawing_afresh(3)
+@drawing_afresh(1, 3)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:
@@ -660,7 +645,7 @@ def plays_with_erasures(draw: st.DrawFn) -> Play:
 
 
 @pytest.mark.slow
-@drawing_afresh(4)
+@drawing_afresh(1, 4)
 @given(plays_with_erasures())
 def test_any_runs_and_erasures_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Lake(Path(root), this.final)) as lake:
@@ -718,7 +703,7 @@ class DagsterLake(Lake):
 
 
 @pytest.mark.slow
-@drawing_afresh(3)
+@drawing_afresh(1, 3)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows_by_dagster(this: Play) -> None:
     this = dataclasses.replace(this, changing=False)

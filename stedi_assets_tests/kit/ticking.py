@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from stedi_assets_tests.dagster.lake import Small
+from stedi_assets_tests.kit.lake import Small
 
 
 class Ticking:

@@ -3,7 +3,7 @@
 ``graph.json`` beside this file is the snapshot. Where a change of the graph is wanted, write it anew and read the
 difference before you commit it::
 
-    python -m stedi_assets_tests.dagster.test_graph
+    python -m stedi_assets_tests.defs.test_graph
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from stedi_assets.defs.erasure import QUEUE
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
-from stedi_assets_tests.dagster.lake import Small, clean_environment
+from stedi_assets_tests.kit.commands import clean_environment
+from stedi_assets_tests.kit.lake import Small
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
 HOUSE = Path(__file__).parents[2]
@@ -86,7 +87,7 @@ def definitions() -> dg.Definitions:
 
 def test_the_graph_is_as_the_snapshot_has_it(definitions: dg.Definitions) -> None:
     assert shape(definitions) == json.loads(SNAPSHOT.read_text()), (
-        f"the graph is not {SNAPSHOT.name}'s; if that is wanted: python -m stedi_assets_tests.dagster.test_graph"
+        f"the graph is not {SNAPSHOT.name}'s; if that is wanted: python -m stedi_assets_tests.defs.test_graph"
     )
 
 
@@ -150,17 +151,23 @@ def run(folder: Path, *command: str, cwd: Path | None = None) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_dagster_validates_it(folder: Path) -> None:
     assert "Validation successful for code location stedi_assets" in run(
         folder, "dagster", "definitions", "validate", "-w", str(HOUSE / "workspace.yaml"), cwd=HOUSE
     )
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.skipif(not (BIN / "dg").exists(), reason="dg is not installed: pip install dagster-dg-cli")
 def test_dg_checks_it(folder: Path) -> None:
     run(folder, "dg", "check", "defs", cwd=HOUSE)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_dagster_materializes_a_partition_and_a_range(folder: Path) -> None:
     command = ("dagster", "asset", "materialize", "--select", "*", "-m", "stedi_assets.definitions")
     run(folder, *command, "--partition", "2023-08-06")
