@@ -24,7 +24,8 @@ from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.line import Rejected, Value, validate_line
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import list_of, named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
 
@@ -61,7 +62,7 @@ class Suppression:
         tombstones: of the erased.
     """
 
-    def __init__(self, engine: DuckDBEngine, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
+    def __init__(self, engine: Session, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
         self._engine = engine
         self._lakehouse = lakehouse
         self.tombstones = tombstones

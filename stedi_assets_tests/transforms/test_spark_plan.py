@@ -12,6 +12,8 @@ from stedi_assets import transforms
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets_tests.transforms.conftest import ANN, BOB, DAY_1, arrow, curated, customer, step, trusted, worn
 
+pytestmark = pytest.mark.spark
+
 Inputs = dict[str, Any]
 RULES: dict[str, Callable[[Inputs], Any]] = {
     "customer_trusted": lambda given: transforms.customer_trusted(given["customer_landing"]),
