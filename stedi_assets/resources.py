@@ -10,7 +10,7 @@ from datetime import date, datetime, timezone
 
 from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines import open_engine
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
@@ -29,7 +29,7 @@ class Resources:
     """One lake, its landing zone, and what reads and computes them."""
 
     settings: Settings
-    engine: DuckDBEngine
+    engine: Session
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms

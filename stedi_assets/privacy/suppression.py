@@ -23,7 +23,8 @@ import pyarrow as pa
 from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts.line import Rejected, Value, validate_line
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import list_of, named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, REGISTERED, SERIAL
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
@@ -61,7 +62,7 @@ class Suppression:
         tombstones: the tombstones of the erased people.
     """
 
-    def __init__(self, engine: DuckDBEngine, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
+    def __init__(self, engine: Session, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
         self._engine = engine
         self._lakehouse = lakehouse
         self.tombstones = tombstones
