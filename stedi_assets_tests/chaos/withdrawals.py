@@ -19,7 +19,8 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets_tests.chaos.kill import without_checks
 from stedi_assets_tests.chaos.lakes import LAST_DAY
 from stedi_assets_tests.chaos.processes import all_done, ended, forked, import_before_forking, imported
-from stedi_assets_tests.kit.lake import Small, customer, lines
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import customer, lines
 
 PEOPLE = ("ann", "bob", "cat", "dan", "kim", "lou")
 WITHDRAWING = (("ann", "bob"), ("cat", "dan"))

@@ -23,7 +23,9 @@ from stedi_assets.sample import write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
-from stedi_assets_tests.kit.lake import Small, customer, lines, movement, step
+from stedi_assets_tests.kit.examples import chosen, slow_where_many
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import customer, lines, movement, step
 
 HOUSE = Path(__file__).parents[2]
 POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(ReadingsBeforeConsent, Pairing)]
@@ -415,11 +417,13 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "faults"])
 def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
-    """A sample, plain or with faults; its lake goes from one policy to the next."""
+    """A sample, plain or with faults, of 80 customers or of 956; its lake goes from one policy to the next."""
     folder = tmp_path_factory.mktemp("faults" if request.param else "plain")
-    return folder, write_sample(str(folder / "data" / "landing"), faults=request.param)
+    return folder, write_sample(str(folder / "data" / "landing"), customers=chosen(80, 956), faults=request.param)
 
 
+@slow_where_many
+@pytest.mark.usefixtures("without_checks")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled
@@ -443,6 +447,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_published_counts_of_the_public_data(tmp_path_factory: pytest.TempPathFactory, policy: str) -> None:
     reference = os.environ.get("STEDI_REFERENCE_LANDING")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stedi_assets_tests.kit.commands import Done, stedi, stedi_process
-from stedi_assets_tests.kit.lake import DAY, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
 class Desk:

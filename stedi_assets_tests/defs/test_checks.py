@@ -20,17 +20,8 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.privacy.pseudonyms import pseudonyms
 from stedi_assets.resources import today
-from stedi_assets_tests.kit.lake import (
-    STAMP,
-    Small,
-    customer,
-    failed_checks,
-    lines,
-    made,
-    movement,
-    step,
-    with_platform,
-)
+from stedi_assets_tests.kit.lake import Small, failed_checks, made, with_platform
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 DERIVED = [table.name for table in ASSET_TABLES if table.source is None]
 WARNINGS = {

@@ -18,7 +18,8 @@ from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
 from stedi_assets.defs.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
 from stedi_assets.staleness.plan import Run
-from stedi_assets_tests.kit.lake import STAMP, Small, copied, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import Small, copied
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}

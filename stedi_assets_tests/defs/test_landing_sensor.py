@@ -16,7 +16,8 @@ from stedi_assets.defs.sensors import landing as sensors
 from stedi_assets.defs.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
 from stedi_assets.landing.files import LandingFile
 from stedi_assets.landing.manifest import Difference
-from stedi_assets_tests.kit.lake import DAY, STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")

@@ -13,7 +13,8 @@ from typing import Any
 from stedi_assets.contracts import TABLES
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.requests import Request, Requests
-from stedi_assets_tests.kit.lake import STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 DAYS = [date(2023, 8, 1) + timedelta(days=n) for n in range(3)]
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)

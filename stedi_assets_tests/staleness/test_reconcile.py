@@ -14,31 +14,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
+from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, state
 from stedi_assets.staleness.view import LakeView
-from stedi_assets_tests.kit.examples import drawing_afresh
-from stedi_assets_tests.kit.lake import DAY as FIRST
-from stedi_assets_tests.kit.lake import STAMP, customer, lines, movement, step
+from stedi_assets_tests.kit.driven import INPUTS, KEY, OTHER_KEY, POLICIES, DrivenLake, settle
+from stedi_assets_tests.kit.examples import chosen, drawing_afresh
+from stedi_assets_tests.kit.memory import MemoryLake
+from stedi_assets_tests.kit.plays import Play, plays
+from stedi_assets_tests.kit.records import DAY as FIRST
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
-from stedi_assets_tests.staleness.test_confluence import (
-    KEY,
-    OTHER_KEY,
-    POLICIES,
-    Lake,
-    MemoryLake,
-    Play,
-    plays,
-    quick_consents,
-    settle,
-)
 
-__all__ = ["quick_consents"]
-
-INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 DAYS = [FIRST + timedelta(days=n) for n in range(12)]
 LAST = DAYS[-1]
 HERS = {DAYS[2], DAYS[5], DAYS[9]}
@@ -52,7 +41,7 @@ def at(day: date) -> int:
     return STAMP + (day - FIRST).days * 86_400_000
 
 
-class Watched(Lake):
+class Watched(DrivenLake):
     """A lake in a folder, of which one looks at what a change makes anew."""
 
     def put(self, table: str, day: date, content: str, name: str = "part.json") -> None:
@@ -212,12 +201,12 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def fresh(lake: Lake) -> LakeView:
+def fresh(lake: DrivenLake) -> LakeView:
     """The lake, by a process that remembers nothing."""
     return dataclasses.replace(lake.resources, latest_records=LatestRecords(lake.engine)).view()
 
 
-def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
+def assert_remembered_right(lake: DrivenLake, days: Sequence[date]) -> None:
     one, other = lake.resources.view(), fresh(lake)
     for name in INPUTS:
         assert one.fingerprints(name) == other.fingerprints(name), name
@@ -228,10 +217,9 @@ def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
     assert differing(lake.resources.view()) == differing(fresh(lake))
 
 
-@pytest.mark.usefixtures("quick_consents")
-@pytest.mark.slow
+@pytest.mark.usefixtures("consents_once")
 @drawing_afresh(1, 12)
-@given(plays())
+@given(plays(chosen(2, 8)))
 def test_what_is_remembered_makes_no_difference(this: Play) -> None:
     """After every landing, run and removal, a long-lived process finds what one finds that has just begun."""
     lake: Any = MemoryLake(Path("/nowhere"), this.final)

@@ -87,6 +87,7 @@ def stored(lake: Small) -> dict[str, pa.Table]:
     }
 
 
+@pytest.mark.slow
 def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
     resources = lake.resources
     people = [Person.of(resources, address) for address in ten(lake)]

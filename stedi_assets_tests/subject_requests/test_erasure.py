@@ -23,7 +23,7 @@ from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
 from stedi_assets.subject_requests.subject import Person, rules_for
-from stedi_assets_tests.kit.lake import Small, copied, lines, movement, step
+from stedi_assets_tests.kit.lake import Small, copied
 from stedi_assets_tests.kit.people import (
     DAYS,
     IN_QUARANTINE,
@@ -45,6 +45,7 @@ from stedi_assets_tests.kit.people import (
     tables,
     without,
 )
+from stedi_assets_tests.kit.records import lines, movement, step
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ import pytest
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.subject_requests.explain import explain
 from stedi_assets.subject_requests.subject import Person
-from stedi_assets_tests.kit.lake import STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
