@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -287,13 +288,18 @@ def test_one_day(small: Small, tmp_path: Path) -> None:
     dry = stedi(tmp_path, "materialize", "--dry-run")
     assert dry.code == 1
     assert {row["landing day"] for row in dry.rows()} == {"2023-08-06"}
+
+
+@pytest.mark.usefixtures("without_checks")
+def test_one_day_by_force(small: Small, tmp_path: Path) -> None:
+    small.materialize(days=[date(2023, 8, 7)])
     done = stedi(tmp_path, "materialize", "--force", "--day", "2023-08-07")
     assert done.code == 0
     assert "(1 run in" in done.err
     assert landed(small)["customer_landing"] == 1
 
 
-@pytest.mark.usefixtures("without_checks")
+@pytest.mark.slow
 def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp_path: Path) -> None:
     broken = small.path("accelerometer_landing", "broken.json.gz")
     broken.write_bytes(b"this is no gzip file")
@@ -315,6 +321,7 @@ def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp
     assert landed(small)["machine_learning_curated"] == 4
 
 
+@pytest.mark.slow
 def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from stedi_assets_tests.oracle.rules import ASSETS
 
 DAYS = [FIRST + timedelta(days=n) for n in range(12)]
 LAST = DAYS[-1]
-HERS = {DAYS[2], DAYS[5], DAYS[9]}
+HERS = {DAYS[2], DAYS[5], DAYS[6]}
 """The days of Ann's readings; her record landed on the first day. The others have readings on every day."""
 
 Partitions = dict[str, set[date]]
@@ -76,10 +76,13 @@ class Watched(DrivenLake):
         return found, rewritten
 
 
-BEFORE = [ReadingsBeforeConsent.INCLUDE, ReadingsBeforeConsent.EXCLUDE]
+BEFORE = [
+    pytest.param(ReadingsBeforeConsent.INCLUDE, id="include"),
+    pytest.param(ReadingsBeforeConsent.EXCLUDE, id="exclude", marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(scope="module", params=BEFORE, ids=lambda before: before.value)
+@pytest.fixture(scope="module", params=BEFORE)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Policies]:
     """A lake that is up to date, to be copied."""
     root, policies = tmp_path_factory.mktemp("lake"), Policies(request.param)
@@ -143,6 +146,7 @@ def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
     assert rewritten == {**{name: {FIRST} for name in PEOPLE}, **dict.fromkeys(READINGS, HERS)}
 
 
+@pytest.mark.slow
 def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watched) -> None:
     day = DAYS[7]
     # What she did before landed on this day too: it pairs with the steps of that day.
@@ -161,6 +165,7 @@ def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watc
     assert rewritten == {name: {DAYS[5]} for name in READINGS[1:]}
 
 
+@pytest.mark.slow
 def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
     """Even if its file was removed from the lake before anybody looked."""
     lake.put("customer_landing", LAST, lines(customer("ann", False, updated=at(LAST))), "ann.json")
