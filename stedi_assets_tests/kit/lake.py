@@ -23,7 +23,7 @@ from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
 @dataclass
-class Small:
+class SmallLake:
     """A landing zone, a lake and Dagster's state below one folder."""
 
     root: Path
@@ -31,7 +31,7 @@ class Small:
     instance: dg.DagsterInstance
 
     @classmethod
-    def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> Small:
+    def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> SmallLake:
         settings = Settings(
             str(root / "landing"),
             str(root / "lake"),
@@ -142,7 +142,7 @@ def SILENT(_: dg.InitLoggerContext) -> Any:  # noqa: N802 - used as a constant
     return logger
 
 
-def copied(small: Small, root: Path) -> Small:
+def copied(small: SmallLake, root: Path) -> SmallLake:
     """A lake with the same files, without any state of Dagster's."""
     for part in ("landing", "lake", "privacy", ".lake-pseudonym-key"):
         source = small.root / part
@@ -150,10 +150,10 @@ def copied(small: Small, root: Path) -> Small:
             shutil.copytree(source, root / part)
         elif source.exists():
             shutil.copy2(source, root / part)
-    return Small.at(root, small.resources.settings.policies)
+    return SmallLake.at(root, small.resources.settings.policies)
 
 
-def with_platform(small: Small, **parts: Any) -> Small:
+def with_platform(small: SmallLake, **parts: Any) -> SmallLake:
     """The same lake through other parts."""
     return dataclasses.replace(small, resources=dataclasses.replace(small.resources, **parts))
 

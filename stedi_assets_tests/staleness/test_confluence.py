@@ -162,8 +162,8 @@ ANN, BOB, CAT = "ann@example.com", "bob@example.com", "cat@example.com"
 DEFAULT = Policies()
 
 
-class Told:
-    """A story on a lake in memory, told file by file and run by run."""
+class Story:
+    """What happens to a lake in memory, file by file and run by run."""
 
     def __init__(self, policies: Policies = DEFAULT) -> None:
         self.lake = MemoryLake(Path("/nowhere"), policies)
@@ -199,68 +199,68 @@ class Told:
 )
 def test_a_withdrawal_that_reached_some_tables_and_was_taken_back(mover: str, stale: tuple[str, ...]) -> None:
     """What was made while she did not share is found, though all is as before when she does again."""
-    told = Told()
-    told.lake.restore(two_who_share(mover))
-    told.lands(DAY_2, "customer", customer(ANN, "a", None, 2))
+    story = Story()
+    story.lake.restore(two_who_share(mover))
+    story.lands(DAY_2, "customer", customer(ANN, "a", None, 2))
     for name in stale:
-        told.lake.make(name, [DAY_1, DAY_2])
-    told.lands(DAY_3, "customer", customer(ANN, "a", update=3))
-    told.settles()
+        story.lake.make(name, [DAY_1, DAY_2])
+    story.lands(DAY_3, "customer", customer(ANN, "a", update=3))
+    story.settles()
 
 
 @functools.cache
 def two_who_share(mover: str) -> Saved:
     """Ann and Bob share; of a millisecond in which Ann made a step, the movement is of the ``mover``."""
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
-    told.lands(DAY_1, "accelerometer", worn(mover), worn(ANN, NOON + 1), worn(BOB, NOON + 1))
-    told.lands(DAY_1, "step_trainer", step("a"), step("b", NOON + 1))
-    told.settles()
-    return told.lake.saved()
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
+    story.lands(DAY_1, "accelerometer", worn(mover), worn(ANN, NOON + 1), worn(BOB, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("a"), step("b", NOON + 1))
+    story.settles()
+    return story.lake.saved()
 
 
 def test_a_customer_who_was_curated_from_a_stale_row_is_found() -> None:
     """Even if everything but their readings is in the end as it was before."""
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
-    told.lands(DAY_1, "accelerometer", worn(BOB))
-    told.lands(DAY_2, "accelerometer", worn(ANN))
-    told.settles()
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
+    story.lands(DAY_1, "accelerometer", worn(BOB))
+    story.lands(DAY_2, "accelerometer", worn(ANN))
+    story.settles()
     # Her latest record is another day's now; the row of the first is not made anew before she is curated from it.
-    told.lands(DAY_3, "customer", customer(ANN, "a", update=3))
-    told.lake.make("customers_curated", [DAY_1])
-    told.goes(DAY_3, "customer")
-    told.goes(DAY_2, "accelerometer")
-    told.lake.make("accelerometer_trusted", [DAY_2])
-    told.settles()
+    story.lands(DAY_3, "customer", customer(ANN, "a", update=3))
+    story.lake.make("customers_curated", [DAY_1])
+    story.goes(DAY_3, "customer")
+    story.goes(DAY_2, "accelerometer")
+    story.lake.make("accelerometer_trusted", [DAY_2])
+    story.settles()
 
 
 def test_pairs_made_of_another_keys_pseudonyms_are_found() -> None:
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a"))
-    told.lands(DAY_1, "accelerometer", worn(ANN))
-    told.lands(DAY_1, "step_trainer", step("a"))
-    told.lake.configure(DEFAULT, OTHER_KEY)
-    settle(told.lake, told.lake.run)
-    told.lake.configure(DEFAULT, KEY)
-    told.lake.make("machine_learning_curated", [DAY_1])
-    told.settles()
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.lands(DAY_1, "step_trainer", step("a"))
+    story.lake.configure(DEFAULT, OTHER_KEY)
+    settle(story.lake, story.lake.run)
+    story.lake.configure(DEFAULT, KEY)
+    story.lake.make("machine_learning_curated", [DAY_1])
+    story.settles()
 
 
 def test_a_customer_under_two_keys_has_their_pairs_once() -> None:
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a"))
-    told.lands(DAY_1, "accelerometer", worn(ANN))
-    told.lands(DAY_1, "step_trainer", step("a"))
-    told.lake.configure(DEFAULT, OTHER_KEY)
-    settle(told.lake, told.lake.run)
-    told.lake.configure(DEFAULT, KEY)
-    told.lands(DAY_2, "customer", customer(ANN, "a", update=2))
-    told.lake.run(("customer_trusted", "customers_curated"), [DAY_2])
-    told.lake.make("machine_learning_curated", [DAY_1])
-    assert told.lake.rows("customers_curated").total() == 2
-    assert told.lake.rows("machine_learning_curated").total() == 1
-    told.settles()
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.lands(DAY_1, "step_trainer", step("a"))
+    story.lake.configure(DEFAULT, OTHER_KEY)
+    settle(story.lake, story.lake.run)
+    story.lake.configure(DEFAULT, KEY)
+    story.lands(DAY_2, "customer", customer(ANN, "a", update=2))
+    story.lake.run(("customer_trusted", "customers_curated"), [DAY_2])
+    story.lake.make("machine_learning_curated", [DAY_1])
+    assert story.lake.rows("customers_curated").total() == 2
+    assert story.lake.rows("machine_learning_curated").total() == 1
+    story.settles()
 
 
 @pytest.mark.parametrize(
@@ -272,12 +272,12 @@ def test_a_customer_under_two_keys_has_their_pairs_once() -> None:
     ],
 )
 def test_records_that_look_alike_are_told_apart(before: dict[str, object], after: dict[str, object]) -> None:
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a", **before))
-    told.lands(DAY_1, "accelerometer", worn(ANN))
-    told.settles()
-    told.lands(DAY_1, "customer", customer(ANN, "a", **after))
-    told.settles()
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a", **before))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.settles()
+    story.lands(DAY_1, "customer", customer(ANN, "a", **after))
+    story.settles()
 
 
 PER_READING = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated")
@@ -298,26 +298,26 @@ PER_READING = ("accelerometer_trusted", "step_trainer_trusted", "machine_learnin
     ],
 )
 def test_only_the_days_concerned_are_made_anew(change: dict[str, object], concerned: set[date]) -> None:
-    told = Told()
-    told.lake.restore(two_with_readings_of_a_day_each())
-    told.lands(DAYS[3], "customer", change)
+    story = Story()
+    story.lake.restore(two_with_readings_of_a_day_each())
+    story.lands(DAYS[3], "customer", change)
     named: set[date] = set()
-    while todo := told.lake.differing():
+    while todo := story.lake.differing():
         named |= {day for name in PER_READING for day in todo.get(name, ())}
         for one in runs(todo):
-            told.lake.run(one.tables, one.days)
-    told.settles()
+            story.lake.run(one.tables, one.days)
+    story.settles()
     assert named & {DAY_1, DAY_2, DAY_3} <= concerned | ({DAY_3} if DAY_2 in concerned else set())
 
 
 @functools.cache
 def two_with_readings_of_a_day_each() -> Saved:
     """Ann and Bob share and have readings of different days; what Bob did on his landed on a later day too."""
-    told = Told()
-    told.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"), customer("dee@example.com", "x"))
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"), customer("dee@example.com", "x"))
     for day, email, serial in ((DAY_1, ANN, "a"), (DAY_2, BOB, "b")):
-        told.lands(day, "accelerometer", worn(email, NOON + day.day))
-        told.lands(day, "step_trainer", step(serial, NOON + day.day))
-    told.lands(DAY_3, "accelerometer", worn(BOB, NOON + DAY_2.day, 2.0))
-    told.settles()
-    return told.lake.saved()
+        story.lands(day, "accelerometer", worn(email, NOON + day.day))
+        story.lands(day, "step_trainer", step(serial, NOON + day.day))
+    story.lands(DAY_3, "accelerometer", worn(BOB, NOON + DAY_2.day, 2.0))
+    story.settles()
+    return story.lake.saved()

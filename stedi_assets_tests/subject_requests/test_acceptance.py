@@ -22,7 +22,7 @@ from stedi_assets.subject_requests.erasure import carry_out, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person, rules_for, theirs
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import (
     IN_QUARANTINE,
     NEVER_CONSENTED,
@@ -35,9 +35,9 @@ from stedi_assets_tests.kit.people import (
 
 
 @pytest.fixture(params=["sample", "reference"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallLake]:
     """A lake of about a thousand customers, materialized."""
-    small = Small.at(tmp_path)
+    small = SmallLake.at(tmp_path)
     if request.param == "sample":
         write_sample(str(tmp_path / "landing"))
     else:
@@ -54,7 +54,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
     small.close()
 
 
-def ten(lake: Small) -> list[str]:
+def ten(lake: SmallLake) -> list[str]:
     """Four of the people who were added, and six others: five with readings, one who never consented."""
     resources = lake.resources
     view = resources.view()
@@ -74,7 +74,7 @@ def ten(lake: Small) -> list[str]:
     return [*added, *(address for (address,) in rows)]
 
 
-def stored(lake: Small) -> dict[str, pa.Table]:
+def stored(lake: SmallLake) -> dict[str, pa.Table]:
     """Every table but the record of files, in memory."""
     resources = lake.resources
     return {
@@ -88,7 +88,7 @@ def stored(lake: Small) -> dict[str, pa.Table]:
 
 
 @pytest.mark.slow
-def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
+def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
     resources = lake.resources
     people = [Person.of(resources, address) for address in ten(lake)]
     assert len({who.email for who in people}) == 10
@@ -121,7 +121,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
     assert not differing(resources.view())
 
 
-def differences(lake: Small, expected: pa.Table, found: pa.Table) -> tuple[int, int]:
+def differences(lake: SmallLake, expected: pa.Table, found: pa.Table) -> tuple[int, int]:
     """How many rows are missing, and how many are too many."""
     missing, extra = lake.resources.engine.rows(
         """
