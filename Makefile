@@ -40,10 +40,11 @@ test-spark: $(INSTALLED) ## run the tests that need Spark and Java
 test-all: $(INSTALLED) ## run every test, with more random examples, and measure coverage
 	STEDI_TEST_PROFILE=all $(BIN)/python -m pytest -n auto --cov --cov-report=term
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## let ruff put things in order
 	$(BIN)/ruff check --fix .

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
-from stedi_assets.contracts import table
+from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines import open_engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
+from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
+from stedi_assets.landing.manifest import Difference, plan
 from stedi_assets.privacy.folder import PrivacyFolder, opened
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
@@ -60,6 +62,32 @@ class Resources:
     def listing(self, only: frozenset[date] | None = None) -> Listing:
         """What lies in the landing folders, up to today."""
         return self.landing.list(self.settings.first_day, today(), only=only)
+
+    def landing_differences(self, listing: Listing) -> dict[str, dict[date, Difference]]:
+        """The partitions of the landing tables that differ from what lies in the landing folders.
+
+        Args:
+            listing: what lies there.
+
+        Returns:
+            Of each landing table with such partitions, their landing days and why.
+        """
+        files = self.lakehouse.snapshot(table("landing_files"))
+        quarantine = self.lakehouse.snapshot(table("landing_quarantine"))
+        returns = {request: str(registered) for request, registered in self.erased().returns().items()}
+        differences = {
+            landing.name: plan(
+                landing.name,
+                listing,
+                manifest_entries(self.engine, self.lakehouse, landing),
+                self.lakehouse.snapshot(landing).fingerprints(),
+                recorded_fingerprints(files, landing),
+                quarantined=recorded_fingerprints(quarantine, landing),
+                returns=returns,
+            )
+            for landing in LANDING_TABLES
+        }
+        return {name: days for name, days in differences.items() if days}
 
     def close(self) -> None:
         """Give back what the engine holds."""

@@ -281,7 +281,7 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.staleness.plan import differing, holding_too_much, landing_differences, reasons
+    from stedi_assets.staleness.plan import differing, holding_too_much, reasons
 
     rows: list[tuple[Any, ...]] = []
 
@@ -289,7 +289,7 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
         rows.append((name, day, resources.lakehouse.snapshot(table(name)).rows({day}), why))
 
     if landing:
-        for name, found in landing_differences(resources, resources.listing()).items():
+        for name, found in resources.landing_differences(resources.listing()).items():
             for day, difference in found.items():
                 differs(name, day, str(difference))
     view = resources.view()

@@ -1,6 +1,11 @@
-"""Erasure in Dagster: the job that carries a request out, the sensor that asks for it, and the queue in the UI.
+"""The job that carries out an erasure request, the sensor that asks for it, and the queue of requests.
 
-Thin: the steps are ``erasure``'s. Runs, tags and events carry the request's id and numbers, nothing of the person.
+Dagster concepts: job with five ops, run config (the id of a request), sensor, external asset (``dg.AssetSpec``) with an
+asset check.
+
+What Dagster runs and shows of a request belongs here; what each step does is in ``subject_requests.erasure``, and what
+a request is in ``subject_requests.requests``. Runs, tags and events carry the request's id and numbers, nothing of the
+person.
 """
 
 import time

@@ -1,6 +1,10 @@
-"""What the sensors do, without a daemon: run what differs until nothing does.
+"""Runs what is stale until nothing is, without a daemon: ``stedi materialize`` and ``stedi reconcile``.
 
-Runs are Dagster runs like any other, in this process, recorded in the instance, so the UI shows them.
+Dagster concepts: instance (opened with the project's storages) and in-process execution of a job.
+
+Runs are Dagster runs like any other, recorded in the instance, so the UI shows them. In which order they go, how many
+days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.plan``, as the
+sensors do.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from stedi_assets.errors import redact_errors
 from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_home_is_set
 from stedi_assets.staleness import index
-from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, landing_differences, row_counts, runs
+from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, row_counts, runs
 
 RUN_BYTES = 8 << 30
 """Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
@@ -135,7 +139,7 @@ class Materializer:
     def __init__(
         self, resources: Resources, instance: dg.DagsterInstance, progress: Callable[[Progress], None] | None = None
     ) -> None:
-        self._platform = resources
+        self._resources = resources
         self._instance = instance
         self._progress = progress or (lambda _: None)
         self._current: Run | None = None
@@ -163,8 +167,8 @@ class Materializer:
         self._outcome = Outcome()
         self._failed, self._held = [], {}
         with redact_errors("comparing the tables with the landing folders"):
-            listing = self._platform.listing()
-            differences = landing_differences(self._platform, listing)
+            listing = self._resources.listing()
+            differences = self._resources.landing_differences(listing)
         self._outcome.ignored = listing.ignored
         landed = {file.landing_date for file in listing.files}
         missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
@@ -187,10 +191,10 @@ class Materializer:
 
     def _take_back(self, days: Collection[date] | None) -> None:
         """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
-        if not self._platform.erased():
+        if not self._resources.erased():
             return
         with redact_errors("comparing the tables with the landing folders"):
-            differences = landing_differences(self._platform, self._platform.listing())
+            differences = self._resources.landing_differences(self._resources.listing())
         again = {
             table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
             for table, found in differences.items()
@@ -224,10 +228,10 @@ class Materializer:
     def _settle(self) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
         with redact_errors("indexing readings"):
-            index.fill(self._platform.engine, self._platform.lakehouse)
+            index.fill(self._resources.engine, self._resources.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
-                view = self._platform.view()
+                view = self._resources.view()
                 stale = self._not_held(differing(view))
             if not stale or len(self._failed) >= GIVE_UP:
                 break

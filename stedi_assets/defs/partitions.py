@@ -1,4 +1,10 @@
-"""Landing days: the one partition definition of every table, and arithmetic on its days."""
+"""Landing days: the one partition definition of every table, and arithmetic on its days.
+
+Dagster concept: partitions definition (``dg.DailyPartitionsDefinition``).
+
+Which days there can be belongs here. Which landing day a raw file has is decided in ``landing.files``, how much of an
+input a partition needs in the contracts (``Scope``), and which partitions are stale in ``staleness``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Which runs there were and which are on their way, as Dagster knows them."""
+"""Which runs there were and which are going on, as Dagster knows them.
+
+Dagster concepts: run, run status and run tags, read from the instance.
+
+Questions to the instance belong here, for the sensors and for ``materialize``, and the names of the project's own tags.
+What to run next is decided by the sensors.
+"""
 
 from __future__ import annotations
 

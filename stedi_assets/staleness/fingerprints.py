@@ -6,6 +6,7 @@ from the customers' latest records; both are joined and added up here, and no re
 
 What a partition *would* be made from now and what it *was* made from are compared by ``plan``. The fingerprint is
 stored in the names of the partition's files; behind its 16 digits stand four for each part, to tell which part differs.
+Parts of tables with pseudonyms are digested with the pseudonym key.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ RULES_VERSION = 4
 every partition is made anew."""
 
 Fingerprints = Mapping[date, "str | None"]
-Parts = Mapping[str, object]
+Parts = Mapping[str, str]
 """What a partition is made from: the name of each part, and a digest of it."""
 
+_KEY = "pseudonym key"
 _ByDay = Mapping[date, object]
 _OfDays = Callable[["LakeView", "Collection[date] | None", Mapping[str, Fingerprints]], "tuple[_ByDay, dict[str, Any]]"]
 _OF: dict[str, _OfDays] = {}
@@ -41,10 +43,16 @@ def parts(
     """What partitions of a derived table would be made from; see ``LakeView.parts``."""
     every, found = _OF[table.name](view, days, assumed)
     rules = fingerprint(RULES_VERSION, table.name, table.column_names)
+    # Names of files may be seen by those who may not see the rows. With the key in every part, nobody without it can
+    # test a guess at a customer against one.
+    key = found.get(_KEY)
     return {
         day: {
             "rules version": rules,
-            **{name: part.get(day) if isinstance(part, Mapping) else part for name, part in found.items()},
+            **{
+                name: fingerprint(key, part.get(day) if isinstance(part, Mapping) else part)
+                for name, part in found.items()
+            },
         }
         for day in (every if days is None else days)
     }
@@ -52,7 +60,7 @@ def parts(
 
 def combined(parts: Parts) -> str:
     """The fingerprint of some parts: 16 digits for all of them, and four for each."""
-    return ".".join([fingerprint(*parts.items()), *(fingerprint(part)[:4] for part in parts.values())])
+    return ".".join([fingerprint(*parts.items()), *(part[:4] for part in parts.values())])
 
 
 def differing_parts(stored: str | None, parts: Parts) -> tuple[str, ...]:
@@ -67,7 +75,9 @@ def differing_parts(stored: str | None, parts: Parts) -> tuple[str, ...]:
     was, now = stored.split(".")[1:], combined(parts).split(".")[1:]
     if len(was) != len(now):
         return ("rules version",)
-    return tuple(name for name, before, after in zip(parts, was, now, strict=True) if before != after) or ("inputs",)
+    found = tuple(name for name, before, after in zip(parts, was, now, strict=True) if before != after)
+    # Another key makes every part another one.
+    return (_KEY,) if _KEY in found else found or ("inputs",)
 
 
 def _of(name: str) -> Callable[[_OfDays], _OfDays]:
@@ -119,7 +129,7 @@ def _customers_curated(
         customers=view.customers,
         readers=view.index("accelerometer_trusted"),
     )
-    found = {"customers": customers, "consent and readings": curated, "pseudonym key": view.pseudonyms.key_id}
+    found = {"customers": customers, "consent and readings": curated, _KEY: view.pseudonyms.key_id}
     return {**customers, **curated}, found
 
 
@@ -128,7 +138,7 @@ def _consent_history(
     view: LakeView, _: Collection[date] | None, __: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
     intervals = view.latest_records.histories(view.snapshot("customer_landing"))
-    return intervals, {"customer records": intervals, "pseudonym key": view.pseudonyms.key_id}
+    return intervals, {"customer records": intervals, _KEY: view.pseudonyms.key_id}
 
 
 # ---- readings --------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ def _machine_learning_curated(
     )
     found = {
         "policy": (_before(view), view.policies.pairing.value),
-        "pseudonym key": view.pseudonyms.key_id,
+        _KEY: view.pseudonyms.key_id,
         "step readings": steps,
         "accelerometer readings": movements,
         "consent": wearers,

@@ -29,7 +29,7 @@ from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness.customers import LatestRecords
-from stedi_assets.staleness.plan import differing, downstream, landing_differences, runs
+from stedi_assets.staleness.plan import differing, downstream, runs
 from stedi_assets.subject_requests.erasure import Erasure, ErasureError
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
@@ -148,7 +148,7 @@ class DrivenLake:
 
     def landed(self) -> dict[str, list[date]]:
         """The days of each landing table that the landing sensor would ask for."""
-        todo = landing_differences(self.resources, self.resources.listing())
+        todo = self.resources.landing_differences(self.resources.listing())
         return {name: list(days) for name, days in todo.items()}
 
     # ---- runs -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from stedi_assets.contracts import TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.landing.copy import land as copy_in
 from stedi_assets.sample import write_sample
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.erasure import carry_out, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
@@ -117,7 +117,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
         assert differences(lake, left, after[name]) == (0, 0), name
         assert name == "landing_quarantine" or left.num_rows < rows.num_rows
     assert Receipts(resources.privacy).faults() == []
-    assert not landing_differences(resources, resources.listing())
+    assert not resources.landing_differences(resources.listing())
     assert not differing(resources.view())
 
 

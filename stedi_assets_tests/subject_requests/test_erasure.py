@@ -18,7 +18,7 @@ from stedi_assets.contracts import LANDING_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
@@ -103,7 +103,7 @@ def without_ann(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def nothing_differs(lake: SmallLake) -> bool:
     resources = lake.resources
-    return not landing_differences(resources, resources.listing()) and not differing(resources.view())
+    return not resources.landing_differences(resources.listing()) and not differing(resources.view())
 
 
 # ---- who is forgotten, and what is left ------------------------------------------------------------

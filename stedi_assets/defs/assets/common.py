@@ -1,4 +1,10 @@
-"""What every asset has in common, taken from its contract."""
+"""What every asset has in common, taken from its contract.
+
+Dagster concepts: arguments of an asset (group, owners, tags, partitions definition, backfill policy), asset inputs with
+partition mappings, freshness policy.
+
+A property of a single table does not belong here: it goes into the table's contract.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible."""
+"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible.
+
+Dagster concept: multi-asset check (``dg.multi_asset_check``), with blocking checks and severities.
+
+How results are reported for each partition of a run belongs here; what a check verifies belongs to ``from_contracts``
+and ``rules``.
+"""
 
 from collections.abc import Collection, Iterator
 from datetime import date
@@ -46,7 +52,8 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             asset=table.name,
             description=check.says,
             blocking=check.blocking,
-            partitions_def=landing_days(first_day),
+            # A check of the whole table is not about the days of a run.
+            partitions_def=None if check.whole else landing_days(first_day),
         )
         for check in checks.values()
     }
@@ -64,7 +71,7 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             check = checks[key.name]
             verdict = _judged(check, checked, as_declared)
             as_declared = as_declared and (check.name != "schema" or verdict.passed)
-            if days is None or len(days) == 1 or len(days) > EACH_DAY:
+            if check.whole or days is None or len(days) == 1 or len(days) > EACH_DAY:
                 yield dg.AssetCheckResult(
                     asset_key=key.asset_key,
                     check_name=key.name,

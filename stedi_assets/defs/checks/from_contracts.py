@@ -1,4 +1,9 @@
-"""Checks that follow from any contract: schema, required values, unique key, ranges, age, row counts."""
+"""Checks that follow from any contract: schema, required values, unique key, ranges, age, row counts.
+
+Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
+
+A check belongs here if the contract alone says what it verifies. One that knows a table by name belongs to ``rules``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings."""
+"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings.
+
+Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
+
+A check belongs here if a contract cannot say what it verifies. Who consents is decided in ``transforms``, and how a
+stored row is traced to a person in ``staleness.consent``.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +68,7 @@ def written(table: Table) -> list[Check]:
         checks.append(
             Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
         )
-    if table.name in _REFERENCES:
+    if table.references:
         checks.append(
             Check("references", "Every row refers to rows of the tables it is made from.", _references, severity=WARN)
         )
@@ -230,27 +236,29 @@ def _identifiers(checked: CheckContext) -> CheckOutcome:
     )
 
 
-_REFERENCES = {
-    "accelerometer_trusted": ('"user"', "customer_trusted", "email"),
-    "customers_curated": ("email", "customer_trusted", "email"),
-    "step_trainer_trusted": ('"serialNumber"', "customers_curated", '"serialNumber"'),
-    "machine_learning_curated": ("subject_id", "customers_curated", "subject_id"),
-}
-
-
 def _references(checked: CheckContext) -> CheckOutcome:
-    column, upstream, key = _REFERENCES[checked.table.name]
-    (dangling,) = checked.query(
-        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+    dangling = {column: _dangling(checked, column) for column in checked.table.references}
+    missing = [
+        f"{rows} rows have a {column} that is not in {checked.table.references[column][0]}"
+        for column, rows in dangling.items()
+    ]
+    return CheckOutcome(
+        passed=not any(dangling.values()),
+        says=f"{', '.join(missing)}; if a landing day has not been run yet, run `stedi materialize`.",
+        numbers={"dangling rows": sum(dangling.values())},
+    )
+
+
+def _dangling(checked: CheckContext, column: str) -> int:
+    """The rows whose value of a column is not where the contract says that it must be found."""
+    upstream, key = checked.table.references[column]
+    (rows,) = checked.query(
+        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {named(column)} NOT IN "
+        f"(SELECT {named(key)} FROM upstream)",
         texts=checked.texts,
         upstream=checked.relation(upstream),
     )
-    return CheckOutcome(
-        passed=not dangling,
-        says=f"{dangling} rows have a {column.strip(chr(34))} that is not in {upstream}; if a landing day has not "
-        "been run yet, run `stedi materialize`.",
-        numbers={"dangling rows": dangling},
-    )
+    return int(rows)
 
 
 def _shared(checked: CheckContext) -> CheckOutcome:

@@ -1,9 +1,11 @@
 """The consent sensor: requests runs for exactly the partitions that are not what they should be now.
 
-Consent that changed is the reason for most of them; a late reading, a customer who landed after their readings, a
-pair whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found
-the same way: ``reconcile`` compares the tables with what they should hold. Whether to ask for it (again, or already)
-is the pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
+Dagster concepts: sensor and run request, with a cursor, a run key and tags of partition ranges.
+
+Consent that changed is the reason for most of them. A late reading, a customer who landed after their readings, a pair
+whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found the same
+way: ``staleness.plan`` compares the tables with what they should hold. Whether to request it (again, or already) is the
+pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
 """
 
 import time

@@ -1,7 +1,9 @@
 """The landing sensor: requests a run for each day whose raw files are not what was ingested.
 
-A thin shell: what differs is ``reconcile``'s to say, whether to ask for it (again) is the pure
-:func:`requests`. No wall clock in there, no state but what the tables and the runs themselves say.
+Dagster concepts: sensor and run request, with a run key, tags and run config.
+
+What differs is asked of ``staleness.plan``; whether to request it (again) is the pure :func:`requests`, with backoff.
+That function reads no clock, and there is no state but what the tables and the runs themselves say.
 """
 
 import time
@@ -28,7 +30,7 @@ from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.landing.ingest import MissingFiles
 from stedi_assets.landing.manifest import Difference
 from stedi_assets.resources import Resources
-from stedi_assets.staleness.plan import downstream, landing_differences
+from stedi_assets.staleness.plan import downstream
 
 SENSOR = "landing_sensor"
 
@@ -144,7 +146,7 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         began = is_erasing(context.instance)
         with redact_errors("comparing the landing tables with the landing folders"):
             listing = resources.listing()
-            differences = landing_differences(resources, listing)
+            differences = resources.landing_differences(listing)
         now = time.time()
         days = {day for found in differences.values() for day in found}
         past = _past(context.instance, days | _failed_days(context.instance, now))
