@@ -898,6 +898,7 @@ class AllSeenError(Exception):
     """Ends the search below."""
 
 
+@pytest.mark.slow
 def test_the_strategy_reaches_every_situation() -> None:
     missing = set(WANTED)
 
