@@ -18,8 +18,6 @@ import pytest
 
 from stedi_assets_tests.kit.examples import profile, register_profiles
 
-pytest_plugins = ["pytester"]
-
 register_profiles()
 
 MARKERS = ("process", "spark", "slow")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).with_name("conftest.py").read_text().replace('pytest_plugins = ["pytester"]', "")
+CONFTEST = Path(__file__).with_name("conftest.py").read_text()
 
 TESTS = """
     import time
