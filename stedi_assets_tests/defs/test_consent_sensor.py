@@ -18,7 +18,8 @@ from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
 from stedi_assets.defs.sensors.consent import BACKOFF, MAX_BACKOFF, SENSOR, due, request_name, requests
 from stedi_assets.staleness.plan import Run
-from stedi_assets_tests.kit.lake import STAMP, Small, copied, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake, copied
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
@@ -113,9 +114,9 @@ def person(name: str, day: date = FIRST, offset: int = 0, consents: bool = True)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
     """Twelve landing days: ann moved on three of them, bob on every one; cid does not consent and moved on two."""
-    lake = Small.at(tmp_path_factory.mktemp("twelve"))
+    lake = SmallLake.at(tmp_path_factory.mktemp("twelve"))
     lake.land("customer_landing", lines(person("ann"), person("bob"), person("cid", consents=False)), day=FIRST)
     for number, day in enumerate(DAYS):
         who = ["bob", *(["ann"] if number in {2, 5, 6} else []), *(["cid"] if number in {3, 9} else [])]
@@ -127,7 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
 
 
 @pytest.fixture
-def twelve(made: Small, tmp_path: Path) -> Iterator[Small]:
+def twelve(made: SmallLake, tmp_path: Path) -> Iterator[SmallLake]:
     """A copy of it, to change."""
     lake = copied(made, tmp_path)
     yield lake
@@ -135,17 +136,17 @@ def twelve(made: Small, tmp_path: Path) -> Iterator[Small]:
 
 
 @pytest.fixture
-def ticking(twelve: Small, without_checks: None) -> Ticking:
+def ticking(twelve: SmallLake, without_checks: None) -> Ticking:
     return Ticking(twelve, SENSOR)
 
 
-def land_customer(lake: Small, name: str, day: date, consents: bool = True) -> None:
+def land_customer(lake: SmallLake, name: str, day: date, consents: bool = True) -> None:
     """Land a customer's new record, and ingest it: the landing table only, as if the rest of its run had failed."""
     lake.land("customer_landing", lines(person(name, day, consents=consents)), name=f"{name}.json", day=day)
     assert lake.run(["customer_landing"], day).success
 
 
-def files(lake: Small) -> dict[tuple[str, date], frozenset[str]]:
+def files(lake: SmallLake) -> dict[tuple[str, date], frozenset[str]]:
     """The files of every partition of every derived table: new ones show what was rewritten."""
     return {
         (name, day): frozenset(file.path for file in found)
@@ -154,7 +155,7 @@ def files(lake: Small) -> dict[tuple[str, date], frozenset[str]]:
     }
 
 
-def rewritten(lake: Small, before: Mapping[tuple[str, date], frozenset[str]]) -> dict[str, list[int]]:
+def rewritten(lake: SmallLake, before: Mapping[tuple[str, date], frozenset[str]]) -> dict[str, list[int]]:
     """Of each table, which of the twelve days were rewritten."""
     after = files(lake)
     changed: dict[str, list[int]] = {}
@@ -164,7 +165,7 @@ def rewritten(lake: Small, before: Mapping[tuple[str, date], frozenset[str]]) ->
     return changed
 
 
-def people(lake: Small, name: str, column: str) -> set[str]:
+def people(lake: SmallLake, name: str, column: str) -> set[str]:
     return {str(value).partition("@")[0] for (value,) in lake.rows(name, f"DISTINCT {column}")}
 
 
@@ -267,7 +268,7 @@ def test_a_table_changed_by_hand(ticking: Ticking) -> None:
     assert lake.rows("accelerometer_trusted") == whole
 
 
-def lakehouse_rows(lake: Small, table: Table) -> Any:
+def lakehouse_rows(lake: SmallLake, table: Table) -> Any:
     return lake.resources.engine.relation(table, lake.resources.lakehouse.snapshot(table).files).to_arrow_table()
 
 
@@ -319,10 +320,10 @@ def test_a_request_names_tables_and_days_and_nobody(ticking: Ticking) -> None:
 
 
 def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
-    twelve: Small, monkeypatch: pytest.MonkeyPatch
+    twelve: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ann withdraws, and all is reconciled, while a run that read the earlier state is about to commit."""
-    other = Small.at(twelve.root, instance=twelve.instance)
+    other = SmallLake.at(twelve.root, instance=twelve.instance)
     write = type(twelve.resources.engine).write
     withdrew: list[bool] = []
 
@@ -343,9 +344,9 @@ def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
     other.close()
 
 
-def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_inputs_never_rest_gives_up(twelve: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the run fails, and the table is as it was."""
-    other = Small.at(twelve.root, instance=twelve.instance)
+    other = SmallLake.at(twelve.root, instance=twelve.instance)
     write = type(twelve.resources.engine).write
     rounds = iter(range(100))
 
@@ -371,7 +372,7 @@ def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pyte
 
 
 def test_new_files_that_are_vacuumed_before_they_are_committed_are_written_again(
-    twelve: Small, monkeypatch: pytest.MonkeyPatch
+    twelve: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = type(twelve.resources.engine).write
     vacuumed: list[int] = []
@@ -400,7 +401,7 @@ def whole_table_checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     }
 
 
-def test_the_check_sees_every_landing_day(twelve: Small) -> None:
+def test_the_check_sees_every_landing_day(twelve: SmallLake) -> None:
     consenting = [table.name for table in ASSET_TABLES if table.consenting]
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
     land_customer(twelve, "ann", DAYS[8], consents=False)
@@ -412,7 +413,7 @@ def test_the_check_sees_every_landing_day(twelve: Small) -> None:
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
 
 
-def test_what_was_mended_is_no_warning(twelve: Small) -> None:
+def test_what_was_mended_is_no_warning(twelve: SmallLake) -> None:
     """The landing day's own run finds rows of ann on other days; reconciliation takes them out."""
     twelve.land("customer_landing", lines(person("ann", DAYS[8], consents=False)), day=DAYS[8])
     warned = {check for _, check, _ in twelve.materialize().warnings}

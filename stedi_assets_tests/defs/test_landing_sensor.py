@@ -16,7 +16,8 @@ from stedi_assets.defs.sensors import landing as sensors
 from stedi_assets.defs.sensors.landing import BACKOFF, MAX_ATTEMPTS, SENSOR, requests
 from stedi_assets.landing.files import LandingFile
 from stedi_assets.landing.manifest import Difference
-from stedi_assets_tests.kit.lake import DAY, STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -173,7 +174,7 @@ def test_what_an_earlier_run_did_not_make_comes_along() -> None:
 
 
 @pytest.fixture
-def ticking(lake: Small) -> Ticking:
+def ticking(lake: SmallLake) -> Ticking:
     return Ticking(lake, SENSOR)
 
 

@@ -102,6 +102,8 @@ SPILLING = """
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_what_a_killed_process_spilled_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
     folders, processes = [], []
     for _ in range(2):

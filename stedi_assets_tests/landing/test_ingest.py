@@ -37,6 +37,7 @@ from stedi_assets.landing.manifest import ManifestEntry, plan
 from stedi_assets.landing.parse import CUT_OFF
 from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.kit.examples import examples
+from stedi_assets_tests.kit.records import step_record
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
 from stedi_assets_tests.oracle import rules
 
@@ -46,7 +47,7 @@ NOT_JSON = "not one JSON object"
 
 
 def step(number: int, time: int = NOON) -> bytes:
-    return b'{"sensorReadingTime":%d,"serialNumber":"s","distanceFromObject":%d}\n' % (time, number)
+    return json.dumps(step_record("s", time, number), separators=(",", ":")).encode() + b"\n"
 
 
 def steps(*numbers: int) -> bytes:

@@ -33,7 +33,7 @@ def records(tables: Tables, name: str) -> list[Record]:
     return [dict(zip(COLUMNS[name], row)) for row in tables[name].elements()]
 
 
-@drawing_afresh(6, 50)
+@drawing_afresh(4, 50)
 @given(
     history=histories(),
     backend=st.sampled_from(BACKENDS),
