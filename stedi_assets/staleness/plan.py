@@ -13,9 +13,9 @@ from datetime import date, timedelta
 
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES
 from stedi_assets.contracts import table as contract
+from stedi_assets.landing.differences import Difference, plan
 from stedi_assets.landing.files import Listing
-from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
-from stedi_assets.landing.manifest import Difference, plan
+from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.resources import Resources
 from stedi_assets.staleness.consent import rows_without_consent
 from stedi_assets.staleness.fingerprints import combined, differing_parts

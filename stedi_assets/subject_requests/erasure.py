@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stedi_assets.contracts import LANDING_TABLES, TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse import DataFile
-from stedi_assets.landing.ingest import manifest_entries
+from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones, put
 from stedi_assets.resources import Resources, today

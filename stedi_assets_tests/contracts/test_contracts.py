@@ -458,7 +458,7 @@ ALLOWED = {
     "duckdb": (
         "engines/",
         "landing/parse.py",
-        "landing/ingest.py",
+        "landing/reading.py",
         "cli/",
         "defs/checks/model.py",
         "privacy/",

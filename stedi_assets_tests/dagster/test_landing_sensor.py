@@ -14,8 +14,8 @@ from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, RequestedRun
 from stedi_assets.defs.sensors import landing as sensors
 from stedi_assets.defs.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
+from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile
-from stedi_assets.landing.manifest import Difference
 from stedi_assets_tests.dagster.lake import DAY, STAMP, Small, customer, lines, movement, step
 from stedi_assets_tests.dagster.ticking import Ticking
 

@@ -23,17 +23,12 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, Snapshot
-from stedi_assets.landing import ingest
+from stedi_assets.landing import quarantine, reading
+from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError
+from stedi_assets.landing.differences import plan
 from stedi_assets.landing.files import LandingZone
-from stedi_assets.landing.ingest import (
-    DayReport,
-    Ingestion,
-    MissingFiles,
-    MissingFilesError,
-    manifest_entries,
-    recorded_fingerprints,
-)
-from stedi_assets.landing.manifest import ManifestEntry, plan
+from stedi_assets.landing.ingest import DayReport, Ingestion
+from stedi_assets.landing.manifest import ManifestEntry, manifest_entries, recorded_fingerprints
 from stedi_assets.landing.parse import CUT_OFF
 from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
@@ -324,13 +319,13 @@ def test_a_file_that_may_not_be_read(lake: Lake, monkeypatch: pytest.MonkeyPatch
 def test_a_file_that_breaks_while_it_is_read(lake: Lake, monkeypatch: pytest.MonkeyPatch):
     """The survey saw it whole; the store fails in the middle of the second reading."""
     lake.put("a.json", steps(1) + b"bad\n" * 10)
-    real = ingest.read_lines
+    real = reading.read_lines
 
     def fail(*args: object) -> object:
         yield from real(*args)  # type: ignore[arg-type]
         raise UnreadableFileError(str(args[2]))
 
-    monkeypatch.setattr(ingest, "read_lines", fail)
+    monkeypatch.setattr(reading, "read_lines", fail)
     with pytest.raises(UnreadableFileError, match=r"a\.json"):
         lake.run()
     assert lake.versions() == [-1, -1, -1]
@@ -405,8 +400,8 @@ def test_nothing_is_lost_and_the_oracle_agrees(
 
 
 def test_much_of_what_is_bad_is_written_in_between(lake: Lake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ingest, "FLUSH_BYTES", 1000)
-    monkeypatch.setattr(ingest, "FLUSH_ROWS", 10)
+    monkeypatch.setattr(quarantine, "FLUSH_BYTES", 1000)
+    monkeypatch.setattr(reading, "FLUSH_ROWS", 10)
     monkeypatch.setattr("stedi_assets.landing.parse.PIECE", 500)
     lake.put("a.json", b"".join(step(n) + b"bad %d\n" % n for n in range(100)))
     report = lake.run()[DAY]
