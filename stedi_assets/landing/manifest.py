@@ -13,6 +13,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, Snapshot
+from stedi_assets.lakehouse.snapshot import common_fingerprints
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,10 @@ def manifest_entries(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -
 
 
 def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | None]:
-    """What the record of one landing table says that each day was made from; none where its files do not agree.
+    """The fingerprints of one landing table's days by a side table; none where a day's files do not agree.
 
     Args:
         snapshot: of ``landing_files``, or of ``landing_quarantine``, which has only days with rejected lines.
         table: the landing table.
     """
-    said: dict[date, set[str | None]] = {}
-    for file in snapshot.files:
-        if file.partition["landing_table"] == table.name:
-            said.setdefault(file.landing_date, set()).add(file.fingerprint)
-    return {day: prints.pop() if len(prints) == 1 else None for day, prints in said.items()}
+    return common_fingerprints(file for file in snapshot.files if file.partition["landing_table"] == table.name)
