@@ -7,14 +7,16 @@ partition changes from one set of files to another without a reader seeing anyth
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
+from typing import Any
 
 from deltalake import DeltaTable, Schema
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from fsspec.core import url_to_fs
 
 from stedi_assets.contracts import Table
@@ -23,6 +25,7 @@ from stedi_assets.lakehouse import commits, vacuum
 from stedi_assets.lakehouse.errors import WriteConflictError, other_columns
 from stedi_assets.lakehouse.files import DataFile, NewFile, new_path
 from stedi_assets.lakehouse.log import Commit, TableVersion
+from stedi_assets.lakehouse.partition_cache import PartitionCache
 from stedi_assets.lakehouse.snapshot import Snapshot
 
 _ATTEMPTS = 30
@@ -40,6 +43,8 @@ class Lakehouse:
         self.uri = uri.rstrip("/")
         self.storage_options = dict(storage_options or {})
         self._newest: dict[str, tuple[Commit, Snapshot]] = {}
+        self._opened: dict[str, tuple[Commit, DeltaTable]] = {}
+        self._caches: dict[str, PartitionCache[Any]] = {}
 
     def committing(self) -> AbstractContextManager[None]:
         """No other writer of this machine commits, or vacuums, within the block.
@@ -63,20 +68,31 @@ class Lakehouse:
         Args:
             table: the contract.
         """
-        root = self.root(table)
+        root, known = self.root(table), None
         if table.name in self._newest:
-            commit, known = self._newest[table.name]
-            if known.table == table and commit.is_newest():
-                return known
-        try:
-            delta = DeltaTable(root, storage_options=self.storage_options)
-        except TableNotFoundError:
+            commit, newest = self._newest[table.name]
+            if newest.table == table:
+                if commit.is_newest():
+                    return newest
+                known = newest.known_files()
+        delta = self._take(table)
+        if delta is None:
             return Snapshot(table, root, None)
         pinned = TableVersion.of(delta, root)
-        snapshot = Snapshot(table, root, pinned)
+        self._give_back(table, delta, pinned.commit)
+        snapshot = Snapshot(table, root, pinned, known)
         if pinned.commit is not None:
             self._newest[table.name] = pinned.commit, snapshot
         return snapshot
+
+    def partition_cache(self, name: str, limit: int) -> PartitionCache[Any]:
+        """The cache of that name, which lives as long as this object.
+
+        Args:
+            name: names what is kept, and of which table.
+            limit: how many elements it may keep, where it is new.
+        """
+        return self._caches.setdefault(name, PartitionCache(limit))
 
     def new_path(self, partition: Mapping[str, str], fingerprint: str) -> str:
         """A path, below a table's folder, that no file ever had; see :func:`files.new_path`.
@@ -117,18 +133,20 @@ class Lakehouse:
         partitions = commits.partitions_to_replace(table, days, files, within or {})
         if not partitions:
             # No filter at all would be every partition.
-            return int(self._open(table).version())
+            return int(self._take_or_create(table).version())
         marks = commits.transactions(partitions)
         for attempt in range(_ATTEMPTS):
             with self.committing():
-                delta = self._open(table)
+                delta = self._take_or_create(table)
                 commits.check_new_files(table, self.root(table), files)
                 try:
                     commits.commit(delta, table, files, partitions, marks)
                 except CommitFailedError:
                     pass
                 else:
-                    return int(delta.version())
+                    version = int(delta.version())
+                    self._give_back(table, delta, Commit.of(self.root(table), version))
+                    return version
             # Full jitter: writers that collided once should not collide again.
             time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))  # noqa: S311 - not a secret
         msg = (
@@ -176,12 +194,33 @@ class Lakehouse:
         fs, path = url_to_fs(f"{self.root(table)}/{file.path}", **self.storage_options)
         fs.rm_file(path)
 
-    def _open(self, table: Table) -> DeltaTable:
-        root = self.root(table)
-        schema = Schema.from_arrow(arrow_schema(table))
+    def _take(self, table: Table) -> DeltaTable | None:
+        """The table at its newest version, for the caller alone until it is given back; none where there is none.
+
+        One that was opened before reads only the commits that came since: opening reads the log of all files.
+        """
+        opened = self._opened.pop(table.name, None)
+        if opened is not None:
+            commit, delta = opened
+            if commit.is_newest():
+                return delta
+            if commit.is_there():
+                with contextlib.suppress(DeltaError):
+                    delta.update_incremental()
+                    return delta
         try:
-            delta = DeltaTable(root, storage_options=self.storage_options)
+            return DeltaTable(self.root(table), storage_options=self.storage_options)
         except TableNotFoundError:
+            return None
+
+    def _give_back(self, table: Table, delta: DeltaTable, commit: Commit | None) -> None:
+        if commit is not None:
+            self._opened[table.name] = commit, delta
+
+    def _take_or_create(self, table: Table) -> DeltaTable:
+        schema = Schema.from_arrow(arrow_schema(table))
+        delta = self._take(table)
+        if delta is None:
             delta = self._create(table, schema)
         if delta.schema() != schema:
             raise other_columns(table, [field.name for field in delta.schema().fields])

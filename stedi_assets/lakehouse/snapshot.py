@@ -26,12 +26,16 @@ class Snapshot:
         table: the contract.
         root: where the table lies.
         pinned: the version; none for a table that does not exist yet.
+        known: data files of another version of it, by path; those that this one has too are not made again.
     """
 
-    def __init__(self, table: Table, root: str, pinned: TableVersion | None) -> None:
+    def __init__(
+        self, table: Table, root: str, pinned: TableVersion | None, known: Mapping[str, DataFile] | None = None
+    ) -> None:
         self.table = table
         self.root = root
         self._pinned = pinned
+        self._known = known or {}
         self._remembered: dict[str, Any] = {}
 
     @property
@@ -70,15 +74,24 @@ class Snapshot:
         """All the files, ordered by path."""
         if self._pinned is None:
             return ()
-        files = (_data_file(self.table, self.root, add) for add in self._pinned.adds.to_pylist())
+        adds, known = self._pinned.adds, self._known
+        paths = adds["path"].to_pylist()
+        positions = [position for position, path in enumerate(paths) if path not in known]
+        new = adds.take(pa.array(positions, pa.int64()))
+        files = [known[path] for path in paths if path in known]
+        files += [_data_file(self.table, self.root, add) for add in new.to_pylist()]
+        self._known = {}
         return tuple(sorted(files, key=lambda file: file.path))
+
+    def known_files(self) -> Mapping[str, DataFile]:
+        """The data files that were made so far, by path, for the snapshot of another version."""
+        if "files" in self.__dict__:
+            return {file.path: file for file in self.files}
+        return self._known
 
     @cached_property
     def _by_day(self) -> dict[date, list[DataFile]]:
-        by_day: dict[date, list[DataFile]] = {}
-        for file in self.files:
-            by_day.setdefault(file.landing_date, []).append(file)
-        return by_day
+        return by_landing_day(self.files)
 
     def days(self) -> Mapping[date, Sequence[DataFile]]:
         """The files of each landing day that has any."""
@@ -88,6 +101,21 @@ class Snapshot:
     def contents(self) -> Mapping[date, tuple[str, ...]]:
         """The names of the files of each landing day that has any: while they are the same, its rows are."""
         return {day: tuple(file.uri for file in files) for day, files in self._by_day.items()}
+
+    def part(self, column: str, value: str) -> Sequence[DataFile]:
+        """The files with one value of a partition column, ordered by path.
+
+        Args:
+            column: a partition column.
+            value: its value, as text.
+        """
+        return self.remember(f"parts by {column}", lambda: self._parts(column)).get(value, ())
+
+    def _parts(self, column: str) -> dict[str, list[DataFile]]:
+        parts: dict[str, list[DataFile]] = {}
+        for file in self.files:
+            parts.setdefault(file.partition[column], []).append(file)
+        return parts
 
     def fingerprints(self) -> dict[date, str | None]:
         """The fingerprint that each landing day was made from; none where its files do not agree or have none."""
@@ -159,16 +187,26 @@ class Snapshot:
         return ranges
 
 
+def by_landing_day(files: Iterable[DataFile]) -> dict[date, list[DataFile]]:
+    """Files grouped by their landing day, in the order in which they come.
+
+    Args:
+        files: files of a table, or of a part of it.
+    """
+    by_day: dict[date, list[DataFile]] = {}
+    for file in files:
+        by_day.setdefault(file.landing_date, []).append(file)
+    return by_day
+
+
 def common_fingerprints(files: Iterable[DataFile]) -> dict[date, str | None]:
     """The fingerprint of each landing day's files; none where they do not agree or have none.
 
     Args:
         files: files of a table, or of a part of it.
     """
-    found: dict[date, set[str | None]] = {}
-    for file in files:
-        found.setdefault(file.landing_date, set()).add(file.fingerprint)
-    return {day: prints.pop() if len(prints) == 1 else None for day, prints in found.items()}
+    prints = {day: {file.fingerprint for file in of_day} for day, of_day in by_landing_day(files).items()}
+    return {day: found.pop() if len(found) == 1 else None for day, found in prints.items()}
 
 
 def _data_file(table: Table, root: str, add: Mapping[str, object]) -> DataFile:

@@ -18,7 +18,7 @@ from stedi_assets.landing.commit import StagedDay, commit_days
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, MissingFiles, MissingFilesError, plan_day
 from stedi_assets.landing.files import LandingFile, LandingZone
-from stedi_assets.landing.manifest import add_first_copies, manifest_entries
+from stedi_assets.landing.manifest import ManifestEntry, add_first_copies, manifest_entries
 from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
@@ -137,18 +137,23 @@ class Ingestion:
         add_first_copies(
             first, (entry for entry in manifest if entry.landing_date not in days and entry.source_file not in here)
         )
+        ingested: dict[date, list[ManifestEntry]] = {day: [] for day in days}
+        for entry in manifest:
+            if entry.landing_date in ingested:
+                ingested[entry.landing_date].append(entry)
         staged: list[StagedDay] = []
         failures: list[UnreadableFileError | MissingFilesError] = []
         for day in sorted(days):
-            ingested = [entry for entry in manifest if entry.landing_date == day]
+            entries: Sequence[ManifestEntry] = ingested[day]
             try:
-                plan = plan_day(context, day, files.get(day, ()), ingested, first, self._missing)
-                staged.append(_read_day(context, plan, stored, suppression))
+                plan = plan_day(context, day, files.get(day, ()), entries, first, self._missing)
+                read = _read_day(context, plan, stored, suppression)
             except (UnreadableFileError, MissingFilesError) as error:
                 failures.append(error)
-                add_first_copies(first, ingested)
             else:
-                add_first_copies(first, staged[-1].entries)
+                staged.append(read)
+                entries = read.entries
+            add_first_copies(first, entries)
         return staged, failures
 
     def _is_outdated(self, suppression: Suppression | None) -> bool:

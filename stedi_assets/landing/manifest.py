@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 
@@ -12,11 +12,14 @@ from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.lakehouse import Lakehouse, Snapshot
-from stedi_assets.lakehouse.snapshot import common_fingerprints
+from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
+from stedi_assets.lakehouse.snapshot import by_landing_day, common_fingerprints
+
+CACHED_ENTRIES = 200_000
+"""Manifest entries of a landing table that a process keeps: about 100 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestEntry:
     """A raw file as it was when it was ingested; a row of ``landing_files``."""
 
@@ -75,15 +78,26 @@ def first_copies(entries: Iterable[ManifestEntry]) -> dict[str, tuple[date, str]
 
 
 def manifest_entries(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
-    """The manifest of one landing table: its rows of ``landing_files``."""
-    files = contract("landing_files")
-    snapshot = lakehouse.snapshot(files)
+    """The manifest of one landing table: its rows of ``landing_files``.
 
-    def read() -> list[ManifestEntry]:
-        mine = [file for file in snapshot.files if file.partition["landing_table"] == table.name]
-        return record(engine.relation(files, mine).to_arrow_table())
+    After a commit only the partitions that it replaced are read again.
 
-    return list(snapshot.remember(f"record of {table.name}", read))
+    Args:
+        engine: reads them.
+        lakehouse: where they lie.
+        table: the landing table.
+    """
+    manifest = contract("landing_files")
+    stored = by_landing_day(lakehouse.snapshot(manifest).part("landing_table", table.name))
+
+    def read(files: Sequence[DataFile]) -> dict[date, tuple[ManifestEntry, ...]]:
+        entries: dict[date, list[ManifestEntry]] = {file.landing_date: [] for file in files}
+        for entry in record(engine.relation(manifest, files).to_arrow_table()):
+            entries[entry.landing_date].append(entry)
+        return {day: tuple(of_day) for day, of_day in entries.items()}
+
+    cache = lakehouse.partition_cache(f"manifest of {table.name}", CACHED_ENTRIES)
+    return [entry for entries in cache.get(stored, read).values() for entry in entries]
 
 
 def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | None]:
@@ -93,4 +107,4 @@ def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | 
         snapshot: of ``landing_files``, or of ``landing_quarantine``, which has only days with rejected lines.
         table: the landing table.
     """
-    return common_fingerprints(file for file in snapshot.files if file.partition["landing_table"] == table.name)
+    return common_fingerprints(snapshot.part("landing_table", table.name))

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -19,10 +19,11 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.lakehouse import Lakehouse, Snapshot
+from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.landing import quarantine, reading
 from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError
 from stedi_assets.landing.differences import plan
@@ -596,6 +597,33 @@ def test_files_that_gave_nothing_may_go(lake: Lake):
 
 
 # --- killed, changed by hand, at once -----------------------------------------------------------
+
+
+def test_only_changed_partitions_of_the_manifest_are_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    for day in (D1, D2, D3):
+        lake.put("a.json", steps(day.day), day)
+    lake.run(D1, D2, D3)
+    before = lake.record()
+    read: list[DataFile] = []
+    real = DuckDBEngine.relation
+
+    def relation(self: DuckDBEngine, table: Table, files: Sequence[DataFile]) -> object:
+        read.extend(files)
+        return real(self, table, files)
+
+    monkeypatch.setattr(DuckDBEngine, "relation", relation)
+    assert lake.record() == before
+    assert read == []
+    lake.put("b.json", steps(100), D2)
+    lake.run(D2)
+    after = lake.record()
+    assert [file.landing_date for file in read] == [D2]
+    assert [entry for entry in after if entry.landing_date != D2] == [e for e in before if e.landing_date != D2]
+    assert sorted(entry.source_file for entry in after if entry.landing_date == D2) == [
+        lake.path("a.json", D2),
+        lake.path("b.json", D2),
+    ]
+    assert sorted(after, key=str) == sorted(Lake(lake.engine, lake.root).record(), key=str)
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
