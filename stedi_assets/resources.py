@@ -12,9 +12,9 @@ from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines import open_engine
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.differences import Difference, plan
 from stedi_assets.landing.files import LandingZone, Listing
-from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
-from stedi_assets.landing.manifest import Difference, plan
+from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
