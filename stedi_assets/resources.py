@@ -10,12 +10,12 @@ from datetime import date, datetime, timezone
 
 from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines import open_engine
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
 from stedi_assets.landing.manifest import Difference, plan
-from stedi_assets.privacy.folder import PrivacyFolder, opened
+from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
@@ -29,7 +29,7 @@ class Resources:
     """One lake, its landing zone, and what reads and computes them."""
 
     settings: Settings
-    engine: DuckDBEngine
+    engine: Session
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
@@ -48,7 +48,7 @@ class Resources:
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             latest_records=LatestRecords(engine),
-            privacy=opened(settings.privacy_uri),
+            privacy=open_privacy_folder(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:

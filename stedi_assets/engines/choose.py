@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from stedi_assets.engines.base import MissingEngineError
 from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.settings import EngineName, Settings
 
 
-def open_engine(settings: Settings) -> DuckDBEngine:
+def open_engine(settings: Settings) -> Session:
     """The engine for ``settings``.
 
     Raises:

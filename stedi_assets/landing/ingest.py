@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import as_named, named
 from stedi_assets.lakehouse import Lakehouse, NewFile, Snapshot, VacuumedError
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.files import LandingFile, LandingZone
@@ -103,7 +104,7 @@ class Ingestion:
 
     def __init__(
         self,
-        engine: DuckDBEngine,
+        engine: Session,
         lakehouse: Lakehouse,
         zone: LandingZone,
         table: Table,
@@ -418,7 +419,7 @@ class Ingestion:
         return self.engine.write(self.engine.frame(rows), self.lakehouse, table, fingerprints, within)
 
 
-def manifest_entries(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
+def manifest_entries(engine: Session, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
     """The record of one landing table: its rows of ``landing_files``."""
     files = contract("landing_files")
     snapshot = lakehouse.snapshot(files)

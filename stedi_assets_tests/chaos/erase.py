@@ -28,7 +28,7 @@ import stedi_assets.defs.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.privacy.folder import opened
+from stedi_assets.privacy.folder import open_privacy_folder
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
 from stedi_assets.staleness.plan import differing
@@ -111,7 +111,9 @@ def prepare(root: Path) -> None:
     small.close()
     without_checks()
     stedi("materialize", landing=old / "landing", lake=old / "lake", home=old / "home")
-    Requests(opened(Settings.from_environment().privacy_uri)).file(email(FORGOTTEN), "asked by letter", NOW)
+    Requests(open_privacy_folder(Settings.from_environment().privacy_uri)).file(
+        email(FORGOTTEN), "asked by letter", NOW
+    )
     assert mentioned(old) == {"landing", "lake", "home"}
     copied(old, new)
     erase(new, stored=True)

@@ -261,7 +261,7 @@ def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: SmallLake)
     assert not result.success
     assert "serialNumber" in str(evaluations["schema"].description)
     assert not evaluations["required"].passed
-    assert "Cannot be judged, see the schema check" in str(evaluations["required"].description)
+    assert "Cannot be evaluated, see the schema check" in str(evaluations["required"].description)
     assert_says_nothing_of_rows(spoilt, evaluations)
 
 

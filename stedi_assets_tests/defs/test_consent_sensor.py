@@ -16,7 +16,7 @@ from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
-from stedi_assets.defs.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
+from stedi_assets.defs.sensors.consent import BACKOFF, MAX_BACKOFF, SENSOR, due, request_name, requests
 from stedi_assets.staleness.plan import Run
 from stedi_assets_tests.kit.lake import SmallLake, copied
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
@@ -44,9 +44,9 @@ def test_what_differs_is_asked_for() -> None:
 def test_what_a_run_makes_is_left_to_it() -> None:
     stale = {"customer_trusted": {FIRST, SECOND}, "accelerometer_trusted": {FIRST}}
     on_its_way = ActiveRun(frozenset({"customer_trusted"}), FIRST, FIRST)
-    wanted, said = due(stale, {"customer_trusted": {FIRST}}, [on_its_way])
+    wanted, messages = due(stale, {"customer_trusted": {FIRST}}, [on_its_way])
     assert wanted == {"customer_trusted": {SECOND}, "accelerometer_trusted": {FIRST}}
-    assert said == ["1 partitions that differ are being made"]
+    assert messages == ["1 partitions that differ are being made"]
 
 
 def test_a_run_that_does_not_say_which_days_makes_them_all() -> None:
@@ -57,21 +57,21 @@ def test_a_run_that_does_not_say_which_days_makes_them_all() -> None:
 def test_while_something_lands_only_what_must_go_is_asked_for() -> None:
     stale = {"accelerometer_trusted": {FIRST, SECOND}, "machine_learning_curated": {FIRST, SECOND}}
     landing = ActiveRun(frozenset({"step_trainer_landing"}), THIRD, THIRD)
-    wanted, said = due(stale, {"accelerometer_trusted": {SECOND}}, [landing])
+    wanted, messages = due(stale, {"accelerometer_trusted": {SECOND}}, [landing])
     assert wanted == {"accelerometer_trusted": {SECOND}, "machine_learning_curated": {SECOND}}
-    assert said == ["2 partitions that differ wait until nothing lands"]
+    assert messages == ["2 partitions that differ wait until nothing lands"]
 
 
 RUN = Run(("customer_trusted",), FIRST, SECOND)
 
 
 def ended(at: float, failed: bool = True) -> RequestedRun:
-    return RequestedRun(named(RUN), running=False, ended=at, failed=failed)
+    return RequestedRun(request_name(RUN), running=False, ended=at, failed=failed)
 
 
-def ask(*past: RequestedRun, now: float = NOW) -> tuple[int | None, str]:
-    asked, waiting = requests([RUN], {named(RUN): past}, now)
-    return (asked[0].attempt if asked else None), "".join(waiting)
+def ask(*history: RequestedRun, now: float = NOW) -> tuple[int | None, str]:
+    requested, waiting = requests([RUN], {request_name(RUN): history}, now)
+    return (requested[0].attempt if requested else None), "".join(waiting)
 
 
 def test_a_run_that_succeeded_is_asked_for_again_with_another_key() -> None:
@@ -89,8 +89,8 @@ def test_what_failed_is_asked_for_after_longer_and_longer_pauses_and_for_ever() 
     )
     assert ask(*twice, now=NOW + 2 * BACKOFF) == (2, "")
     often = [ended(NOW)] * 50
-    assert ask(*often, now=NOW + LONGEST - 1)[0] is None
-    assert ask(*often, now=NOW + LONGEST) == (50, "")
+    assert ask(*often, now=NOW + MAX_BACKOFF - 1)[0] is None
+    assert ask(*often, now=NOW + MAX_BACKOFF) == (50, "")
 
 
 def test_a_success_settles_earlier_failures() -> None:
@@ -98,7 +98,7 @@ def test_a_success_settles_earlier_failures() -> None:
 
 
 def test_a_run_that_was_asked_for_is_waited_for() -> None:
-    assert ask(RequestedRun(named(RUN), running=True, ended=0)) == (
+    assert ask(RequestedRun(request_name(RUN), running=True, ended=0)) == (
         None,
         "2023-08-01 to 2023-08-02: a run is on its way",
     )
@@ -170,13 +170,13 @@ def people(lake: SmallLake, name: str, column: str) -> set[str]:
 
 
 def settle(ticking: Ticking) -> list[list[dg.RunRequest]]:
-    """Tick and run until nothing is asked for; what each tick asked for."""
-    asked = []
+    """Tick and run until nothing is requested for; what each tick requested for."""
+    requested = []
     for _ in range(6):
         requested, _ = ticking.tick()
         if not requested:
-            return asked
-        asked.append(requested)
+            return requested
+        requested.append(requested)
         for request in requested:
             assert ticking.run(request).success
     raise AssertionError("no end")
@@ -285,14 +285,14 @@ def test_a_failed_run_is_asked_for_again(ticking: Ticking, monkeypatch: pytest.M
     lake = ticking.lake
     ticking.tick()
     land_customer(lake, "ann", DAYS[8], consents=False)
-    asked, _ = ticking.tick()
+    requested, _ = ticking.tick()
     with monkeypatch.context() as broken:
         broken.setattr("stedi_assets.engines.duckdb.DuckDBEngine.write", raising(OSError("disk full")))
-        for request in asked:
+        for request in requested:
             assert not ticking.run(request).success
-    again, said = ticking.tick()
+    again, messages = ticking.tick()
     assert again == []
-    assert "failed 1 times, will be tried again after a pause" in said
+    assert "failed 1 times, will be tried again after a pause" in messages
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + BACKOFF + 1)
     settle(ticking)
@@ -308,12 +308,12 @@ def raising(error: Exception) -> Any:
 
 def test_a_request_names_tables_and_days_and_nobody(ticking: Ticking) -> None:
     land_customer(ticking.lake, "ann", DAYS[8], consents=False)
-    asked, _ = ticking.tick()
-    spans = {(request.partition_key, *sorted(request.tags.values())) for request in asked}
-    assert all(request.tags[SENSOR_TAG] == SENSOR for request in asked)
-    assert {request.partition_key for request in asked} == {None, str(DAYS[0]), str(DAYS[2])}
+    requested, _ = ticking.tick()
+    spans = {(request.partition_key, *sorted(request.tags.values())) for request in requested}
+    assert all(request.tags[SENSOR_TAG] == SENSOR for request in requested)
+    assert {request.partition_key for request in requested} == {None, str(DAYS[0]), str(DAYS[2])}
     assert any({str(DAYS[5]), str(DAYS[6])} <= set(span[1:]) for span in spans)
-    assert "ann" not in str(asked)
+    assert "ann" not in str(requested)
 
 
 # ---- a run that read an older state --------------------------------------------------------------

@@ -30,7 +30,8 @@ from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, downstream, runs
-from stedi_assets.subject_requests.erasure import Erasure, ErasureError
+from stedi_assets.subject_requests.erasure import Erasure
+from stedi_assets.subject_requests.progress import ErasureError
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
 from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
@@ -213,12 +214,10 @@ class DrivenLake:
         request = requests.file(one.email, "", datetime.now(timezone.utc))
 
         def run() -> None:
-            # Its runs are this lake's, so there is nothing to record.
-            Erasure(self.resources, None, requests.get(request.id)).run()  # type: ignore[arg-type]
+            Erasure(self.resources, lambda days: len(self.rerun(days).runs), [request.id]).run()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("stedi_assets.subject_requests.erasure._now", lambda: one.at)
-            patch.setattr("stedi_assets.defs.materialize.Materializer", lambda *_: self)
+            patch.setattr("stedi_assets.subject_requests.erasure.now_ms", lambda: one.at)
             said = ""
             try:
                 if dies_at is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import TABLES
+from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.requests import Request, Requests
 from stedi_assets_tests.kit.lake import SmallLake
@@ -95,7 +96,18 @@ def request(lake: SmallLake, name: str) -> Request:
 
 def erase(lake: SmallLake, name: str) -> dict[str, Any]:
     """Forget somebody; the receipt."""
-    return Erasure(lake.resources, lake.instance, request(lake, name)).run()
+    return carry_out(lake, request(lake, name))
+
+
+def carry_out(lake: SmallLake, asked: Request) -> dict[str, Any]:
+    """Carry out a request; the receipt."""
+    (receipt,) = erasure(lake, asked).run()
+    return receipt
+
+
+def erasure(lake: SmallLake, asked: Request) -> Erasure:
+    """The steps of a request, by Dagster's runs."""
+    return Erasure(lake.resources, rebuilder(lake.resources, lake.instance), [asked.id])
 
 
 def tables(lake: SmallLake) -> dict[str, list[tuple[Any, ...]]]:

@@ -309,7 +309,7 @@ def test_no_canary_leaves_the_tables_through_erasure(house: House) -> None:
         def raising(resources, *_):
             rows = resources.engine.connection.read_parquet("data/lake/landing/customer_landing/*/*.parquet")
             return resources.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
-        erasure.accounts = raising
+        erasure.count_partitions = raising
         """
     )
     assert house.stedi("erase", "--open", patched=patched) == 2

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,15 +15,17 @@ from typing import Any
 
 import pytest
 
-from stedi_assets.contracts import LANDING_TABLES, TABLES
+from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
 from stedi_assets.staleness.plan import differing
-from stedi_assets.subject_requests.erasure import Erasure, ErasureError, find
+from stedi_assets.subject_requests.matching import Subjects
+from stedi_assets.subject_requests.places import find_places
+from stedi_assets.subject_requests.progress import ErasureError
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import RequestError, Requests
-from stedi_assets.subject_requests.subject import Person, rules_for
+from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.kit.lake import SmallLake, copied
 from stedi_assets_tests.kit.people import (
     DAYS,
@@ -33,8 +36,10 @@ from stedi_assets_tests.kit.people import (
     SHARED_WITH,
     SHARING,
     at,
+    carry_out,
     email,
     erase,
+    erasure,
     everything_stored,
     land,
     moved_at_first,
@@ -94,7 +99,7 @@ def without_ann(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> It
     asked = request(lake, ON_SEVERAL_DAYS)
     old = os.umask(0)
     try:
-        receipt = Erasure(lake.resources, lake.instance, asked).run()
+        receipt = carry_out(lake, asked)
     finally:
         os.umask(old)
     yield Forgotten(lake, asked.id, receipt)
@@ -168,6 +173,63 @@ def test_of_a_shared_device_only_what_is_the_persons_goes(lake: SmallLake) -> No
     assert nothing_differs(lake)
 
 
+def index_rows(lake: SmallLake, name: str) -> list[tuple[Any, ...]]:
+    """The rows of the readings index of somebody's phone and device."""
+    names = [email(name), person(name, DAYS[0])["serialNumber"]]
+    return [
+        row for row in lake.rows("readings_index", "subject, readings_table, landing_date, readings") if row[0] in names
+    ]
+
+
+def test_the_readings_index_loses_the_rows_of_the_person(made: SmallLake, without_ann: Forgotten) -> None:
+    tables_with_ann = {row[1] for row in index_rows(made, ON_SEVERAL_DAYS)}
+    assert tables_with_ann == {table.name for table in READINGS_TABLES if table.name != "machine_learning_curated"}
+    assert index_rows(without_ann.lake, ON_SEVERAL_DAYS) == []
+
+
+def test_the_index_row_of_a_shared_device_counts_what_is_left(lake: SmallLake) -> None:
+    """It is nobody's row: it stays while somebody's readings of the device do, and the receipt says that it differs."""
+    before = index_rows(lake, SHARING)
+    receipt = erase(lake, SHARING)
+    after = index_rows(lake, SHARING)
+    assert [row for row in before if row[0] == email(SHARING)]
+    assert {row[0] for row in after} == {"serial-shared"}
+    stored = Counter(
+        (serial, "step_trainer_landing", day)
+        for serial, day in lake.rows("step_trainer_landing", '"serialNumber", landing_date')
+    )
+    landed = [row for row in after if row[1] == "step_trainer_landing"]
+    assert {row[:3]: row[3] for row in landed} == {
+        key: number for key, number in stored.items() if key in dict.fromkeys(row[:3] for row in landed)
+    }
+    assert sum(row[3] for row in landed) < sum(
+        row[3] for row in before if row[:2] == ("serial-shared", "step_trainer_landing")
+    )
+    assert {row["table"] for row in receipt["partitions"] if not row["others_identical"]} == {"readings_index"}
+
+
+def test_the_index_of_a_run_that_was_killed_before_it_was_written_is_mended(
+    lake: SmallLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a day without any reading left nothing is stale, so no later run would write the index."""
+    day = DAYS[-1] + timedelta(days=1)
+    lake.land("accelerometer_landing", lines(movement("bob", at(day, 0))), day=day)
+    lake.materialize()
+    # The file was archived, so that the day is not one of a rewritten file, which is rebuilt in any case.
+    lake.path("accelerometer_landing", day=day).unlink()
+    asked = request(lake, "bob")
+    steps = erasure(lake, asked)
+    steps.begin()
+    steps.forget()
+    with monkeypatch.context() as killed:
+        killed.setattr("stedi_assets.staleness.index.write", lambda *_: False)
+        steps.rebuild()
+    assert [row for row in index_rows(lake, "bob") if row[2] == day]
+    carry_out(lake, asked)
+    assert index_rows(lake, "bob") == []
+    assert nothing_differs(lake)
+
+
 ADDRESSES = [
     "ann@example.com",
     "ann@example.co",
@@ -213,9 +275,9 @@ IN_EACH += ["customer_trusted", "accelerometer_trusted", "customers_curated", "c
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> None:
     who = Person.of(alike.resources, address)
-    places = find(alike.resources, who, rules_for(alike.resources, who))
+    places = find_places(alike.resources, Subjects.of(alike.resources, who))
     folder = f"landing_date={DAYS[0]}"
-    assert {(place.kind, place.where): place.number for place in places} == {
+    assert {(place.kind, place.location): place.number for place in places} == {
         ("raw file", f"customer_landing/{folder}/part.json"): 1,
         ("raw file", f"accelerometer_landing/{folder}/part.json"): 1,
         ("raw file", f"accelerometer_landing/{folder}/broken.json"): 1,
@@ -226,7 +288,7 @@ def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> N
 @pytest.mark.parametrize("address", ["ann@example.co", "o'brien@example.com", "[x]+(y)*@example.com"])
 def test_an_odd_email_erases_its_own_person_only(alike: SmallLake, tmp_path: Path, address: str) -> None:
     lake = copied(alike, tmp_path)
-    Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).file(address, "", NOW)).run()
+    carry_out(lake, Requests(lake.resources.privacy).file(address, "", NOW))
     left = sorted(other for other in ADDRESSES if other != address)
     assert sorted(row[1] for row in lake.rows("customer_landing")) == left
     assert sorted(row[0] for row in lake.rows("accelerometer_landing")) == left
@@ -300,7 +362,7 @@ def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: SmallLake
 
 def test_who_registers_anew_is_a_new_customer(lake: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     erased_at = at(DAYS[-1], 50_000)
-    monkeypatch.setattr("stedi_assets.subject_requests.erasure._now", lambda: erased_at)
+    monkeypatch.setattr("stedi_assets.subject_requests.erasure.now_ms", lambda: erased_at)
     erase(lake, "ann")
     day = DAYS[-1] + timedelta(days=1)
     # The old record and an old reading land again, and readings from after the new registration before it does.
@@ -372,7 +434,7 @@ def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: 
     assert done.email is None
     assert b"ann@" not in everything_stored(lake.root / "privacy")
     assert b"serial-ann" not in everything_stored(lake.root / "privacy")
-    assert Erasure(lake.resources, lake.instance, done).run() == without_ann.receipt
+    assert carry_out(lake, done) == without_ann.receipt
     assert request(lake, "ann").id != done.id
     lake.close()
 
@@ -385,21 +447,21 @@ def test_two_that_carry_out_the_same_request_agree(
 ) -> None:
     """`stedi erase --now` while the sensor's run is about the same request: it has got so far when the other begins."""
     asked = request(lake, "bob")
-    quicker = Erasure(lake.resources, lake.instance, asked)
+    quicker = erasure(lake, asked)
     left = list(steps)  # until the other has begun
 
     def slow(*given: Any) -> Any:
         todo, left[:] = list(left), []
         for one in todo:
             getattr(quicker, one)()
-        return find(*given)
+        return find_places(*given)
 
-    monkeypatch.setattr("stedi_assets.subject_requests.erasure.find", slow)
-    receipt = Erasure(lake.resources, lake.instance, asked).run()
+    monkeypatch.setattr("stedi_assets.subject_requests.erasure.find_places", slow)
+    receipt = carry_out(lake, asked)
     assert left == []
     assert receipt["found"]["raw files"]
     assert sum(row["removed"] for row in receipt["partitions"]) > 0
-    assert quicker.prove() == receipt
+    assert quicker.prove() == [receipt]
     assert Receipts(lake.resources.privacy).names() == [f"000001-{asked.id}"]
     assert Receipts(lake.resources.privacy).faults() == []
     assert Requests(lake.resources.privacy).get(asked.id).is_done
@@ -419,13 +481,59 @@ def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Sm
     with pytest.raises(
         ErasureError, match=r"still in 1 place.*\n.*landing zone, customer_landing/.*mia.json: 1"
     ) as caught:
-        Erasure(lake.resources, lake.instance, asked).run()
+        carry_out(lake, asked)
     assert "bob" not in str(caught.value)
     assert Receipts(lake.resources.privacy).names() == []
     assert not Requests(lake.resources.privacy).get(asked.id).is_done
     path.write_text(lines(person("mia", DAYS[1])))
-    receipt = Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).get(asked.id)).run()
+    receipt = carry_out(lake, Requests(lake.resources.privacy).get(asked.id))
     assert receipt["searched"]["found"] == 0
+
+
+def test_a_linked_raw_file_is_an_open_place(lake: SmallLake) -> None:
+    """A copy without the person's lines in place of the link would leave them in the file behind it."""
+    day = DAYS[1]
+    elsewhere = lake.root / "elsewhere.json"
+    elsewhere.write_text(lines(movement("bob", at(day, 80)), movement("kim", at(day, 81))))
+    link = lake.path("accelerometer_landing", "linked.json", day)
+    link.symlink_to(elsewhere)
+    lake.materialize()
+    asked = request(lake, "bob")
+    with pytest.raises(ErasureError, match=r"still in 2 place") as caught:
+        carry_out(lake, asked)
+    said = str(caught.value)
+    assert f"linked raw file accelerometer_landing/landing_date={day}/linked.json {day}: 1" in said
+    assert "Expected raw files; 1 of these are symbolic links" in said
+    assert "Move each of these files to where its link is" in said
+    assert "bob" not in said
+    assert link.is_symlink()
+    assert "bob" in elsewhere.read_text()
+    assert Receipts(lake.resources.privacy).names() == []
+    assert not Requests(lake.resources.privacy).get(asked.id).is_done
+    assert not any(names_one(row, ["bob"]) for rows in tables(lake).values() for row in rows)
+
+    elsewhere.replace(link)
+    receipt = carry_out(lake, asked)
+    assert receipt["found"]["linked raw files"] == {"accelerometer_landing": 1}
+    assert link.read_text().splitlines()[0] == ""
+    assert nothing_differs(lake)
+
+
+def test_a_raw_file_in_a_linked_folder_is_rewritten_where_it_lies(lake: SmallLake) -> None:
+    day = DAYS[1]
+    elsewhere = lake.root / "elsewhere"
+    elsewhere.mkdir()
+    moves = elsewhere / "moves.json"
+    moves.write_text(lines(movement("bob", at(day, 80)), movement("kim", at(day, 81)) | {"friend": "bob@example.com"}))
+    lake.path("accelerometer_landing", "linked", day).symlink_to(elsewhere)
+    lake.materialize()
+    asked = request(lake, "bob")
+    # Also the search enters it: the line of somebody else that mentions the person is found.
+    with pytest.raises(ErasureError, match=r"still in 1 place.*\n.*landing zone, .*/linked/moves.json: 1"):
+        carry_out(lake, asked)
+    assert moves.read_text().splitlines()[0] == ""
+    moves.write_text(lines(movement("kim", at(day, 81))))
+    assert carry_out(lake, asked)["searched"]["found"] == 0
 
 
 def test_the_proof_looks_everywhere(lake: SmallLake) -> None:
@@ -463,7 +571,7 @@ def test_old_versions_are_gone(lake: SmallLake) -> None:
     lake.spoil("accelerometer_trusted", DAYS[0], "SELECT * FROM rows WHERE x = 1")
     assert lake.resources.lakehouse.unused_files(contract("accelerometer_trusted"))
     who = Person.of(lake.resources, email("ann"))
-    kinds = {place.kind for place in find(lake.resources, who, rules_for(lake.resources, who))}
+    kinds = {place.kind for place in find_places(lake.resources, Subjects.of(lake.resources, who))}
     assert kinds == {"raw file", "table", "old version"}
     erase(lake, "ann")
     assert not lake.resources.lakehouse.unused_files(contract("accelerometer_trusted"))
@@ -566,7 +674,7 @@ def test_what_killed_processes_left_does_not_stop_an_erasure(lake: SmallLake) ->
     asked = request(lake, "bob")
     half = lake.root / "privacy" / "requests" / f".{asked.id}.json.01234567"
     half.write_text('{"email": "bob@example.com"')
-    receipt = Erasure(lake.resources, lake.instance, asked).run()
+    receipt = carry_out(lake, asked)
     assert receipt["searched"]["found"] == 0
     assert not [path for path in (torn, aside, half) if path.exists()]
 
@@ -594,11 +702,11 @@ def test_the_head_of_the_chain_is_mended_where_its_writer_was_killed(
     monkeypatch.setattr(PrivacyFolder, "write", dying)
     asked = request(lake, "bob")
     with pytest.raises(KeyboardInterrupt):
-        Erasure(lake.resources, lake.instance, asked).run()
+        carry_out(lake, asked)
     monkeypatch.undo()
     receipts = Receipts(lake.resources.privacy)
     assert receipts.faults()
-    Erasure(lake.resources, lake.instance, Requests(lake.resources.privacy).get(asked.id)).run()
+    carry_out(lake, Requests(lake.resources.privacy).get(asked.id))
     assert receipts.faults() == []
     assert len(receipts.names()) == 1
 

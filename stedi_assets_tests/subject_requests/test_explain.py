@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("without_checks")
 
 def told(lake: SmallLake, email: str) -> dict[str, tuple[int, str]]:
     found = explain(lake.resources, Person.of(lake.resources, email))
-    return {answer.table: (answer.rows, "; ".join(answer.why)) for answer in found}
+    return {answer.table: (answer.rows, "; ".join(answer.reasons)) for answer in found}
 
 
 def test_readings_before_consent(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.subject_requests.search import Search
+from stedi_assets.subject_requests.search import Findings, Search
 
 TEXT = b'x ann@example.co, Ann@Example.Co. ann@example.com ann@example.co.uk xann@example.co-y "ann@example.co"\n'
 
@@ -31,3 +33,16 @@ def test_no_values() -> None:
 def test_as_json_writes_it() -> None:
     assert Search(["zo\u00eb/x@example.co"], DuckDBEngine())._count([rb"zo\u00eb/x@example.co"]) == 1
     assert Search(["a/b@example.co"], DuckDBEngine())._count([rb"a\/b@example.co"]) == 1
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    here.mkdir()
+    (elsewhere / "note.txt").write_text("ann@example.com")
+    (elsewhere / "back").symlink_to(here)
+    (here / "linked").symlink_to(elsewhere)
+    (here / "self").symlink_to(here)
+    findings = Findings()
+    Search(["ann@example.com"], DuckDBEngine()).folder("folder", here, findings)
+    assert findings.found == [("folder", "linked/note.txt", 1)]
