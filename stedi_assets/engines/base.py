@@ -19,10 +19,6 @@ Frame = nw.LazyFrame[Any]
 """Rows to be computed, on whichever engine."""
 
 
-class MissingEngineError(RuntimeError):
-    """The engine that the settings ask for is not there; the message says how to get it."""
-
-
 @dataclass(frozen=True)
 class ParsedLines:
     """What an engine read from raw lines.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.suppression import values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone

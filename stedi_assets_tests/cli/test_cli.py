@@ -226,7 +226,6 @@ def test_the_examples_keep_their_lines() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "takes"),
     [
-        ("STEDI_ENGINE", "polars", "'duckdb' or 'spark'"),
         ("STEDI_PAIRING", "both", "'timestamp' or 'customer'"),
         ("STEDI_READINGS_BEFORE_CONSENT", "no", "'include' or 'exclude'"),
         ("STEDI_FIRST_DAY", "yesterday", "YYYY-MM-DD"),
@@ -247,12 +246,6 @@ def test_a_wrong_setting_ends_a_process_with_one_line(tmp_path: Path) -> None:
     assert done == stedi(tmp_path, "counts", STEDI_PAIRING="both")
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
-
-
-def test_an_engine_that_is_not_there_is_said(tmp_path: Path) -> None:
-    done = stedi(tmp_path, "materialize", STEDI_ENGINE="spark")
-    assert done.code == 2
-    assert done.err.startswith("Error: STEDI_ENGINE is 'spark', but")
 
 
 def test_wrong_usage(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, RequestedRun
 from stedi_assets.defs.sensors import landing as sensors
 from stedi_assets.defs.sensors.landing import BACKOFF, MAX_ATTEMPTS, SENSOR, requests
+from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile
-from stedi_assets.landing.manifest import Difference
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking

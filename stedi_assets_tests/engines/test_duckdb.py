@@ -18,7 +18,8 @@ import pytest
 
 from stedi_assets.contracts import table
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, sweep_spilled
+from stedi_assets.engines.duckdb import DuckDBEngine, sweep_spilled
+from stedi_assets.engines.sql import as_named
 from stedi_assets.lakehouse import Lakehouse, LakehouseError
 
 DAY = date(2023, 8, 6)

@@ -22,7 +22,8 @@ from stedi_assets import transforms
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.materialize import Outcome
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Lakehouse, NewFile, VacuumedError
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.privacy.pseudonyms import Pseudonyms

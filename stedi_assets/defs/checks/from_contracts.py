@@ -17,7 +17,7 @@ from stedi_assets.contracts.line import event_bounds
 from stedi_assets.contracts.names import WHITE_SPACE_SQL
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.expected_counts import expected_counts
 from stedi_assets.resources import today
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import DataType, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.resources import Resources
 

@@ -14,8 +14,8 @@ from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
-from stedi_assets.engines.duckdb import named
-from stedi_assets.landing.ingest import manifest_entries
+from stedi_assets.engines.sql import named
+from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
 from stedi_assets.staleness.index import ReadingsIndex
 

@@ -26,9 +26,9 @@ from stedi_assets.defs.run_history import (
 )
 from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.landing.day_plan import MissingFiles
+from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile, Listing
-from stedi_assets.landing.ingest import MissingFiles
-from stedi_assets.landing.manifest import Difference
 from stedi_assets.resources import Resources
 from stedi_assets.staleness.plan import downstream
 
