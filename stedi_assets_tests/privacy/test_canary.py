@@ -21,7 +21,6 @@ import pytest
 
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.staleness.view import LakeView
-from stedi_assets.subject_requests import erasure
 from stedi_assets_tests.kit.commands import clean_environment, stedi
 from stedi_assets_tests.kit.records import lines
 
@@ -114,7 +113,7 @@ class House:
     def stedi_here(self, *arguments: str, patched: str = "pass", given: str = "") -> int:
         """The same in this process; what the patch changes is as before afterwards."""
         with pytest.MonkeyPatch.context() as patch:
-            for owner, name in ((DuckDBEngine, "write"), (LakeView, "fingerprints"), (erasure, "accounts")):
+            for owner, name in ((DuckDBEngine, "write"), (LakeView, "parts")):
                 patch.setattr(owner, name, getattr(owner, name))
             exec(patched, {})
             done = stedi(self.root, *arguments, given=given, STEDI_PSEUDONYM_KEY=KEY)
@@ -203,9 +202,10 @@ RAISING_WHILE_COMPARING = dedent(
     """
     from stedi_assets.staleness.view import LakeView
     def raising(self, *_, **__):
-        rows = self._relation(self._all("customer_landing"))
+        landed = self.snapshot("customer_landing")
+        rows = self.engine.relation(landed.table, landed.files)
         return self.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
-    LakeView.fingerprints = raising
+    LakeView.parts = raising
     """
 )
 

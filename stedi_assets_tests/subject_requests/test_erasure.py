@@ -208,6 +208,7 @@ def test_the_index_row_of_a_shared_device_counts_what_is_left(lake: SmallLake) -
     assert {row["table"] for row in receipt["partitions"] if not row["others_identical"]} == {"readings_index"}
 
 
+@pytest.mark.slow
 def test_the_index_of_a_run_that_was_killed_before_it_was_written_is_mended(
     lake: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,7 +286,13 @@ def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> N
     }
 
 
-@pytest.mark.parametrize("address", ["ann@example.co", "o'brien@example.com", "[x]+(y)*@example.com"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "o'brien@example.com",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("ann@example.co", "[x]+(y)*@example.com")),
+    ],
+)
 def test_an_odd_email_erases_its_own_person_only(alike: SmallLake, tmp_path: Path, address: str) -> None:
     lake = copied(alike, tmp_path)
     carry_out(lake, Requests(lake.resources.privacy).file(address, "", NOW))
@@ -350,6 +357,7 @@ def test_what_lands_later_is_ingested_without_the_person(checked: SmallLake) -> 
     assert nothing_differs(lake)
 
 
+@pytest.mark.slow
 def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: SmallLake) -> None:
     """The raw files were archived: what they gave stays, but for the person's."""
     before = tables(lake)
@@ -439,6 +447,7 @@ def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: 
     lake.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps", [["begin"], ["begin", "forget", "rebuild"], ["begin", "forget", "rebuild", "vacuum", "prove"]]
 )
@@ -519,6 +528,7 @@ def test_a_linked_raw_file_is_an_open_place(lake: SmallLake) -> None:
     assert nothing_differs(lake)
 
 
+@pytest.mark.slow
 def test_a_raw_file_in_a_linked_folder_is_rewritten_where_it_lies(lake: SmallLake) -> None:
     day = DAYS[1]
     elsewhere = lake.root / "elsewhere"
@@ -663,6 +673,7 @@ def test_a_lost_pseudonym_key_is_not_replaced(lake: SmallLake) -> None:
 # ---- what killed processes left --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_killed_processes_left_does_not_stop_an_erasure(lake: SmallLake) -> None:
     """Half of a Parquet file, a raw file that was being written anew, and half of a request of the same person."""
     stored = lake.resources.lakehouse.snapshot(contract("customer_landing")).files[0]
@@ -679,6 +690,7 @@ def test_what_killed_processes_left_does_not_stop_an_erasure(lake: SmallLake) ->
     assert not [path for path in (torn, aside, half) if path.exists()]
 
 
+@pytest.mark.slow
 def test_a_half_written_parquet_file_is_no_proof(lake: SmallLake) -> None:
     """It lies beside the tables, where no vacuum comes."""
     path = lake.root / "lake" / "backup.parquet"
@@ -711,6 +723,7 @@ def test_the_head_of_the_chain_is_mended_where_its_writer_was_killed(
     assert len(receipts.names()) == 1
 
 
+@pytest.mark.slow
 def test_a_registration_that_lies_ahead_by_mistake_goes_too(lake: SmallLake) -> None:
     ahead = 4_000_000_000_000
     lake.land("customer_landing", lines(person("bob", DAYS[1], registrationDate=ahead)), "ahead.json", day=DAYS[1])
@@ -719,6 +732,7 @@ def test_a_registration_that_lies_ahead_by_mistake_goes_too(lake: SmallLake) -> 
     assert not any(names_one(row, ["bob"]) for rows in tables(lake).values() for row in rows)
 
 
+@pytest.mark.slow
 def test_files_that_become_copies_of_each_other_stop_nothing(lake: SmallLake) -> None:
     """They differed by the person's lines only; what they have in common counts once from then on."""
     day = DAYS[1]
