@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A process for each processor; the tests of a file share one, as they share the lakes that the file makes.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo dev test test-spark test-all lint format docs bench clean
@@ -32,13 +34,13 @@ dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
 test: $(INSTALLED) ## run the tests that prove the rules, in two minutes
-	$(BIN)/python -m pytest -n auto -m "not process and not spark and not slow"
+	$(PYTEST) -m "not process and not spark and not slow"
 
 test-spark: $(INSTALLED) ## run the tests that need Spark and Java
-	$(BIN)/python -m pytest -n auto -m spark
+	$(PYTEST) -m spark
 
 test-all: $(INSTALLED) ## run every test, with more random examples, and measure coverage
-	STEDI_TEST_PROFILE=all $(BIN)/python -m pytest -n auto --cov --cov-report=term
+	STEDI_TEST_PROFILE=all $(PYTEST) --cov --cov-report=term
 
 lint: $(INSTALLED) ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check .

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
 from stedi_assets.contracts import LANDING_TABLES, table
-from stedi_assets.engines import open_engine
 from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.differences import Difference, plan
 from stedi_assets.landing.files import LandingZone, Listing
-from stedi_assets.landing.ingest import manifest_entries, recorded_fingerprints
-from stedi_assets.landing.manifest import Difference, plan
+from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
@@ -29,7 +29,7 @@ class Resources:
     """One lake, its landing zone, and what reads and computes them."""
 
     settings: Settings
-    engine: DuckDBEngine
+    engine: Session
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
@@ -39,7 +39,7 @@ class Resources:
     @classmethod
     def of(cls, settings: Settings) -> Resources:
         """The parts that ``settings`` ask for."""
-        engine = open_engine(settings)
+        engine = DuckDBEngine(memory_limit=settings.memory_limit)
         lakehouse = Lakehouse(settings.lake_uri)
         return cls(
             settings=settings,

@@ -80,6 +80,8 @@ def loaded(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_loading_the_code_location_does_no_io_and_takes_under_3_s_of_the_processor(tmp_path: Path) -> None:
     tries = [loaded(tmp_path)]
     # Libraries look for shared objects with the system's own tools; that is theirs, and changes nothing.

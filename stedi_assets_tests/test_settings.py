@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from stedi_assets.settings import EngineName, Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
+from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
 
 GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_LANDING_URI", "/data/in/", "landing_uri", "/data/in"),
     ("STEDI_LANDING_URI", "file:///data/in", "landing_uri", "/data/in"),
     ("STEDI_LANDING_URI", "s3://bucket/in/", "landing_uri", "s3://bucket/in"),
     ("STEDI_LAKE_URI", "s3://bucket/lake", "lake_uri", "s3://bucket/lake"),
-    ("STEDI_ENGINE", "duckdb", "engine", EngineName.DUCKDB),
-    ("STEDI_ENGINE", " Spark", "engine", EngineName.SPARK),
     ("STEDI_READINGS_BEFORE_CONSENT", "EXCLUDE", "policies", Policies(ReadingsBeforeConsent.EXCLUDE)),
     ("STEDI_PAIRING", "customer", "policies", Policies(pairing=Pairing.CUSTOMER)),
     ("STEDI_PSEUDONYM_KEY", "a secret", "pseudonym_key", "a secret"),
@@ -29,7 +27,6 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DAGSTER_HOME", "/var/dagster", "dagster_home", Path("/var/dagster")),
 ]
 BAD = [
-    ("STEDI_ENGINE", "polars", "'duckdb' or 'spark'"),
     ("STEDI_READINGS_BEFORE_CONSENT", "yes", "'include' or 'exclude'"),
     ("STEDI_PAIRING", "email", "'timestamp' or 'customer'"),
     ("STEDI_FIRST_DAY", "01.02.2022", "a day as YYYY-MM-DD"),
@@ -48,7 +45,6 @@ def test_the_defaults(environment: dict[str, str], tmp_path: Path, monkeypatch: 
         landing_uri=str(tmp_path / "data" / "landing"),
         lake_uri=str(tmp_path / "data" / "lake"),
         dagster_home=tmp_path / ".dagster",
-        engine=EngineName.DUCKDB,
         policies=Policies(ReadingsBeforeConsent.INCLUDE, Pairing.TIMESTAMP),
         first_day=date(2022, 1, 1),
         privacy_uri=str(tmp_path / "data" / "privacy"),

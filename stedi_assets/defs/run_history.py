@@ -113,13 +113,13 @@ def requested_runs(
         values: the values wanted.
         limit: of how many runs in all, at the most.
     """
-    past: dict[str, list[RequestedRun]] = {value: [] for value in values}
-    wanted = sorted(past)
+    runs: dict[str, list[RequestedRun]] = {value: [] for value in values}
+    wanted = sorted(runs)
     for start in range(0, len(wanted), _AT_ONCE):
         tags = {tag: wanted[start : start + _AT_ONCE]}
         for record in instance.get_run_records(dg.RunsFilter(tags=tags), limit=limit):
             run = record.dagster_run
-            past[run.tags[tag]].append(
+            runs[run.tags[tag]].append(
                 RequestedRun(
                     request=run.tags.get(REQUEST_TAG, ""),
                     running=run.status in RUNNING,
@@ -129,7 +129,7 @@ def requested_runs(
                     run_id=run.run_id,
                 )
             )
-    return past
+    return runs
 
 
 def active_runs(instance: dg.DagsterInstance) -> Sequence[ActiveRun]:

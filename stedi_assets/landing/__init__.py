@@ -1,6 +1,7 @@
-"""Raw files: which there are, what their lines say, and how they become the landing tables.
+"""The landing zone: which raw files there are, what their lines say, and how they become the landing tables.
 
-``files`` lists and dates them, ``line`` judges one line, ``survey`` counts a file's bytes, ``parse``
-turns lines into rows at speed, ``ingest`` makes the partitions of a landing table out of files,
-``plan`` says which days differ from what was ingested, ``copy`` brings files in.
+``files`` lists and dates raw files, ``profile`` takes their digest and counts, ``parse`` turns lines into rows at
+speed; ``manifest`` is the record of what became of each file, ``differences`` says which days are to be run;
+``ingest`` runs them (``day_plan``, ``reading``, ``suppress``, ``quarantine``, ``commit`` are its steps); ``copy``
+brings files in.
 """

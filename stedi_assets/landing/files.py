@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from functools import lru_cache
@@ -95,9 +95,11 @@ class LandingZone:
         """List the raw files.
 
         Args:
-            first_day, last_day: files dated outside are reported and left alone.
+            first_day: files dated before it are reported and left alone.
+            last_day: files dated after it are reported and left alone.
             tables: the landing tables to list.
-            only: keep these landing days only (cheaper to handle, not cheaper to list).
+            only: keep these landing days only. Folders on this machine that name another day
+                (``landing_date=YYYY-MM-DD``) are not looked into, and what is ignored in them is not reported.
 
         A missing folder holds no files. Files and folders whose names start with a dot or an underscore
         are unfinished by convention and not seen.
@@ -106,8 +108,11 @@ class LandingZone:
         fs.invalidate_cache()
         files: list[LandingFile] = []
         ignored: list[tuple[str, str]] = []
+        # As text: a folder may name a day that no calendar has, and is none of these then.
+        names = None if only is None else {day.isoformat() for day in only}
+        skips = None if names is None else lambda folder: _names_other_day(folder[len(root) + 1 :], names)
         for table in tables:
-            for full, info in walk(fs, f"{root}/{table.name}"):
+            for full, info in walk(fs, f"{root}/{table.name}", skips):
                 path = full[len(root) + 1 :]
                 try:
                     day = self._day(path, info, first_day, last_day)
@@ -211,17 +216,36 @@ def modified_of(info: Mapping[str, Any]) -> float | datetime:
     return modified
 
 
-def walk(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What lies in a folder at any depth, but for what is unfinished by convention."""
+def walk(
+    fs: fsspec.AbstractFileSystem, folder: str, skips: Callable[[str], bool] | None = None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The files and folders below a folder at any depth, but for what is unfinished by convention.
+
+    Args:
+        fs: the file system.
+        folder: a path in it; a missing one has nothing below it.
+        skips: tells folders by their path that need not be looked into; an object store lists them all the same.
+
+    Yields:
+        The path of each, and what the store says of it.
+    """
     if isinstance(fs, LocalFileSystem):
-        yield from _walk_local(folder, frozenset())
+        yield from _walk_local(folder, frozenset(), skips)
     elif fs.exists(folder):
         for full, info in fs.find(folder, withdirs=True, detail=True).items():
             if not any(part.startswith((".", "_")) for part in full[len(folder) + 1 :].split("/")):
                 yield full, info
 
 
-def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _names_other_day(folder: str, only: Container[str]) -> bool:
+    """Whether a folder's path says of every file below it that it landed on another day than ``only``."""
+    named = _DAY_IN_FOLDER.search(f"{folder}/")
+    return named is not None and "-".join(named.groups()) not in only
+
+
+def _walk_local(
+    folder: str, above: frozenset[tuple[int, int]], skips: Callable[[str], bool] | None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The same on this machine: three times as fast, and folders behind symbolic links count."""
     try:
         here = Path(folder).stat()
@@ -244,5 +268,5 @@ def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tupl
                 continue
             kind = "directory" if stat.S_ISDIR(found.st_mode) else "file" if stat.S_ISREG(found.st_mode) else "other"
             yield entry.path, {"type": kind, "size": found.st_size, "mtime": found.st_mtime}
-            if kind == "directory":
-                yield from _walk_local(entry.path, above | {(here.st_dev, here.st_ino)})
+            if kind == "directory" and not (skips is not None and skips(entry.path)):
+                yield from _walk_local(entry.path, above | {(here.st_dev, here.st_ino)}, skips)

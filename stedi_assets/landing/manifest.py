@@ -1,25 +1,25 @@
-"""What was ingested: the rows of ``landing_files``, and which days differ from what lies there now.
-
-``plan`` is pure: the listing and the record in, the days to run out. The landing sensor and
-``stedi materialize`` both are thin shells over it.
-"""
+"""The manifest: what became of each raw file, as the rows of ``landing_files`` say."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 
 import pyarrow as pa
 
+from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.landing.files import LandingFile, Listing
+from stedi_assets.engines.session import Session
+from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
+from stedi_assets.lakehouse.snapshot import by_landing_day, common_fingerprints
+
+CACHED_ENTRIES = 200_000
+"""Manifest entries of a landing table that a process keeps: about 100 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestEntry:
     """A raw file as it was when it was ingested; a row of ``landing_files``."""
 
@@ -43,7 +43,7 @@ _NAMES = tuple(one.name for one in fields(ManifestEntry))
 def record(rows: pa.Table) -> list[ManifestEntry]:
     """The rows of ``landing_files`` as objects."""
     # By column: a lake has 100,000 of them, and every tick of the landing sensor asks.
-    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _NAMES))]
+    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _NAMES), strict=True)]
 
 
 def as_rows(files: Iterable[ManifestEntry]) -> pa.Table:
@@ -53,130 +53,58 @@ def as_rows(files: Iterable[ManifestEntry]) -> pa.Table:
     return pa.table({name: [getattr(file, name) for file in held] for name in schema.names}, schema=schema)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Why one day of one landing table should be run.
+def add_first_copies(first: dict[str, tuple[date, str]], entries: Iterable[ManifestEntry]) -> None:
+    """Bring what :func:`first_copies` gave up to date.
 
     Args:
-        new, changed: how many raw files were not there before, or are not as they were.
-        missing: how many ingested files are gone; alone they are no reason to run.
-        other: what else differs, in words.
-        moved: how many ingested files lie on another day now, since their modification time says so.
-        returned: whether somebody whose lines were left out after an erasure has registered anew.
+        first: changed in place.
+        entries: more files; those without a line count nowhere.
     """
-
-    new: int = 0
-    changed: int = 0
-    missing: int = 0
-    other: str = ""
-    moved: int = 0
-    returned: bool = False
-
-    @property
-    def only_changed(self) -> bool:
-        """Whether files that were there before differ, and nothing else."""
-        return bool(self.changed) and self == Difference(changed=self.changed)
-
-    def __str__(self) -> str:
-        counts = {"new": self.new, "changed": self.changed, "missing": self.missing, "moved": self.moved}
-        parts = [f"{n} {word} file{'' if n == 1 else 's'}" for word, n in counts.items() if n]
-        back = ["somebody who was erased has registered anew"] if self.returned else []
-        return ", ".join([*parts, *back, *([self.other] if self.other else [])])
+    for entry in entries:
+        if entry.lines:
+            copy = (entry.landing_date, entry.source_file)
+            first[entry.digest] = min(first.get(entry.digest, copy), copy)
 
 
-def first_copies(files: Iterable[ManifestEntry]) -> dict[str, tuple[date, str]]:
-    """Of each digest, the day and the path of the file that counts: the earliest landed, then the first by name."""
+def first_copies(entries: Iterable[ManifestEntry]) -> dict[str, tuple[date, str]]:
+    """Of each digest, the day and the path of the file that counts: the earliest landed, then the first by name.
+
+    Args:
+        entries: the files.
+    """
     first: dict[str, tuple[date, str]] = {}
-    for file in files:
-        if file.lines:
-            at = (file.landing_date, file.source_file)
-            first[file.digest] = min(first.get(file.digest, at), at)
+    add_first_copies(first, entries)
     return first
 
 
-def plan(
-    table: str,
-    listing: Listing,
-    ingested: Collection[ManifestEntry],
-    stored: Mapping[date, str | None],
-    recorded: Mapping[date, str | None],
-    quarantined: Mapping[date, str | None] | None = None,
-    returns: Mapping[str, str] | None = None,
-) -> dict[date, Difference]:
-    """Which days of a landing table differ from what lies in its folder.
+def manifest_entries(engine: Session, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
+    """The manifest of one landing table: its rows of ``landing_files``.
+
+    After a commit only the partitions that it replaced are read again.
 
     Args:
-        table: its name.
-        listing: what lies there.
-        ingested: the table's rows of ``landing_files``.
-        stored, recorded: what the landing table's and the record's partitions say that they were
-            made from; they agree unless a run was killed between the two or a table was changed by hand.
-        quarantined: the same of the quarantine's partitions; none looks away from them.
-        returns: per erasure request, who has registered anew since, as in ``erased_under``.
-
-    Returns:
-        The days to run, in order, and why. A file that is gone is no reason, and a day of which
-        every file is gone is never named: it could not be made again.
+        engine: reads them.
+        lakehouse: where they lie.
+        table: the landing table.
     """
-    by_day = listing.by_day(table)
-    lies_on = {file.path: day for day, files in by_day.items() for file in files}
-    before: dict[date, dict[str, ManifestEntry]] = {}
-    moved: Counter[date] = Counter()
-    for file in ingested:
-        if lies_on.get(file.source_file, file.landing_date) == file.landing_date:
-            before.setdefault(file.landing_date, {})[file.source_file] = file
-        else:
-            moved[file.landing_date] += 1
-    first = first_copies(file for files in before.values() for file in files.values())
-    differences: dict[date, Difference] = {}
-    for day in sorted(by_day.keys() | moved.keys()):
-        files, known = by_day.get(day, []), before.get(day, {})
-        there = [known[file.path] for file in files if file.path in known]
-        difference = Difference(
-            new=len(files) - len(there),
-            changed=sum(file.path in known and not _same(file, known[file.path]) for file in files),
-            missing=len(known) - len(there),
-            other=_other(there, first) or _unlike(day, known.values(), stored, recorded, quarantined),
-            moved=moved[day],
-            returned=_returned(there, returns or {}),
-        )
-        if any((difference.new, difference.changed, difference.moved, difference.returned, difference.other)):
-            differences[day] = difference
-    return differences
+    manifest = contract("landing_files")
+    stored = by_landing_day(lakehouse.snapshot(manifest).part("landing_table", table.name))
+
+    def read(files: Sequence[DataFile]) -> dict[date, tuple[ManifestEntry, ...]]:
+        entries: dict[date, list[ManifestEntry]] = {file.landing_date: [] for file in files}
+        for entry in record(engine.relation(manifest, files).to_arrow_table()):
+            entries[entry.landing_date].append(entry)
+        return {day: tuple(of_day) for day, of_day in entries.items()}
+
+    cache = lakehouse.partition_cache(f"manifest of {table.name}", CACHED_ENTRIES)
+    return [entry for entries in cache.get(stored, read).values() for entry in entries]
 
 
-def _same(listed: LandingFile, ingested: ManifestEntry) -> bool:
-    return (listed.size, listed.stamp) == (ingested.size, ingested.stamp)
+def recorded_fingerprints(snapshot: Snapshot, table: Table) -> dict[date, str | None]:
+    """The fingerprints of one landing table's days by a side table; none where a day's files do not agree.
 
-
-def _other(files: Iterable[ManifestEntry], first: Mapping[str, tuple[date, str]]) -> str:
-    for file in files:
-        counts = first[file.digest][1] if file.lines else file.source_file
-        if file.duplicate_of != (None if counts == file.source_file else counts):
-            return "another file with the same bytes counts now"
-    return ""
-
-
-def _returned(files: Iterable[ManifestEntry], returns: Mapping[str, str]) -> bool:
-    for file in files:
-        left_out = json.loads(file.erased_under) if file.erased_under else {}
-        if any(returns.get(request, said) != said for request, said in left_out.items()):
-            return True
-    return False
-
-
-def _unlike(
-    day: date,
-    files: Iterable[ManifestEntry],
-    stored: Mapping[date, str | None],
-    recorded: Mapping[date, str | None],
-    quarantined: Mapping[date, str | None] | None,
-) -> str:
-    if day not in recorded:
-        return ""
-    said = recorded[day]
-    if said is None or stored.get(day) != said:
-        return "the table is not as its run left it"
-    if quarantined is not None and quarantined.get(day) != (said if any(file.rejected for file in files) else None):
-        return "the quarantine is not as its run left it"
-    return ""
+    Args:
+        snapshot: of ``landing_files``, or of ``landing_quarantine``, which has only days with rejected lines.
+        table: the landing table.
+    """
+    return common_fingerprints(snapshot.part("landing_table", table.name))

@@ -30,16 +30,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import duckdb
 import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
-from stedi_assets.contracts.line import EXACT_INTEGER, Rejected, event_bounds, validate_line
+from stedi_assets.contracts.line import Rejected, validate_line
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
+from stedi_assets.engines.base import Engine
+from stedi_assets.engines.json_lines import LONG_LINE, good, reader, values
+from stedi_assets.engines.sql import quoted
 from stedi_assets.landing.profile import CutOff, FileProfile, chunks
 
 PIECE = 16 << 20
@@ -48,18 +49,10 @@ PIECE = 16 << 20
 PIECE_LINES = 1 << 18
 """Lines that it holds at once: of very short ones each costs far more than its bytes."""
 
-LONG_LINE = 1 << 20
-"""Lines longer than this are not worth an engine's buffers."""
-
 CUT_OFF = "the gzip stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
 
-_READER = {DataType.TEXT: "JSON", DataType.INTEGER: "DOUBLE", DataType.NUMBER: "DOUBLE"}
-_LARGE = 1e308
-"""Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
-
 _TAKEN_BY_READER = (b"true", b"false", b"\v", b"\f")
-_names = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -90,8 +83,10 @@ def may_be_whole(table: Table, found: Sequence[FileProfile], paths: Sequence[str
     return (
         any(one.lines for one in found)
         and all(one.plain for one in found)
-        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {})))
-        and all(has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional)))
+        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {}), strict=True))
+        and all(
+            has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional), strict=True)
+        )
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
@@ -128,60 +123,6 @@ def _fewest_marks(source: LandingSource, found: Sequence[FileProfile], nulls: Ma
     return quotes, sum(there.values()) - lines
 
 
-def _reader(source: LandingSource, paths: Sequence[str]) -> str:
-    columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
-    # Folders named like ``user=ann`` say nothing of the rows.
-    # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
-    files = list_of(as_named(path) for path in paths)
-    return (
-        f"read_json({files}, format = 'newline_delimited', compression = 'uncompressed', "
-        "ignore_errors = true, "
-        f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
-        f"columns = {{{columns}}})"
-    )
-
-
-def _values(source: LandingSource) -> str:
-    """The fields as their contract's types; text without its quotes."""
-    taken = []
-    for field in source.fields:
-        name = named(field.name)
-        if field.type is DataType.TEXT:
-            taken.append(f"{name} ->> '$' AS {name}")
-        elif field.type is DataType.INTEGER:
-            # A value that is not good may lie outside 64 bits; its row is judged or dropped, not read.
-            taken.append(f"TRY_CAST({name} AS BIGINT) AS {name}")
-        else:
-            taken.append(name)
-    return ", ".join(taken)
-
-
-def _good(source: LandingSource, landing_date: date) -> str:
-    """An SQL condition that holds for a row only if its line is good as read, but for what quotes tell.
-
-    Null (which ``WHERE`` takes for false) for what lacks a required field.
-    """
-    signs = []
-    for field in source.fields:
-        name = named(field.name)
-        if field.type is DataType.TEXT:
-            # Between '"#' and '#' lies what starts with a quote and then anything above '"': text, not
-            # empty, and not blank. Some good text starts lower (a space); it is judged.
-            text = f"{name}::VARCHAR"
-            sign = f"{text} >= '\"#' AND {text} < '#' AND NOT contains({text}, '\\')"
-        elif field.type is DataType.NUMBER:
-            sign = f"{name} BETWEEN {-_LARGE} AND {_LARGE}"
-        else:
-            low, high = -EXACT_INTEGER + 1, EXACT_INTEGER - 1
-            if field.name == source.event_time:
-                low, high = event_bounds(landing_date)
-            elif field.minimum is not None:
-                low = field.minimum
-            sign = f"{name} BETWEEN {low} AND {high} AND {name} = trunc({name})"
-        signs.append(sign if field.required else f"({name} IS NULL OR ({sign}))")
-    return " AND ".join(signs)
-
-
 def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: Sequence[FileProfile], root: str) -> str:
     """The query that reads files whole: the rows of the files that look good, in data column order.
 
@@ -196,12 +137,12 @@ def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: S
         root: the landing root, which ``source_file`` leaves out.
     """
     source = _source(table)
-    columns = f"{_values(source)}, substr(filename, {len(root) + 2}) AS source_file"
+    columns = f"{values(source)}, substr(filename, {len(root) + 2}) AS source_file"
     if numbers_lines(table):
         before = itertools.accumulate((one.lines for one in found), initial=0)
-        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before))
+        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before, strict=False))
         columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
-    return f"SELECT {columns} FROM {_reader(source, paths)} WHERE {_good(source, landing_date)}"
+    return f"SELECT {columns} FROM {reader(source, paths)} WHERE {good(source, landing_date)}"
 
 
 def numbers_lines(table: Table) -> bool:
@@ -210,13 +151,14 @@ def numbers_lines(table: Table) -> bool:
 
 
 def read_lines(
-    engine: DuckDBEngine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
+    engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
 ) -> Iterator[Parsed]:
     """Read one raw file line by line, whatever it holds.
 
     Args:
         engine: parses the lines that look good.
-        fs, path: where the file lies.
+        fs: the file system of the file.
+        path: where the file lies in it.
         table: the landing table that it is meant for.
         source_file: what its rows say they come from.
         landing_date: the day it landed.
@@ -251,7 +193,7 @@ def _parts(piece: bytes) -> Iterator[bytes]:
 
 
 def _read_piece(
-    engine: DuckDBEngine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
+    engine: Engine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
 ) -> Parsed:
     source = _source(table)
     text = np.frombuffer(piece, np.uint8)
@@ -264,21 +206,17 @@ def _read_piece(
     for word in _TAKEN_BY_READER:
         likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
 
-    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist())]
-    read = _read_likely(engine, lines, source, landing_date)
+    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist(), strict=True)]
+    read = engine.parse_lines(lines, source, landing_date)
     numbers = np.arange(number, number + len(starts))
-    if read is None:
-        good = np.zeros(len(lines), bool)
-        values = None
-    else:
-        values, good = read
+    proven = np.zeros(len(lines), bool) if read is None else read.good
     tables = []
-    if values is not None:
-        extra = _origin(table, source_file, numbers[likely][good])
-        tables.append(_as_table(table, {**{n: values.column(n) for n in values.column_names}, **extra}))
+    if read is not None:
+        extra = _origin(table, source_file, numbers[likely][proven])
+        tables.append(_as_table(table, {**{n: read.values.column(n) for n in read.values.column_names}, **extra}))
 
     doubtful = np.ones(len(starts), bool)
-    doubtful[np.flatnonzero(likely)[good]] = False
+    doubtful[np.flatnonzero(likely)[proven]] = False
     judged: list[tuple[int, tuple[object, ...]]] = []
     rejects: list[tuple[int, str, str]] = []
     blank = 0
@@ -299,48 +237,6 @@ def _read_piece(
         tables.append(_as_table(table, {**columns, **extra}))
     rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
     return Parsed(rows, tuple(rejects), len(starts) - blank)
-
-
-def _read_likely(
-    engine: DuckDBEngine, lines: list[bytes], source: LandingSource, landing_date: date
-) -> tuple[pa.Table, npt.NDArray[np.bool_]] | None:
-    """Read lines that look good; none where the reader does not give one row per line, in order.
-
-    Returns:
-        The values of the good lines, and which lines those are.
-    """
-    if not lines:
-        return None
-    # In memory only: a file of people's lines must not be left behind by a killed process.
-    memory = fsspec.filesystem("memory")
-    name = f"/stedi-lines-{next(_names)}.json"
-    if not engine.connection.filesystem_is_registered("memory"):
-        engine.connection.register_filesystem(memory)
-    memory.pipe_file(name, b"\n".join(lines) + b"\n")
-    # The fewest quotes and commas that a line with these fields can have; see the module's docstring.
-    quotes_of = " + ".join(
-        f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
-        for f in source.fields
-    )
-    fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
-    try:
-        with engine.in_order():
-            found = engine.connection.sql(
-                f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, "
-                f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
-                f"FROM {_reader(source, ['memory://' + name])}"
-            ).to_arrow_table()
-    except duckdb.Error:
-        return None
-    finally:
-        memory.rm_file(name)
-    if found.num_rows != len(lines):
-        return None
-    good = found["good"].to_numpy(zero_copy_only=False)
-    for mark, name in ((b'"', "quotes"), (b",", "commas")):
-        there = np.fromiter((line.count(mark) for line in lines), np.int64, len(lines))
-        good = good & (found[name].to_numpy() == there)
-    return found.drop_columns(["good", "quotes", "commas"]).filter(pa.array(good)), good
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:

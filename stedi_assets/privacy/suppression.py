@@ -23,7 +23,8 @@ import pyarrow as pa
 from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts.line import Rejected, Value, validate_line
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import DuckDBEngine, list_of, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import list_of, named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, REGISTERED, SERIAL
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
@@ -61,7 +62,7 @@ class Suppression:
         tombstones: the tombstones of the erased people.
     """
 
-    def __init__(self, engine: DuckDBEngine, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
+    def __init__(self, engine: Session, lakehouse: Lakehouse, tombstones: Tombstones) -> None:
         self._engine = engine
         self._lakehouse = lakehouse
         self.tombstones = tombstones
@@ -174,7 +175,7 @@ class Suppression:
     ) -> duckdb.DuckDBPyRelation | None:
         if not erased:
             return None
-        names, request, erased_at, returned = zip(*erased)
+        names, request, erased_at, returned = zip(*erased, strict=True)
         people = pa.table([names, request, erased_at, returned], names=["name", "request", "erased_at", "returned"])
         columns = ", ".join(named(name) for name in rows.columns)
         return (
@@ -214,7 +215,7 @@ class Suppression:
             return None
         if isinstance(result, Rejected):
             return self.of_rejected(line.decode("utf-8", "backslashreplace"))
-        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result)))
+        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result, strict=True)))
 
     def _of_values(self, table: Table, values: Mapping[str, Value]) -> Tombstone | None:
         subject = table.subject_column

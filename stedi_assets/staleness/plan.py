@@ -112,7 +112,7 @@ def _people_concerned(view: LakeView, name: str, days: Collection[date]) -> dict
     return dict(rows)
 
 
-def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
+def rows_to_remove(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
     """Of partitions that differ, those that hold rows of people who do not consent, and how many rows.
 
     Args:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import Identifier, Table
 from stedi_assets.contracts.names import normalized_sql
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import DataFile
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones

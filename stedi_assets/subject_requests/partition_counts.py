@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.resources import Resources
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition

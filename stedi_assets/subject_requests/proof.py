@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import LANDING_TABLES, TABLES
-from stedi_assets.landing.ingest import manifest_entries
+from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.resources import Resources
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import (

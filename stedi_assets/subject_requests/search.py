@@ -17,7 +17,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import as_named, list_of, named, quoted
 
 SHORTEST = 5
 """Characters below which a value stands in too many places by chance to be looked for."""
@@ -52,7 +53,7 @@ class Search:
         engine: the engine that decodes Parquet.
     """
 
-    def __init__(self, needles: Sequence[str], engine: DuckDBEngine) -> None:
+    def __init__(self, needles: Sequence[str], engine: Session) -> None:
         self.needles = [needle for needle in needles if len(needle) >= SHORTEST]
         self.too_short = len(needles) - len(self.needles)
         self._engine = engine

@@ -15,7 +15,7 @@ import pyarrow as pa
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.suppression import values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
@@ -67,7 +67,7 @@ class Person:
             customers=customers,
             asked=asked,
         )
-        records: list[dict[str, Any]] = [dict(zip(fields, row)) for row in own]
+        records: list[dict[str, Any]] = [dict(zip(fields, row, strict=True)) for row in own]
         records += _rejected(resources, email)
         serials = _values(records, [SERIAL])
         marks = _values(records, MARKS)

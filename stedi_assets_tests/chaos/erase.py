@@ -45,7 +45,7 @@ from stedi_assets_tests.chaos.processes import (
     with_state_in_memory,
     without_checks,
 )
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
 from stedi_assets_tests.oracle.rules import pseudonym
 
@@ -106,7 +106,7 @@ def erase(here: Path, stored: bool) -> None:
 def prepare(root: Path) -> None:
     """A lake with a request, and one from which its person was erased undisturbed."""
     old, new = root / "old", root / "new"
-    small = Small.at(old)
+    small = SmallLake.at(old)
     land(small, DAYS[:1])
     small.close()
     without_checks()

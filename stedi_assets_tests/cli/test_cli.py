@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from stedi_assets.sample import write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
-from stedi_assets_tests.kit.lake import Small, customer, lines, movement, step
+from stedi_assets_tests.kit.examples import chosen, slow_where_many
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import customer, lines, movement, step
 
 HOUSE = Path(__file__).parents[2]
 POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(ReadingsBeforeConsent, Pairing)]
@@ -223,7 +226,6 @@ def test_the_examples_keep_their_lines() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "takes"),
     [
-        ("STEDI_ENGINE", "polars", "'duckdb' or 'spark'"),
         ("STEDI_PAIRING", "both", "'timestamp' or 'customer'"),
         ("STEDI_READINGS_BEFORE_CONSENT", "no", "'include' or 'exclude'"),
         ("STEDI_FIRST_DAY", "yesterday", "YYYY-MM-DD"),
@@ -246,12 +248,6 @@ def test_a_wrong_setting_ends_a_process_with_one_line(tmp_path: Path) -> None:
     assert len(done.err.splitlines()) == 1
 
 
-def test_an_engine_that_is_not_there_is_said(tmp_path: Path) -> None:
-    done = stedi(tmp_path, "materialize", STEDI_ENGINE="spark")
-    assert done.code == 2
-    assert done.err.startswith("Error: STEDI_ENGINE is 'spark', but")
-
-
 def test_wrong_usage(tmp_path: Path) -> None:
     for arguments in (["nothing"], ["materialize", "--day", "today"], ["query"], ["sample", "--customers", "0"]):
         done = CliRunner().invoke(cli, arguments)
@@ -263,9 +259,9 @@ def test_wrong_usage(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Small:
+def small(tmp_path: Path) -> SmallLake:
     """Two landing days of Ann and Bob in ``data``, not materialized."""
-    lake = Small.at(tmp_path / "data")
+    lake = SmallLake.at(tmp_path / "data")
     lake.land_people("ann")
     lake.land("customer_landing", lines(customer("bob")), day="2023-08-07")
     lake.land("accelerometer_landing", lines(movement("bob")), day="2023-08-07")
@@ -273,26 +269,31 @@ def small(tmp_path: Path) -> Small:
     return lake
 
 
-def landed(small: Small) -> dict[str, int]:
+def landed(small: SmallLake) -> dict[str, int]:
     return {name: small.count(name) for name in ("customer_landing", "customer_trusted", "machine_learning_curated")}
 
 
 @pytest.mark.usefixtures("without_checks")
-def test_one_day(small: Small, tmp_path: Path) -> None:
+def test_one_day(small: SmallLake, tmp_path: Path) -> None:
     done = stedi(tmp_path, "materialize", "--day", "2023-08-07")
     assert done.code == 0
     assert landed(small) == {"customer_landing": 1, "customer_trusted": 1, "machine_learning_curated": 1}
     dry = stedi(tmp_path, "materialize", "--dry-run")
     assert dry.code == 1
     assert {row["landing day"] for row in dry.rows()} == {"2023-08-06"}
+
+
+@pytest.mark.usefixtures("without_checks")
+def test_one_day_by_force(small: SmallLake, tmp_path: Path) -> None:
+    small.materialize(days=[date(2023, 8, 7)])
     done = stedi(tmp_path, "materialize", "--force", "--day", "2023-08-07")
     assert done.code == 0
     assert "(1 run in" in done.err
     assert landed(small)["customer_landing"] == 1
 
 
-@pytest.mark.usefixtures("without_checks")
-def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_day_that_fails_does_not_keep_others_from_being_made(small: SmallLake, tmp_path: Path) -> None:
     broken = small.path("accelerometer_landing", "broken.json.gz")
     broken.write_bytes(b"this is no gzip file")
     done = stedi(tmp_path, "materialize")
@@ -313,8 +314,9 @@ def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp
     assert landed(small)["machine_learning_curated"] == 4
 
 
+@pytest.mark.slow
 def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
-    small: Small, monkeypatch: pytest.MonkeyPatch
+    small: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stedi_assets.engines.duckdb import DuckDBEngine
 
@@ -339,7 +341,7 @@ def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
     assert small.count("customers_curated") == 2
 
 
-def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_without_end_are_given_up(small: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stedi_assets.defs.materialize.GIVE_UP", 2)
     for number in range(1, 6):
         small.land("step_trainer_landing", lines(step("ann")), "broken.json.gz", day=f"2023-08-0{number}")
@@ -352,7 +354,7 @@ def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.Mon
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_dagster_and_stedi_share_their_state(small: Small, tmp_path: Path) -> None:
+def test_dagster_and_stedi_share_their_state(small: SmallLake, tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((HOUSE / "dagster.yaml").read_text())
     dagster = subprocess.run(
         [
@@ -374,7 +376,7 @@ def test_dagster_and_stedi_share_their_state(small: Small, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("without_checks")
-def test_dagster_home(small: Small, tmp_path: Path) -> None:
+def test_dagster_home(small: SmallLake, tmp_path: Path) -> None:
     home = tmp_path / "elsewhere"
     assert stedi(tmp_path, "materialize", DAGSTER_HOME=str(home)).code == 0
     assert (home / "history" / "runs.db").exists()
@@ -402,7 +404,7 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
     """Materialize under a policy; rows of every table, and the pairs of one customer."""
     before, pairing = policy.split("/")
     policies = Policies(ReadingsBeforeConsent(before), Pairing(pairing))
-    lake = Small.at(folder, policies)
+    lake = SmallLake.at(folder, policies)
     lake.resources = Resources.of(
         Settings(landing, str(folder / "lake"), policies=policies, dagster_home=folder / "home")
     )
@@ -415,11 +417,13 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "faults"])
 def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
-    """A sample, plain or with faults; its lake goes from one policy to the next."""
+    """A sample, plain or with faults, of 80 customers or of 956; its lake goes from one policy to the next."""
     folder = tmp_path_factory.mktemp("faults" if request.param else "plain")
-    return folder, write_sample(str(folder / "data" / "landing"), faults=request.param)
+    return folder, write_sample(str(folder / "data" / "landing"), customers=chosen(80, 956), faults=request.param)
 
 
+@slow_where_many
+@pytest.mark.usefixtures("without_checks")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled
@@ -430,7 +434,7 @@ def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], p
     rows = {row["table"]: int(row["rows"]) for row in counts.rows()}
     assert {name: rows[name] for name in expected.tables} == expected.tables
     assert counts.code == 0, "the command knows what its policy makes of the sample"
-    lake = Small.at(folder / "data")
+    lake = SmallLake.at(folder / "data")
     assert sum(row[0] for row in lake.rows("machine_learning_curated", "same_customer")) == expected.same_customer
     lake.close()
 
@@ -443,6 +447,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_published_counts_of_the_public_data(tmp_path_factory: pytest.TempPathFactory, policy: str) -> None:
     reference = os.environ.get("STEDI_REFERENCE_LANDING")

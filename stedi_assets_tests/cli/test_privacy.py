@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stedi_assets_tests.kit.commands import Done, stedi, stedi_process
-from stedi_assets_tests.kit.lake import DAY, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
 class Desk:
@@ -42,7 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Ann and bob consent and moved twice each, once before ann consented; cid withdrew; one line is broken."""
     root = tmp_path_factory.mktemp("desk")
-    lake = Small.at(root)
+    lake = SmallLake.at(root)
     withdrawn = customer("cid", updated=1_691_299_999_500, consents=False)
     people = [*map(customer, ["ann", "bob", "cid"]), withdrawn]
     lake.land("customer_landing", lines(*people))

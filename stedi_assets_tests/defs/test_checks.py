@@ -20,17 +20,8 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.privacy.pseudonyms import pseudonyms
 from stedi_assets.resources import today
-from stedi_assets_tests.kit.lake import (
-    STAMP,
-    Small,
-    customer,
-    failed_checks,
-    lines,
-    made,
-    movement,
-    step,
-    with_platform,
-)
+from stedi_assets_tests.kit.lake import SmallLake, failed_checks, made, with_platform
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 DERIVED = [table.name for table in ASSET_TABLES if table.source is None]
 WARNINGS = {
@@ -48,19 +39,21 @@ NOT_OF_THE_RUN = {WHOLE}
 """Errors that block nothing, since the run of some days cannot mend the others."""
 
 
-def newest(small: Small, name: str) -> date:
+def newest(small: SmallLake, name: str) -> date:
     """The newest day on which a table has rows."""
     return max(f.landing_date for f in small.resources.lakehouse.snapshot(contract(name)).files if f.rows)
 
 
-def check(small: Small, name: str, day: date) -> tuple[dg.ExecuteInProcessResult, dict[str, dg.AssetCheckEvaluation]]:
+def check(
+    small: SmallLake, name: str, day: date
+) -> tuple[dg.ExecuteInProcessResult, dict[str, dg.AssetCheckEvaluation]]:
     """Run all checks of a table, and nothing else."""
     keys = [dg.AssetCheckKey(dg.AssetKey(name), one.name) for one in checks_of(contract(name))]
     result = small.run([], day, checks=keys)
     return result, {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
-def test_a_run_of_several_days_says_of_each_what_it_found(good: Small) -> None:
+def test_a_run_of_several_days_says_of_each_what_it_found(good: SmallLake) -> None:
     graph = good.job().asset_layer.asset_graph
     for name in (table.name for table in ASSET_TABLES):
         keys = [key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
@@ -81,7 +74,7 @@ def test_a_run_of_several_days_says_of_each_what_it_found(good: Small) -> None:
                 assert evaluation.target_materialization_data.storage_id == latest.storage_id
 
 
-def people(small: Small) -> set[str]:
+def people(small: SmallLake) -> set[str]:
     """Every text of a person in the landing tables."""
     values = {
         str(value)
@@ -92,7 +85,7 @@ def people(small: Small) -> set[str]:
     return {value for value in values if len(value) > 3}
 
 
-def assert_says_nothing_of_rows(small: Small, evaluations: Mapping[str, dg.AssetCheckEvaluation]) -> None:
+def assert_says_nothing_of_rows(small: SmallLake, evaluations: Mapping[str, dg.AssetCheckEvaluation]) -> None:
     private = people(small)
     for evaluation in evaluations.values():
         stored = dg.serialize_value(evaluation)
@@ -104,7 +97,7 @@ def assert_says_nothing_of_rows(small: Small, evaluations: Mapping[str, dg.Asset
 
 
 @pytest.mark.parametrize("name", [table.name for table in ASSET_TABLES])
-def test_every_check_passes_on_good_data(good: Small, name: str) -> None:
+def test_every_check_passes_on_good_data(good: SmallLake, name: str) -> None:
     result, evaluations = check(good, name, newest(good, name))
     assert result.success
     assert set(evaluations) == {one.name for one in checks_of(contract(name))}
@@ -190,7 +183,7 @@ SPOILT: list[tuple[str, str, str]] = [
 ]
 
 
-def refuser(small: Small) -> dict[str, str]:
+def refuser(small: SmallLake) -> dict[str, str]:
     """Someone who does not share with research, as SQL literals."""
     trusted = {email for (email,) in small.rows("customer_trusted", "email")}
     landed = small.rows("customer_landing", 'lower(trim(email)), lower(trim("serialNumber"))')
@@ -206,7 +199,7 @@ def refuser(small: Small) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "broken", "sql"), SPOILT, ids=[f"{n}-{b}-{i}" for i, (n, b, _) in enumerate(SPOILT)])
-def test_a_table_that_breaks_a_promise_fails_its_check(spoilt: Small, name: str, broken: str, sql: str) -> None:
+def test_a_table_that_breaks_a_promise_fails_its_check(spoilt: SmallLake, name: str, broken: str, sql: str) -> None:
     for word, value in refuser(spoilt).items():
         sql = sql.replace(word, value)
     day = newest(spoilt, name)
@@ -237,7 +230,7 @@ def test_every_check_is_spoilt_somewhere() -> None:
 
 
 @pytest.mark.parametrize("name", [table.name for table in ASSET_TABLES])
-def test_other_columns_fail_the_schema_check(spoilt: Small, name: str) -> None:
+def test_other_columns_fail_the_schema_check(spoilt: SmallLake, name: str) -> None:
     table, day = contract(name), newest(spoilt, name)
     first, *others = table.columns
     text = dataclasses.replace(c.REASON, name=first.name)
@@ -258,7 +251,7 @@ def test_other_columns_fail_the_schema_check(spoilt: Small, name: str) -> None:
     assert_says_nothing_of_rows(spoilt, evaluations)
 
 
-def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: Small) -> None:
+def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: SmallLake) -> None:
     name = "customer_trusted"
     table, day = contract(name), newest(spoilt, name)
     kept = tuple(column for column in table.columns if column.name != "serialNumber")
@@ -268,17 +261,17 @@ def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: Small) -> 
     assert not result.success
     assert "serialNumber" in str(evaluations["schema"].description)
     assert not evaluations["required"].passed
-    assert "Cannot be judged, see the schema check" in str(evaluations["required"].description)
+    assert "Cannot be evaluated, see the schema check" in str(evaluations["required"].description)
     assert_says_nothing_of_rows(spoilt, evaluations)
 
 
-def test_a_table_that_is_not_there_fails_the_schema_check(lake: Small) -> None:
+def test_a_table_that_is_not_there_fails_the_schema_check(lake: SmallLake) -> None:
     _, evaluations = check(lake, "customer_trusted", today())
     assert evaluations["schema"].description == "The table does not exist."
     assert not evaluations["schema"].passed
 
 
-def test_other_counts_than_expected_warn(spoilt: Small) -> None:
+def test_other_counts_than_expected_warn(spoilt: SmallLake) -> None:
     expected = spoilt.root / "expected.json"
     expected.write_text('{"customer_landing": 7}')
     settings = dataclasses.replace(spoilt.resources.settings, expected_counts=str(expected))
@@ -289,7 +282,7 @@ def test_other_counts_than_expected_warn(spoilt: Small) -> None:
     assert "7 are expected" in str(evaluations["row_count"].description)
 
 
-def test_expected_counts_that_cannot_be_used_are_named(spoilt: Small) -> None:
+def test_expected_counts_that_cannot_be_used_are_named(spoilt: SmallLake) -> None:
     expected = spoilt.root / "expected.json"
     settings = dataclasses.replace(spoilt.resources.settings, expected_counts=str(expected))
     for content, why in ((None, "No such file"), ("[1]", "AttributeError"), ("{", "JSONDecodeError")):
@@ -303,7 +296,7 @@ def test_expected_counts_that_cannot_be_used_are_named(spoilt: Small) -> None:
         assert why in said
 
 
-def test_old_data_warns(lake: Small) -> None:
+def test_old_data_warns(lake: SmallLake) -> None:
     lake.land_people("ann")
     result = lake.run([table.name for table in ASSET_TABLES], "2023-08-06")
     assert result.success
@@ -312,7 +305,7 @@ def test_old_data_warns(lake: Small) -> None:
     assert {one.severity for one in old} == {dg.AssetCheckSeverity.WARN}
 
 
-def test_rejected_lines_copies_and_shared_devices_warn(lake: Small) -> None:
+def test_rejected_lines_copies_and_shared_devices_warn(lake: SmallLake) -> None:
     lake.land("customer_landing", lines(customer("ann"), customer("bob", serialNumber="serial-ann")) + "{broken\n")
     lake.land("accelerometer_landing", lines(movement("ann"), movement("bob", STAMP + 1)))
     lake.land("accelerometer_landing", lines(movement("ann"), movement("bob", STAMP + 1)), "copy.json")
@@ -332,7 +325,7 @@ def test_rejected_lines_copies_and_shared_devices_warn(lake: Small) -> None:
     assert said["shared_serial_numbers"].startswith("1 serial numbers are claimed by 2 customers")
 
 
-def test_pairs_of_different_customers_warn(lake: Small) -> None:
+def test_pairs_of_different_customers_warn(lake: SmallLake) -> None:
     lake.land("customer_landing", lines(customer("ann"), customer("bob")))
     lake.land("accelerometer_landing", lines(movement("ann"), movement("bob")))
     lake.land("step_trainer_landing", lines(step("ann"), step("bob")))
@@ -384,7 +377,7 @@ BLOCKED = {
 
 
 @pytest.mark.parametrize("name", BLOCKED)
-def test_what_is_made_from_a_wrong_table_is_not_made(lake: Small, name: str) -> None:
+def test_what_is_made_from_a_wrong_table_is_not_made(lake: SmallLake, name: str) -> None:
     engine = DoublingEngine()
     engine.doubled = name
     settings = lake.resources.settings
@@ -397,7 +390,7 @@ def test_what_is_made_from_a_wrong_table_is_not_made(lake: Small, name: str) -> 
     engine.close()
 
 
-def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spoilt: Small) -> None:
+def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spoilt: SmallLake) -> None:
     name = "customer_trusted"
     day = newest(spoilt, name)
     for file in spoilt.resources.lakehouse.snapshot(contract(name)).select({day}):
@@ -410,7 +403,7 @@ def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spo
     assert "ann@example.com" not in stored
 
 
-def test_consent_is_judged_by_the_records_of_now(lake: Small) -> None:
+def test_consent_is_judged_by_the_records_of_now(lake: SmallLake) -> None:
     # One process that reconciles and checks, as `stedi materialize` is, must not validate_line by people of before.
     lake.land("customer_landing", lines(customer("bob", consents=False)), day="2023-08-05")
     assert lake.materialize().runs
@@ -421,7 +414,7 @@ def test_consent_is_judged_by_the_records_of_now(lake: Small) -> None:
     assert lake.rows("customer_trusted", "email") == [("ann@example.com",)]
 
 
-def test_intervals_of_other_days_are_judged_once_they_are_made(lake: Small) -> None:
+def test_intervals_of_other_days_are_judged_once_they_are_made(lake: SmallLake) -> None:
     """A withdrawal closes an interval of another day: its own run is right, and what is stale is found all the same."""
     lake.land_people("ann", "bob", day="2023-08-06")
     assert lake.materialize().runs
@@ -449,7 +442,7 @@ def test_intervals_of_other_days_are_judged_once_they_are_made(lake: Small) -> N
     ]
 
 
-def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(spoilt: Small) -> None:
+def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(spoilt: SmallLake) -> None:
     days = sorted(spoilt.resources.lakehouse.snapshot(contract("consent_history")).days())
     spoilt.spoil("consent_history", days[0], "SELECT * FROM rows LIMIT 0")
     _, evaluations = check(spoilt, "consent_history", days[1])

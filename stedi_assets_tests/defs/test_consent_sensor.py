@@ -16,9 +16,10 @@ from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
-from stedi_assets.defs.sensors.consent import BACKOFF, LONGEST, SENSOR, due, named, requests
+from stedi_assets.defs.sensors.consent import BACKOFF, MAX_BACKOFF, SENSOR, due, request_name, requests
 from stedi_assets.staleness.plan import Run
-from stedi_assets_tests.kit.lake import STAMP, Small, copied, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake, copied
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
@@ -43,9 +44,9 @@ def test_what_differs_is_asked_for() -> None:
 def test_what_a_run_makes_is_left_to_it() -> None:
     stale = {"customer_trusted": {FIRST, SECOND}, "accelerometer_trusted": {FIRST}}
     on_its_way = ActiveRun(frozenset({"customer_trusted"}), FIRST, FIRST)
-    wanted, said = due(stale, {"customer_trusted": {FIRST}}, [on_its_way])
+    wanted, messages = due(stale, {"customer_trusted": {FIRST}}, [on_its_way])
     assert wanted == {"customer_trusted": {SECOND}, "accelerometer_trusted": {FIRST}}
-    assert said == ["1 partitions that differ are being made"]
+    assert messages == ["1 partitions that differ are being made"]
 
 
 def test_a_run_that_does_not_say_which_days_makes_them_all() -> None:
@@ -56,21 +57,21 @@ def test_a_run_that_does_not_say_which_days_makes_them_all() -> None:
 def test_while_something_lands_only_what_must_go_is_asked_for() -> None:
     stale = {"accelerometer_trusted": {FIRST, SECOND}, "machine_learning_curated": {FIRST, SECOND}}
     landing = ActiveRun(frozenset({"step_trainer_landing"}), THIRD, THIRD)
-    wanted, said = due(stale, {"accelerometer_trusted": {SECOND}}, [landing])
+    wanted, messages = due(stale, {"accelerometer_trusted": {SECOND}}, [landing])
     assert wanted == {"accelerometer_trusted": {SECOND}, "machine_learning_curated": {SECOND}}
-    assert said == ["2 partitions that differ wait until nothing lands"]
+    assert messages == ["2 partitions that differ wait until nothing lands"]
 
 
 RUN = Run(("customer_trusted",), FIRST, SECOND)
 
 
 def ended(at: float, failed: bool = True) -> RequestedRun:
-    return RequestedRun(named(RUN), running=False, ended=at, failed=failed)
+    return RequestedRun(request_name(RUN), running=False, ended=at, failed=failed)
 
 
-def ask(*past: RequestedRun, now: float = NOW) -> tuple[int | None, str]:
-    asked, waiting = requests([RUN], {named(RUN): past}, now)
-    return (asked[0].attempt if asked else None), "".join(waiting)
+def ask(*history: RequestedRun, now: float = NOW) -> tuple[int | None, str]:
+    requested, waiting = requests([RUN], {request_name(RUN): history}, now)
+    return (requested[0].attempt if requested else None), "".join(waiting)
 
 
 def test_a_run_that_succeeded_is_asked_for_again_with_another_key() -> None:
@@ -88,8 +89,8 @@ def test_what_failed_is_asked_for_after_longer_and_longer_pauses_and_for_ever() 
     )
     assert ask(*twice, now=NOW + 2 * BACKOFF) == (2, "")
     often = [ended(NOW)] * 50
-    assert ask(*often, now=NOW + LONGEST - 1)[0] is None
-    assert ask(*often, now=NOW + LONGEST) == (50, "")
+    assert ask(*often, now=NOW + MAX_BACKOFF - 1)[0] is None
+    assert ask(*often, now=NOW + MAX_BACKOFF) == (50, "")
 
 
 def test_a_success_settles_earlier_failures() -> None:
@@ -97,7 +98,7 @@ def test_a_success_settles_earlier_failures() -> None:
 
 
 def test_a_run_that_was_asked_for_is_waited_for() -> None:
-    assert ask(RequestedRun(named(RUN), running=True, ended=0)) == (
+    assert ask(RequestedRun(request_name(RUN), running=True, ended=0)) == (
         None,
         "2023-08-01 to 2023-08-02: a run is on its way",
     )
@@ -113,9 +114,9 @@ def person(name: str, day: date = FIRST, offset: int = 0, consents: bool = True)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
     """Twelve landing days: ann moved on three of them, bob on every one; cid does not consent and moved on two."""
-    lake = Small.at(tmp_path_factory.mktemp("twelve"))
+    lake = SmallLake.at(tmp_path_factory.mktemp("twelve"))
     lake.land("customer_landing", lines(person("ann"), person("bob"), person("cid", consents=False)), day=FIRST)
     for number, day in enumerate(DAYS):
         who = ["bob", *(["ann"] if number in {2, 5, 6} else []), *(["cid"] if number in {3, 9} else [])]
@@ -127,7 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
 
 
 @pytest.fixture
-def twelve(made: Small, tmp_path: Path) -> Iterator[Small]:
+def twelve(made: SmallLake, tmp_path: Path) -> Iterator[SmallLake]:
     """A copy of it, to change."""
     lake = copied(made, tmp_path)
     yield lake
@@ -135,17 +136,17 @@ def twelve(made: Small, tmp_path: Path) -> Iterator[Small]:
 
 
 @pytest.fixture
-def ticking(twelve: Small, without_checks: None) -> Ticking:
+def ticking(twelve: SmallLake, without_checks: None) -> Ticking:
     return Ticking(twelve, SENSOR)
 
 
-def land_customer(lake: Small, name: str, day: date, consents: bool = True) -> None:
+def land_customer(lake: SmallLake, name: str, day: date, consents: bool = True) -> None:
     """Land a customer's new record, and ingest it: the landing table only, as if the rest of its run had failed."""
     lake.land("customer_landing", lines(person(name, day, consents=consents)), name=f"{name}.json", day=day)
     assert lake.run(["customer_landing"], day).success
 
 
-def files(lake: Small) -> dict[tuple[str, date], frozenset[str]]:
+def files(lake: SmallLake) -> dict[tuple[str, date], frozenset[str]]:
     """The files of every partition of every derived table: new ones show what was rewritten."""
     return {
         (name, day): frozenset(file.path for file in found)
@@ -154,7 +155,7 @@ def files(lake: Small) -> dict[tuple[str, date], frozenset[str]]:
     }
 
 
-def rewritten(lake: Small, before: Mapping[tuple[str, date], frozenset[str]]) -> dict[str, list[int]]:
+def rewritten(lake: SmallLake, before: Mapping[tuple[str, date], frozenset[str]]) -> dict[str, list[int]]:
     """Of each table, which of the twelve days were rewritten."""
     after = files(lake)
     changed: dict[str, list[int]] = {}
@@ -164,18 +165,18 @@ def rewritten(lake: Small, before: Mapping[tuple[str, date], frozenset[str]]) ->
     return changed
 
 
-def people(lake: Small, name: str, column: str) -> set[str]:
+def people(lake: SmallLake, name: str, column: str) -> set[str]:
     return {str(value).partition("@")[0] for (value,) in lake.rows(name, f"DISTINCT {column}")}
 
 
 def settle(ticking: Ticking) -> list[list[dg.RunRequest]]:
-    """Tick and run until nothing is asked for; what each tick asked for."""
-    asked = []
+    """Tick and run until nothing is requested for; what each tick requested for."""
+    requested = []
     for _ in range(6):
         requested, _ = ticking.tick()
         if not requested:
-            return asked
-        asked.append(requested)
+            return requested
+        requested.append(requested)
         for request in requested:
             assert ticking.run(request).success
     raise AssertionError("no end")
@@ -267,7 +268,7 @@ def test_a_table_changed_by_hand(ticking: Ticking) -> None:
     assert lake.rows("accelerometer_trusted") == whole
 
 
-def lakehouse_rows(lake: Small, table: Table) -> Any:
+def lakehouse_rows(lake: SmallLake, table: Table) -> Any:
     return lake.resources.engine.relation(table, lake.resources.lakehouse.snapshot(table).files).to_arrow_table()
 
 
@@ -284,14 +285,14 @@ def test_a_failed_run_is_asked_for_again(ticking: Ticking, monkeypatch: pytest.M
     lake = ticking.lake
     ticking.tick()
     land_customer(lake, "ann", DAYS[8], consents=False)
-    asked, _ = ticking.tick()
+    requested, _ = ticking.tick()
     with monkeypatch.context() as broken:
         broken.setattr("stedi_assets.engines.duckdb.DuckDBEngine.write", raising(OSError("disk full")))
-        for request in asked:
+        for request in requested:
             assert not ticking.run(request).success
-    again, said = ticking.tick()
+    again, messages = ticking.tick()
     assert again == []
-    assert "failed 1 times, will be tried again after a pause" in said
+    assert "failed 1 times, will be tried again after a pause" in messages
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + BACKOFF + 1)
     settle(ticking)
@@ -307,22 +308,22 @@ def raising(error: Exception) -> Any:
 
 def test_a_request_names_tables_and_days_and_nobody(ticking: Ticking) -> None:
     land_customer(ticking.lake, "ann", DAYS[8], consents=False)
-    asked, _ = ticking.tick()
-    spans = {(request.partition_key, *sorted(request.tags.values())) for request in asked}
-    assert all(request.tags[SENSOR_TAG] == SENSOR for request in asked)
-    assert {request.partition_key for request in asked} == {None, str(DAYS[0]), str(DAYS[2])}
+    requested, _ = ticking.tick()
+    spans = {(request.partition_key, *sorted(request.tags.values())) for request in requested}
+    assert all(request.tags[SENSOR_TAG] == SENSOR for request in requested)
+    assert {request.partition_key for request in requested} == {None, str(DAYS[0]), str(DAYS[2])}
     assert any({str(DAYS[5]), str(DAYS[6])} <= set(span[1:]) for span in spans)
-    assert "ann" not in str(asked)
+    assert "ann" not in str(requested)
 
 
 # ---- a run that read an older state --------------------------------------------------------------
 
 
 def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
-    twelve: Small, monkeypatch: pytest.MonkeyPatch
+    twelve: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ann withdraws, and all is reconciled, while a run that read the earlier state is about to commit."""
-    other = Small.at(twelve.root, instance=twelve.instance)
+    other = SmallLake.at(twelve.root, instance=twelve.instance)
     write = type(twelve.resources.engine).write
     withdrew: list[bool] = []
 
@@ -343,9 +344,9 @@ def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
     other.close()
 
 
-def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_inputs_never_rest_gives_up(twelve: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the run fails, and the table is as it was."""
-    other = Small.at(twelve.root, instance=twelve.instance)
+    other = SmallLake.at(twelve.root, instance=twelve.instance)
     write = type(twelve.resources.engine).write
     rounds = iter(range(100))
 
@@ -371,7 +372,7 @@ def test_a_run_whose_inputs_never_rest_gives_up(twelve: Small, monkeypatch: pyte
 
 
 def test_new_files_that_are_vacuumed_before_they_are_committed_are_written_again(
-    twelve: Small, monkeypatch: pytest.MonkeyPatch
+    twelve: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = type(twelve.resources.engine).write
     vacuumed: list[int] = []
@@ -400,7 +401,7 @@ def whole_table_checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     }
 
 
-def test_the_check_sees_every_landing_day(twelve: Small) -> None:
+def test_the_check_sees_every_landing_day(twelve: SmallLake) -> None:
     consenting = [table.name for table in ASSET_TABLES if table.consenting]
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
     land_customer(twelve, "ann", DAYS[8], consents=False)
@@ -412,7 +413,7 @@ def test_the_check_sees_every_landing_day(twelve: Small) -> None:
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
 
 
-def test_what_was_mended_is_no_warning(twelve: Small) -> None:
+def test_what_was_mended_is_no_warning(twelve: SmallLake) -> None:
     """The landing day's own run finds rows of ann on other days; reconciliation takes them out."""
     twelve.land("customer_landing", lines(person("ann", DAYS[8], consents=False)), day=DAYS[8])
     warned = {check for _, check, _ in twelve.materialize().warnings}

@@ -12,7 +12,7 @@ import pytest
 from stedi_assets.defs.erasure import BACKOFF, CHECK, QUEUE, SENSOR
 from stedi_assets.defs.run_history import ERASURE_JOB
 from stedi_assets.subject_requests.requests import Request, Requests
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -22,18 +22,18 @@ KEY = dg.AssetKey(QUEUE)
 
 @pytest.fixture
 def ticking(tmp_path: Path) -> Iterator[Ticking]:
-    lake = Small.at(tmp_path)
+    lake = SmallLake.at(tmp_path)
     lake.land_people("ann", "bob")
     lake.materialize()
     yield Ticking(lake, SENSOR)
     lake.close()
 
 
-def file(lake: Small, email: str, due: int = 30) -> Request:
+def file(lake: SmallLake, email: str, due: int = 30) -> Request:
     return Requests(lake.resources.privacy).file(email, "", datetime.now(timezone.utc) - timedelta(days=2), due)
 
 
-def carry_out(lake: Small, asked: dg.RunRequest) -> bool:
+def carry_out(lake: SmallLake, asked: dg.RunRequest) -> bool:
     job = lake.definitions().resolve_job_def(ERASURE_JOB)
     result = job.execute_in_process(
         instance=lake.instance, run_config=asked.run_config, tags=asked.tags, raise_on_error=False
@@ -41,7 +41,7 @@ def carry_out(lake: Small, asked: dg.RunRequest) -> bool:
     return result.success
 
 
-def passed(lake: Small) -> bool:
+def passed(lake: SmallLake) -> bool:
     """What the UI says of overdue requests."""
     (record,) = lake.instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(KEY, CHECK), limit=1)
     assert record.event is not None

@@ -103,6 +103,8 @@ def _run_in_process(home: Path, partitions: list[str]) -> None:
             run(instance, partition)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     with opened(tmp_path, KEPT) as instance:
         run(instance, "a")
@@ -122,6 +124,7 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
         assert len(lengths) == 1, "every run has all of its events"
 
 
+@pytest.mark.process
 def test_it_survives_fork(tmp_path: Path) -> None:
     with opened(tmp_path, KEPT) as instance:
         before = run(instance, "a")

@@ -26,7 +26,7 @@ from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
 from stedi_assets_tests.kit.commands import clean_environment
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
 HOUSE = Path(__file__).parents[2]
@@ -171,7 +171,7 @@ def test_dg_checks_it(folder: Path) -> None:
 def test_dagster_materializes_a_partition_and_a_range(folder: Path) -> None:
     command = ("dagster", "asset", "materialize", "--select", "*", "-m", "stedi_assets.definitions")
     run(folder, *command, "--partition", "2023-08-06")
-    lake = Small.at(folder)
+    lake = SmallLake.at(folder)
     assert {row[0].isoformat() for row in lake.rows("accelerometer_landing", "DISTINCT landing_date")} == {"2023-08-06"}
     run(folder, *command, "--partition-range", "2023-08-03...2023-08-06")
     expected = json.loads((folder / "landing" / "expected_counts.json").read_text())

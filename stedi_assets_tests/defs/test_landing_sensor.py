@@ -13,10 +13,11 @@ import pytest
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, RequestedRun
 from stedi_assets.defs.sensors import landing as sensors
-from stedi_assets.defs.sensors.landing import ATTEMPTS, BACKOFF, SENSOR, requests
+from stedi_assets.defs.sensors.landing import BACKOFF, MAX_ATTEMPTS, SENSOR, requests
+from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile
-from stedi_assets.landing.manifest import Difference
-from stedi_assets_tests.kit.lake import DAY, STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")
@@ -33,12 +34,12 @@ def raw(path: str = "a.json", stamp: str = "1", size: int = 10, table: str = "st
 
 
 def ask(
-    past: Sequence[RequestedRun] = (),
+    history: Sequence[RequestedRun] = (),
     now: float = NOW,
     why: Difference | None = None,
     files: Sequence[LandingFile] = (raw(),),
 ) -> tuple[list[sensors.Request], list[str]]:
-    return requests({"step_trainer_landing": {DAY: why or Difference(new=1)}}, {DAY: files}, {DAY: past}, now)
+    return requests({"step_trainer_landing": {DAY: why or Difference(new=1)}}, {DAY: files}, {DAY: history}, now)
 
 
 def ended(request: sensors.Request, at: float, failed: bool = True, run_id: str = "r") -> RequestedRun:
@@ -123,49 +124,49 @@ def test_files_that_an_erasure_writes_anew_are_its_business() -> None:
 
 def test_failed_runs_are_tried_again_after_longer_and_longer_pauses_and_then_no_more() -> None:
     (request,), _ = ask()
-    past: list[RequestedRun] = []
+    history: list[RequestedRun] = []
     at = NOW
-    for attempt in range(1, ATTEMPTS):
-        past.insert(0, ended(request, at, run_id=str(attempt)))
+    for attempt in range(1, MAX_ATTEMPTS):
+        history.insert(0, ended(request, at, run_id=str(attempt)))
         pause = BACKOFF * 2 ** (attempt - 1)
-        assert ask(past, now=at + pause - 1) == ([], [f"{DAY}: will be tried again after a pause"])
-        (again,), _ = ask(past, now=at + pause)
+        assert ask(history, now=at + pause - 1) == ([], [f"{DAY}: will be tried again after a pause"])
+        (again,), _ = ask(history, now=at + pause)
         assert again.attempt == attempt
         assert again.run_key != request.run_key
         at += pause
-    past.insert(0, ended(request, at))
-    wanted, waiting = ask(past, now=at + 10**9)
+    history.insert(0, ended(request, at))
+    wanted, waiting = ask(history, now=at + 10**9)
     assert wanted == []
     assert "tried 4 times and still differs; look at the last run" in waiting[0]
-    (changed,), _ = ask(past, now=at, files=[raw(stamp="mended")])
+    (changed,), _ = ask(history, now=at, files=[raw(stamp="mended")])
     assert changed.attempt == 0
 
 
 def test_a_run_that_failed_after_landing_is_tried_again_though_no_file_differs() -> None:
     (request,), _ = ask()
-    past = [ended(request, NOW)]
-    assert requests({}, {}, {DAY: past}, NOW + 1) == ([], [f"{DAY}: will be tried again after a pause"])
-    (again,), _ = requests({}, {}, {DAY: past}, NOW + BACKOFF)
+    history = [ended(request, NOW)]
+    assert requests({}, {}, {DAY: history}, NOW + 1) == ([], [f"{DAY}: will be tried again after a pause"])
+    (again,), _ = requests({}, {}, {DAY: history}, NOW + BACKOFF)
     assert again.tables == STEPS
     assert again.attempt == 1
-    past.insert(0, ended(again, NOW + BACKOFF, run_id="r2"))
-    (third,), _ = requests({}, {}, {DAY: past}, NOW + 10 * BACKOFF)
+    history.insert(0, ended(again, NOW + BACKOFF, run_id="r2"))
+    (third,), _ = requests({}, {}, {DAY: history}, NOW + 10 * BACKOFF)
     assert (third.request, third.attempt) == (again.request, 2)
-    past = [*[ended(again, NOW) for _ in range(ATTEMPTS)], *past]
-    assert "look at the last run" in requests({}, {}, {DAY: past}, NOW * 2)[1][0]
+    history = [*[ended(again, NOW) for _ in range(MAX_ATTEMPTS)], *history]
+    assert "look at the last run" in requests({}, {}, {DAY: history}, NOW * 2)[1][0]
 
 
 def test_a_run_that_succeeded_settles_earlier_failures() -> None:
     (request,), _ = ask()
-    past = [ended(request, NOW, failed=False), ended(request, NOW - 1)]
-    assert requests({}, {}, {DAY: past}, NOW + BACKOFF) == ([], [])
+    history = [ended(request, NOW, failed=False), ended(request, NOW - 1)]
+    assert requests({}, {}, {DAY: history}, NOW + BACKOFF) == ([], [])
 
 
 def test_what_an_earlier_run_did_not_make_comes_along() -> None:
     (request,), _ = ask()
-    past = [ended(request, NOW)]
+    history = [ended(request, NOW)]
     new = {"accelerometer_landing": {DAY: Difference(new=1)}}
-    (both,), _ = requests(new, {}, {DAY: past}, NOW + 1)
+    (both,), _ = requests(new, {}, {DAY: history}, NOW + 1)
     assert "step_trainer_landing" in both.tables
 
 
@@ -173,7 +174,7 @@ def test_what_an_earlier_run_did_not_make_comes_along() -> None:
 
 
 @pytest.fixture
-def ticking(lake: Small) -> Ticking:
+def ticking(lake: SmallLake) -> Ticking:
     return Ticking(lake, SENSOR)
 
 
@@ -182,9 +183,9 @@ def selection(request: dg.RunRequest) -> tuple[str, ...]:
 
 
 def test_nothing_landed(ticking: Ticking) -> None:
-    asked, said = ticking.tick()
+    asked, messages = ticking.tick()
     assert asked == []
-    assert said == "Every landed day is as ingested."
+    assert messages == "Every landed day is as ingested."
 
 
 def test_first_files_one_run_per_day(ticking: Ticking) -> None:
@@ -288,7 +289,7 @@ def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock)
     assert not ticking.run(request).success
     landed = lake.count("customer_landing"), lake.count("accelerometer_landing")
     assert landed == (1, 0), "the other tables of the day are there"
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         # Now only one table differs, which is another request.
         if attempt:
             assert ticking.tick()[0] == [], "not at once"
@@ -298,9 +299,9 @@ def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock)
         assert not ticking.run(request).success
         clock.ahead = 0
     clock.ahead = 10**6
-    asked, said = ticking.tick()
+    asked, messages = ticking.tick()
     assert asked == []
-    assert f"{DAY}: tried {ATTEMPTS} times and still differs; look at the last run" in said
+    assert f"{DAY}: tried {MAX_ATTEMPTS} times and still differs; look at the last run" in messages
     path.unlink()
     ticking.settle()
     assert lake.count("machine_learning_curated") == 1
@@ -350,11 +351,11 @@ def test_folders_of_other_days_are_said_and_left_alone(ticking: Ticking) -> None
     lake.land("customer_landing", lines(customer("ann")), day="2099-01-01")
     lake.land("customer_landing", lines(customer("ann")), day="1999-01-01")
     lake.land("customer_landing", lines(customer("ann")), day="2023-02-30")
-    asked, said = ticking.tick()
+    asked, messages = ticking.tick()
     assert asked == []
-    assert "landing_date=2099-01-01/part.json: left alone, dated 2099-01-01" in said
-    assert "dated 1999-01-01" in said
-    assert "2023-02-30, which does not exist" in said
+    assert "landing_date=2099-01-01/part.json: left alone, dated 2099-01-01" in messages
+    assert "dated 1999-01-01" in messages
+    assert "2023-02-30, which does not exist" in messages
     lake.land_people("ann")
     assert [request.partition_key for request in ticking.settle()] == [str(DAY)]
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from stedi_assets.defs.partitions import consecutive, landing_days
+from stedi_assets.defs.partitions import landing_days
 
 FIRST = date(2023, 8, 1)
 DAGSTERS = dg.DailyPartitionsDefinition(start_date=FIRST.isoformat(), end_offset=1)
@@ -37,11 +37,6 @@ def test_a_new_day_is_there_when_it_comes() -> None:
             assert days.get_partition_keys()[-1] == then.date().isoformat()
 
 
-def test_days_are_cut_where_one_is_missing() -> None:
-    days = [FIRST + timedelta(days=n) for n in (0, 1, 3)]
-    assert consecutive([*reversed(days), FIRST]) == [days[:2], days[2:]]
-
-
 def test_landing_days_reach_from_the_first_day_to_today() -> None:
     from stedi_assets.resources import today
 
@@ -49,11 +44,3 @@ def test_landing_days_reach_from_the_first_day_to_today() -> None:
     keys = landing_days(date(2023, 12, 30)).get_partition_keys()
     assert keys[:3] == ["2023-12-30", "2023-12-31", "2024-01-01"]
     assert keys[-1] in {before.isoformat(), today().isoformat()}
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [((), []), ((3,), [[3]]), ((5, 3, 4, 4, 9, 8, 1), [[1], [3, 4, 5], [8, 9]])],
-)
-def test_consecutive_days(given: tuple[int, ...], expected: list[list[int]]) -> None:
-    assert consecutive([date(2023, 8, n) for n in given]) == [[date(2023, 8, n) for n in run] for run in expected]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 PROFILES = ("few", "all")
@@ -29,14 +30,18 @@ def register_profiles() -> None:
     settings.load_profile(profile())
 
 
-def examples(few: int, many: int) -> int:
-    """How many examples to take.
+def chosen(few: int, many: int) -> int:
+    """The size of something: ``few`` in ``make test``, ``many`` in ``make test-all``."""
+    return few if profile() == "few" else many
 
-    Args:
-        few: in ``make test``.
-        many: in ``make test-all``.
-    """
-    return (few if profile() == "few" else many) * int(os.environ.get("STEDI_TEST_EXAMPLES", "1"))
+
+slow_where_many: Any = pytest.mark.slow if profile() == "all" else lambda function: function
+"""Marks a test ``slow`` in ``make test-all`` alone, where something that it takes is larger."""
+
+
+def examples(few: int, many: int) -> int:
+    """How many examples to take: ``few`` in ``make test``, ``many`` in ``make test-all``."""
+    return chosen(few, many) * int(os.environ.get("STEDI_TEST_EXAMPLES", "1"))
 
 
 def drawing_afresh(few: int, many: int) -> Any:

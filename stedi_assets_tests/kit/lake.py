@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,47 +19,11 @@ from stedi_assets.defs.build import JOB, build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings
-
-DAY = date(2023, 8, 6)
-"""The day of the landing files that tests write by hand."""
-
-STAMP = 1_691_300_000_000
-"""A time on that day, in ms."""
-
-
-def customer(name: str, consents: bool = True, updated: int = STAMP - 1000, **changed: Any) -> dict[str, Any]:
-    """A customer record."""
-    return {
-        "customerName": f"{name.title()} Invented",
-        "email": f"{name}@example.com",
-        "phone": "5550100",
-        "birthDay": "1970-01-01",
-        "serialNumber": f"serial-{name}",
-        "registrationDate": STAMP - 9000,
-        "lastUpdateDate": updated,
-        "shareWithResearchAsOfDate": STAMP - 9000 if consents else None,
-        "shareWithPublicAsOfDate": None,
-        "shareWithFriendsAsOfDate": None,
-    } | changed
-
-
-def movement(name: str, time: int = STAMP) -> dict[str, Any]:
-    """An accelerometer reading."""
-    return {"user": f"{name}@example.com", "timestamp": time, "x": 1.0, "y": 2.0, "z": -1.5}
-
-
-def step(name: str, time: int = STAMP) -> dict[str, Any]:
-    """A step-trainer reading."""
-    return {"sensorReadingTime": time, "serialNumber": f"serial-{name}", "distanceFromObject": 200}
-
-
-def lines(*records: Mapping[str, Any]) -> str:
-    """Records as a raw file has them."""
-    return "".join(json.dumps(record) + "\n" for record in records)
+from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
 @dataclass
-class Small:
+class SmallLake:
     """A landing zone, a lake and Dagster's state below one folder."""
 
     root: Path
@@ -68,7 +31,7 @@ class Small:
     instance: dg.DagsterInstance
 
     @classmethod
-    def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> Small:
+    def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> SmallLake:
         settings = Settings(
             str(root / "landing"),
             str(root / "lake"),
@@ -179,7 +142,7 @@ def SILENT(_: dg.InitLoggerContext) -> Any:  # noqa: N802 - used as a constant
     return logger
 
 
-def copied(small: Small, root: Path) -> Small:
+def copied(small: SmallLake, root: Path) -> SmallLake:
     """A lake with the same files, without any state of Dagster's."""
     for part in ("landing", "lake", "privacy", ".lake-pseudonym-key"):
         source = small.root / part
@@ -187,10 +150,10 @@ def copied(small: Small, root: Path) -> Small:
             shutil.copytree(source, root / part)
         elif source.exists():
             shutil.copy2(source, root / part)
-    return Small.at(root, small.resources.settings.policies)
+    return SmallLake.at(root, small.resources.settings.policies)
 
 
-def with_platform(small: Small, **parts: Any) -> Small:
+def with_platform(small: SmallLake, **parts: Any) -> SmallLake:
     """The same lake through other parts."""
     return dataclasses.replace(small, resources=dataclasses.replace(small.resources, **parts))
 

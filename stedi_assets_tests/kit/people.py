@@ -14,7 +14,8 @@ from stedi_assets.contracts import TABLES
 from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.requests import Request, Requests
-from stedi_assets_tests.kit.lake import STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 DAYS = [date(2023, 8, 1) + timedelta(days=n) for n in range(3)]
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -54,7 +55,7 @@ def person(name: str, day: date, **changed: Any) -> dict[str, Any]:
     )
 
 
-def land(lake: Small, days: Sequence[date] = DAYS) -> None:
+def land(lake: SmallLake, days: Sequence[date] = DAYS) -> None:
     """Land some days of everybody, broken lines, a copied file and a compressed one among them."""
     for number, day in enumerate(days):
         here = [name for name in EVERYBODY if number == 0 or name == ON_SEVERAL_DAYS or hash_of(name) % 3 == number]
@@ -88,28 +89,28 @@ def email(name: str) -> str:
     return f"{name}@example.com"
 
 
-def request(lake: Small, name: str) -> Request:
+def request(lake: SmallLake, name: str) -> Request:
     """File a request for somebody."""
     return Requests(lake.resources.privacy).file(email(name), "asked by letter", NOW)
 
 
-def erase(lake: Small, name: str) -> dict[str, Any]:
+def erase(lake: SmallLake, name: str) -> dict[str, Any]:
     """Forget somebody; the receipt."""
     return carry_out(lake, request(lake, name))
 
 
-def carry_out(lake: Small, asked: Request) -> dict[str, Any]:
+def carry_out(lake: SmallLake, asked: Request) -> dict[str, Any]:
     """Carry out a request; the receipt."""
     (receipt,) = erasure(lake, asked).run()
     return receipt
 
 
-def erasure(lake: Small, asked: Request) -> Erasure:
+def erasure(lake: SmallLake, asked: Request) -> Erasure:
     """The steps of a request, by Dagster's runs."""
     return Erasure(lake.resources, rebuilder(lake.resources, lake.instance), [asked.id])
 
 
-def tables(lake: Small) -> dict[str, list[tuple[Any, ...]]]:
+def tables(lake: SmallLake) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of every table but the record of files, in order."""
     return {name: lake.rows(name) for name in TABLES if name != "landing_files"}
 
@@ -124,7 +125,7 @@ def mentions(names: Collection[str]) -> list[str]:
     return [value for name in names for value in (email(name), f"serial-{name}")]
 
 
-def without(rows: dict[str, list[tuple[Any, ...]]], lake: Small, names: Collection[str]) -> dict[str, list[Any]]:
+def without(rows: dict[str, list[tuple[Any, ...]]], lake: SmallLake, names: Collection[str]) -> dict[str, list[Any]]:
     """The same rows but those of some people, by every column."""
     subjects = {lake.resources.pseudonyms.subject_id(email(name)) for name in names}
     return {
@@ -148,7 +149,7 @@ def moved_at_first() -> list[str]:
     return list(EVERYBODY)
 
 
-def stored_texts(lake: Small) -> str:
+def stored_texts(lake: SmallLake) -> str:
     """Every text in every Parquet file below the lake, used by a table or not."""
     found = []
     for path in sorted((lake.root / "lake").rglob("*.parquet")):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 
 
 class Ticking:
     """A real sensor on a lake, and Dagster's daemon in its place."""
 
-    def __init__(self, lake: Small, sensor: str) -> None:
+    def __init__(self, lake: SmallLake, sensor: str) -> None:
         self.lake = lake
         self.sensor = sensor
         self.keys: set[str] = set()

@@ -62,6 +62,31 @@ def test_every_commit_of_anybody_is_seen(engine: DuckDBEngine, tmp_path: Path) -
     assert lakehouse.snapshot(STEPS).rows() == 3
 
 
+def test_a_table_is_opened_once_and_its_files_are_made_once(
+    engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    class Counted(DeltaTable):
+        def __init__(self, *args: object, **options: object) -> None:
+            opened.append(args)
+            super().__init__(*args, **options)  # type: ignore[arg-type]
+
+    put(engine, tmp_path, MONDAY, 1)
+    lakehouse = Lakehouse(str(tmp_path))
+    monkeypatch.setattr("stedi_assets.lakehouse.lakehouse.DeltaTable", Counted)
+    first = lakehouse.snapshot(STEPS).files
+    lakehouse.replace(STEPS, [TUESDAY], [])
+    assert len(opened) == 1
+    put(engine, tmp_path, TUESDAY, 2)
+    assert len(opened) == 2
+    second = lakehouse.snapshot(STEPS).files
+    assert len(opened) == 2
+    assert [file.rows for file in second] == [1, 2]
+    assert second[0] is first[0]
+    assert second == Lakehouse(str(tmp_path)).snapshot(STEPS).files
+
+
 def test_a_table_made_anew_is_seen_whatever_its_version(engine: DuckDBEngine, tmp_path: Path) -> None:
     lakehouse = Lakehouse(str(tmp_path))
     version = put(engine, tmp_path, MONDAY, 3)

@@ -96,6 +96,29 @@ def test_listing(tmp_path: Path):
     ]
 
 
+def test_folders_of_other_days_are_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table = "step_trainer_landing"
+    paths = [
+        f"{table}/landing_date=2023-08-06/a.json",
+        f"{table}/landing_date=2023-08-06/landing_date=2023-08-07/b.json",
+        f"{table}/2023/08/07/landing_date=2023-08-06/c.json",
+        f"{table}/2023/08/06/d.json",
+        f"{table}/landing_date=2023-08-07/e.json",
+        f"{table}/landing_date=2023-08-07/landing_date=2023-08-06/f.json",
+        f"{table}/landing_date=2023-02-30/2023/08/06/g.json",
+        f"{table}/landing_date=2023-08-06-late/1691323200000.json",
+    ]
+    for path in paths:
+        put(tmp_path, path)
+    everything = {path for path, day in listed(tmp_path).items() if day == DAY}
+    looked_into: list[str] = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looked_into.append(str(folder)) or real(folder))
+    only = listed(tmp_path, only=frozenset({DAY}))
+    assert set(only) == everything == {paths[index] for index in (0, 1, 2, 3, 7)}
+    assert not [folder for folder in looked_into if "landing_date=2023-08-07" in folder and "-06" not in folder]
+
+
 def test_no_landing_zone_holds_nothing(tmp_path: Path):
     assert LandingZone(str(tmp_path / "none")).list(FIRST, LAST).files == ()
     (tmp_path / "customer_landing").write_bytes(b"a file where a folder should be")

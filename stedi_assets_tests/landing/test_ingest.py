@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -19,24 +19,21 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.lakehouse import Lakehouse, Snapshot
-from stedi_assets.landing import ingest
+from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
+from stedi_assets.landing import quarantine, reading
+from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError
+from stedi_assets.landing.differences import plan
 from stedi_assets.landing.files import LandingZone
-from stedi_assets.landing.ingest import (
-    DayReport,
-    Ingestion,
-    MissingFiles,
-    MissingFilesError,
-    manifest_entries,
-    recorded_fingerprints,
-)
-from stedi_assets.landing.manifest import ManifestEntry, plan
+from stedi_assets.landing.ingest import DayReport, Ingestion
+from stedi_assets.landing.manifest import ManifestEntry, manifest_entries, recorded_fingerprints
 from stedi_assets.landing.parse import CUT_OFF
 from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.kit.examples import examples
+from stedi_assets_tests.kit.records import step_record
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
 from stedi_assets_tests.oracle import rules
 
@@ -46,7 +43,7 @@ NOT_JSON = "not one JSON object"
 
 
 def step(number: int, time: int = NOON) -> bytes:
-    return b'{"sensorReadingTime":%d,"serialNumber":"s","distanceFromObject":%d}\n' % (time, number)
+    return json.dumps(step_record("s", time, number), separators=(",", ":")).encode() + b"\n"
 
 
 def steps(*numbers: int) -> bytes:
@@ -325,13 +322,13 @@ def test_a_file_that_may_not_be_read(lake: Lake, monkeypatch: pytest.MonkeyPatch
 def test_a_file_that_breaks_while_it_is_read(lake: Lake, monkeypatch: pytest.MonkeyPatch):
     """The survey saw it whole; the store fails in the middle of the second reading."""
     lake.put("a.json", steps(1) + b"bad\n" * 10)
-    real = ingest.read_lines
+    real = reading.read_lines
 
     def fail(*args: object) -> object:
         yield from real(*args)  # type: ignore[arg-type]
         raise UnreadableFileError(str(args[2]))
 
-    monkeypatch.setattr(ingest, "read_lines", fail)
+    monkeypatch.setattr(reading, "read_lines", fail)
     with pytest.raises(UnreadableFileError, match=r"a\.json"):
         lake.run()
     assert lake.versions() == [-1, -1, -1]
@@ -406,8 +403,8 @@ def test_nothing_is_lost_and_the_oracle_agrees(
 
 
 def test_much_of_what_is_bad_is_written_in_between(lake: Lake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ingest, "FLUSH_BYTES", 1000)
-    monkeypatch.setattr(ingest, "FLUSH_ROWS", 10)
+    monkeypatch.setattr(quarantine, "FLUSH_BYTES", 1000)
+    monkeypatch.setattr(reading, "FLUSH_ROWS", 10)
     monkeypatch.setattr("stedi_assets.landing.parse.PIECE", 500)
     lake.put("a.json", b"".join(step(n) + b"bad %d\n" % n for n in range(100)))
     report = lake.run()[DAY]
@@ -604,6 +601,33 @@ def test_files_that_gave_nothing_may_go(lake: Lake):
 # --- killed, changed by hand, at once -----------------------------------------------------------
 
 
+def test_only_changed_partitions_of_the_manifest_are_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    for day in (D1, D2, D3):
+        lake.put("a.json", steps(day.day), day)
+    lake.run(D1, D2, D3)
+    before = lake.record()
+    read: list[DataFile] = []
+    real = DuckDBEngine.relation
+
+    def relation(self: DuckDBEngine, table: Table, files: Sequence[DataFile]) -> object:
+        read.extend(files)
+        return real(self, table, files)
+
+    monkeypatch.setattr(DuckDBEngine, "relation", relation)
+    assert lake.record() == before
+    assert read == []
+    lake.put("b.json", steps(100), D2)
+    lake.run(D2)
+    after = lake.record()
+    assert [file.landing_date for file in read] == [D2]
+    assert [entry for entry in after if entry.landing_date != D2] == [e for e in before if e.landing_date != D2]
+    assert sorted(entry.source_file for entry in after if entry.landing_date == D2) == [
+        lake.path("a.json", D2),
+        lake.path("b.json", D2),
+    ]
+    assert sorted(after, key=str) == sorted(Lake(lake.engine, lake.root).record(), key=str)
+
+
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
 @pytest.mark.parametrize("again", [False, True])
 def test_killed_between_commits(lake: Lake, monkeypatch: pytest.MonkeyPatch, fails_at: int, again: bool):
@@ -715,7 +739,10 @@ def test_replaced_by_threads_at_once(engine: DuckDBEngine, tmp_path: Path, days:
         new.append(engine.write(engine.frame(rows), lake.lakehouse, lake.table, {day: f"{number:016x}"}))
     with ThreadPoolExecutor(len(days)) as pool:
         versions = list(
-            pool.map(lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]), zip(days, new))
+            pool.map(
+                lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]),
+                zip(days, new, strict=True),
+            )
         )
     counts = Counter(lake.numbers())
     if days[0] == days[1]:

@@ -20,10 +20,14 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing import parse
+from stedi_assets.landing.context import IngestContext
+from stedi_assets.landing.day_plan import DayPlan, PlannedFile
 from stedi_assets.landing.files import LandingFile, LandingZone
-from stedi_assets.landing.ingest import Ingestion, _Day
 from stedi_assets.landing.parse import read_lines
 from stedi_assets.landing.profile import profile_file
+from stedi_assets.landing.quarantine import DayQuarantine
+from stedi_assets.landing.reading import DayReader
+from stedi_assets.landing.suppress import DaySuppression
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
 
@@ -127,30 +131,32 @@ class Whole:
         self.table = table
         self.root = root
         (root / table).mkdir(exist_ok=True)
-        self.ingestion = Ingestion(engine, Lakehouse(str(root / "lake")), LandingZone(str(root)), contract(table))
+        lakehouse, zone = Lakehouse(str(root / "lake")), LandingZone(str(root))
+        self.context = IngestContext(engine, lakehouse, zone, contract(table))
         self.accepted = 0
 
     def read(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> list[Row] | None:
         """The rows of files, or none where they are not read this way."""
         batch = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             path = f"{self.table}/{name}"
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_bytes(content)
-            batch.append(
-                (LandingFile(self.table, path, DAY, len(content), ""), profile_file(FS, f"{self.root}/{path}"))
-            )
-        day = _Day(DAY, fingerprint("test"), [], [])
-        if not self.ingestion._read_whole(day, batch):
-            assert not day.written
-            assert not day.ingested
+            file = LandingFile(self.table, path, DAY, len(content), "")
+            batch.append(PlannedFile(file, profile_file(FS, f"{self.root}/{path}")))
+        plan = DayPlan(DAY, fingerprint("test"), tuple(batch))
+        quarantine = DayQuarantine(self.context, plan, DaySuppression(self.context, None, plan.fingerprint))
+        reader = DayReader(self.context, plan, quarantine)
+        if not reader.read_whole(batch):
+            assert not reader.files
+            assert not reader.entries
             return None
-        assert [(one.source_file, one.rows, one.lines) for one in day.ingested] == [
-            (file.path, found.lines, found.lines) for file, found in batch
+        assert [(one.source_file, one.rows, one.lines) for one in reader.entries] == [
+            (one.file.path, one.profile.lines, one.profile.lines) for one in batch
         ]
-        written = f"{self.ingestion.lakehouse.root(contract(self.table))}/{day.written[0].path}"
+        written = f"{self.context.lakehouse.root(contract(self.table))}/{reader.files[0].path}"
         return _rows(
-            contract(self.table), self.ingestion.engine.connection.read_parquet(written).to_arrow_table().to_pylist()
+            contract(self.table), self.context.engine.connection.read_parquet(written).to_arrow_table().to_pylist()
         )
 
     @staticmethod
@@ -166,7 +172,7 @@ class Whole:
             (sum(4 if field.type is DataType.TEXT else 2 for field in of) * lines, (len(of) - 1) * lines)
             for of in ([field for field in fields if field.required], fields)
         )
-        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most))
+        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most, strict=True))
 
     def check(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> None:
         """Whatever is read this way is what ``validate_line`` says, every line."""
@@ -176,7 +182,7 @@ class Whole:
             return
         self.accepted += 1
         expected = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             good, bad = judged(self.table, content)
             assert not bad
             numbered = self.table == "customer_landing"
@@ -410,5 +416,5 @@ def test_a_file_that_grew_since_it_was_surveyed_is_not_read_whole(
         (tmp_path / "accelerometer_landing" / "a.json").write_bytes(line * 3)
         return real(*args)
 
-    monkeypatch.setattr("stedi_assets.landing.ingest.whole_query", grow)
+    monkeypatch.setattr("stedi_assets.landing.reading.whole_query", grow)
     assert whole.read(line * 2) is None

@@ -8,8 +8,9 @@ import pytest
 
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
+from stedi_assets.landing.differences import Difference, plan
 from stedi_assets.landing.files import LandingFile, Listing
-from stedi_assets.landing.manifest import Difference, ManifestEntry, as_rows, first_copies, plan, record
+from stedi_assets.landing.manifest import ManifestEntry, as_rows, first_copies, record
 
 T = "step_trainer_landing"
 D1, D2, D3 = date(2023, 8, 6), date(2023, 8, 7), date(2023, 8, 8)

@@ -19,8 +19,10 @@ from textwrap import dedent
 import pyarrow.parquet as pq
 import pytest
 
-from stedi_assets_tests.kit.commands import clean_environment
-from stedi_assets_tests.kit.lake import lines
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.staleness.view import LakeView
+from stedi_assets_tests.kit.commands import clean_environment, stedi
+from stedi_assets_tests.kit.records import lines
 
 DAY, NEXT = "2023-08-05", "2023-08-06"
 TIME = 1_691_200_000_000
@@ -108,6 +110,16 @@ class House:
         code = f"{patched}\nfrom stedi_assets.cli.main import main\nimport sys\nsys.argv[0] = 'stedi'\nmain()"
         return self.run("-c", code, *arguments, given=given)
 
+    def stedi_here(self, *arguments: str, patched: str = "pass", given: str = "") -> int:
+        """The same in this process; what the patch changes is as before afterwards."""
+        with pytest.MonkeyPatch.context() as patch:
+            for owner, name in ((DuckDBEngine, "write"), (LakeView, "parts")):
+                patch.setattr(owner, name, getattr(owner, name))
+            exec(patched, {})
+            done = stedi(self.root, *arguments, given=given, STEDI_PSEUDONYM_KEY=KEY)
+        self.printed += [done.out.encode(), done.err.encode()]
+        return done.code
+
     def dagster(self, *arguments: str, patched: str = "pass") -> int:
         (self.root / "patched.py").write_text(f"{patched}\nfrom stedi_assets.definitions import defs\n")
         return self.run("-m", "dagster", "asset", "materialize", "-m", "patched", *arguments)
@@ -186,8 +198,20 @@ CHAINED = """
         except ValueError as error: raise RuntimeError(repr(collected.to_pylist())) from error"""
 
 
+RAISING_WHILE_COMPARING = dedent(
+    """
+    from stedi_assets.staleness.view import LakeView
+    def raising(self, *_, **__):
+        landed = self.snapshot("customer_landing")
+        rows = self.engine.relation(landed.table, landed.files)
+        return self.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
+    LakeView.parts = raising
+    """
+)
+
+
 def test_the_search_finds_what_is_there(house: House) -> None:
-    assert house.stedi("query", "SELECT 1") == 0
+    assert house.stedi_here("query", "SELECT 1") == 0
     (house.root / ".dagster").mkdir()
     (house.root / ".dagster" / "x.db").touch()
     for table in ("customer_trusted",):
@@ -207,6 +231,42 @@ def test_the_search_finds_what_is_there(house: House) -> None:
             assert_no_canary(house)
 
 
+@pytest.fixture(scope="module")
+def made_here(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """The tables of the canaries, made in this process; tests may add to them."""
+    root = tmp_path_factory.mktemp("house")
+    seed(root)
+    house = House(root)
+    assert house.stedi_here("materialize") == 0
+    return house
+
+
+def test_no_canary_leaves_the_tables_through_a_run(made_here: House) -> None:
+    assert "lines are in landing_quarantine" in made_here.said()
+    assert_no_canary(made_here)
+
+
+@pytest.mark.usefixtures("without_checks")
+def test_no_canary_leaves_the_tables_through_a_run_that_fails(made_here: House) -> None:
+    for how in (OF_DUCKDB, CHAINED):
+        patched = RAISING.format(table="customer_trusted", how=how)
+        assert made_here.stedi_here("materialize", "--force", "--day", DAY, patched=patched) == 2
+    assert "RedactedError" in made_here.said() or "Its message is withheld" in made_here.said()
+    assert "duckdb.ConversionException" in made_here.said()
+    assert_no_canary(made_here)
+
+
+def test_no_canary_leaves_the_tables_through_other_commands(made_here: House) -> None:
+    assert made_here.stedi_here("query", "SELECT CAST(email AS BIGINT) FROM customer_landing") == 2
+    assert made_here.stedi_here("query", "SELECT error(email) FROM customer_landing") == 2
+    assert made_here.stedi_here("materialize", "--dry-run", patched=RAISING_WHILE_COMPARING) == 2
+    assert made_here.stedi_here("erase", "-", "--dry-run", given=EMAILS[0]) == 0
+    assert made_here.stedi_here("erase", "-", "--dry-run", given=f"{EMAILS[0]} and {EMAILS[1]}") == 2
+    assert_no_canary(made_here)
+
+
+@pytest.mark.process
+@pytest.mark.slow
 def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
     assert house.stedi("materialize") == 0
     assert "lines are in landing_quarantine" in house.said()
@@ -226,18 +286,8 @@ def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
     assert "duckdb.ConversionException" in said
     assert "pyarrow.lib.ArrowInvalid" in said
     # While it compares, outside of any run.
-    patched = dedent(
-        """
-        from stedi_assets.staleness.view import LakeView
-        from stedi_assets.engines.duckdb import DuckDBEngine
-        def raising(self, *_, **__):
-            rows = self._relation(self._all("customer_landing"))
-            return self.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
-        LakeView.fingerprints = raising
-        """
-    )
     for arguments in (["materialize"], ["materialize", "--dry-run"]):
-        assert house.stedi(*arguments, patched=patched) == 2
+        assert house.stedi(*arguments, patched=RAISING_WHILE_COMPARING) == 2
     assert house.stedi("query", "SELECT CAST(email AS BIGINT) FROM customer_landing") == 2
     assert house.stedi("query", "SELECT error(email) FROM customer_landing") == 2
     assert house.stedi("materialize") == 0
@@ -245,6 +295,8 @@ def test_no_canary_leaves_the_tables_through_stedi(house: House) -> None:
     assert_no_canary(house)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_no_canary_leaves_the_tables_through_erasure(house: House) -> None:
     assert house.stedi("materialize") == 0
     assert house.stedi("erase", "-", "--dry-run", given=EMAILS[0]) == 0
@@ -293,6 +345,8 @@ BLOCKING = dedent(
 )
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_no_canary_leaves_the_tables_through_dagster(house: House) -> None:
     everything = ("--select", "*", "--partition-range", f"{DAY}...{NEXT}")
     assert house.dagster(*everything) == 0

@@ -67,6 +67,8 @@ def _subject_of(lake: str) -> str:
     return of_lake(lake).subject_id("ann@example.com")
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_processes_that_make_the_key_at_once_agree_on_one(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         found = pool.map(_subject_of, [str(tmp_path / "lake")] * 16, chunksize=1)

@@ -14,34 +14,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
+from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.plan import differing, state
 from stedi_assets.staleness.view import LakeView
-from stedi_assets_tests.kit.examples import drawing_afresh
-from stedi_assets_tests.kit.lake import DAY as FIRST
-from stedi_assets_tests.kit.lake import STAMP, customer, lines, movement, step
+from stedi_assets_tests.kit.driven import INPUTS, KEY, OTHER_KEY, POLICIES, DrivenLake, settle
+from stedi_assets_tests.kit.examples import chosen, drawing_afresh
+from stedi_assets_tests.kit.memory import MemoryLake
+from stedi_assets_tests.kit.plays import Play, plays
+from stedi_assets_tests.kit.records import DAY as FIRST
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.oracle.rules import ASSETS
-from stedi_assets_tests.staleness.test_confluence import (
-    KEY,
-    OTHER_KEY,
-    POLICIES,
-    Lake,
-    MemoryLake,
-    Play,
-    plays,
-    quick_consents,
-    settle,
-)
 
-__all__ = ["quick_consents"]
-
-INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 DAYS = [FIRST + timedelta(days=n) for n in range(12)]
 LAST = DAYS[-1]
-HERS = {DAYS[2], DAYS[5], DAYS[9]}
+HERS = {DAYS[2], DAYS[5], DAYS[6]}
 """The days of Ann's readings; her record landed on the first day. The others have readings on every day."""
 
 Partitions = dict[str, set[date]]
@@ -52,7 +41,7 @@ def at(day: date) -> int:
     return STAMP + (day - FIRST).days * 86_400_000
 
 
-class Watched(Lake):
+class Watched(DrivenLake):
     """A lake in a folder, of which one looks at what a change makes anew."""
 
     def put(self, table: str, day: date, content: str, name: str = "part.json") -> None:
@@ -87,10 +76,13 @@ class Watched(Lake):
         return found, rewritten
 
 
-BEFORE = [ReadingsBeforeConsent.INCLUDE, ReadingsBeforeConsent.EXCLUDE]
+BEFORE = [
+    pytest.param(ReadingsBeforeConsent.INCLUDE, id="include"),
+    pytest.param(ReadingsBeforeConsent.EXCLUDE, id="exclude", marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(scope="module", params=BEFORE, ids=lambda before: before.value)
+@pytest.fixture(scope="module", params=BEFORE)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Policies]:
     """A lake that is up to date, to be copied."""
     root, policies = tmp_path_factory.mktemp("lake"), Policies(request.param)
@@ -154,6 +146,7 @@ def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
     assert rewritten == {**{name: {FIRST} for name in PEOPLE}, **dict.fromkeys(READINGS, HERS)}
 
 
+@pytest.mark.slow
 def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watched) -> None:
     day = DAYS[7]
     # What she did before landed on this day too: it pairs with the steps of that day.
@@ -172,6 +165,7 @@ def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watc
     assert rewritten == {name: {DAYS[5]} for name in READINGS[1:]}
 
 
+@pytest.mark.slow
 def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
     """Even if its file was removed from the lake before anybody looked."""
     lake.put("customer_landing", LAST, lines(customer("ann", False, updated=at(LAST))), "ann.json")
@@ -212,12 +206,12 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def fresh(lake: Lake) -> LakeView:
+def fresh(lake: DrivenLake) -> LakeView:
     """The lake, by a process that remembers nothing."""
     return dataclasses.replace(lake.resources, latest_records=LatestRecords(lake.engine)).view()
 
 
-def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
+def assert_remembered_right(lake: DrivenLake, days: Sequence[date]) -> None:
     one, other = lake.resources.view(), fresh(lake)
     for name in INPUTS:
         assert one.fingerprints(name) == other.fingerprints(name), name
@@ -228,10 +222,9 @@ def assert_remembered_right(lake: Lake, days: Sequence[date]) -> None:
     assert differing(lake.resources.view()) == differing(fresh(lake))
 
 
-@pytest.mark.usefixtures("quick_consents")
-@pytest.mark.slow
+@pytest.mark.usefixtures("consents_once")
 @drawing_afresh(1, 12)
-@given(plays())
+@given(plays(chosen(2, 8)))
 def test_what_is_remembered_makes_no_difference(this: Play) -> None:
     """After every landing, run and removal, a long-lived process finds what one finds that has just begun."""
     lake: Any = MemoryLake(Path("/nowhere"), this.final)

@@ -26,7 +26,7 @@ from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person
-from stedi_assets_tests.kit.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import (
     IN_QUARANTINE,
     NEVER_CONSENTED,
@@ -39,9 +39,9 @@ from stedi_assets_tests.kit.people import (
 
 
 @pytest.fixture(params=["sample", "reference"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallLake]:
     """A lake of about a thousand customers, materialized."""
-    small = Small.at(tmp_path)
+    small = SmallLake.at(tmp_path)
     if request.param == "sample":
         write_sample(str(tmp_path / "landing"))
     else:
@@ -58,7 +58,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Small]:
     small.close()
 
 
-def ten(lake: Small) -> list[str]:
+def ten(lake: SmallLake) -> list[str]:
     """Four of the people who were added, and six others: five with readings, one who never consented."""
     resources = lake.resources
     view = resources.view()
@@ -78,7 +78,7 @@ def ten(lake: Small) -> list[str]:
     return [*added, *(address for (address,) in rows)]
 
 
-def stored(lake: Small) -> dict[str, pa.Table]:
+def stored(lake: SmallLake) -> dict[str, pa.Table]:
     """Every table but the record of files, in memory."""
     resources = lake.resources
     return {
@@ -91,7 +91,8 @@ def stored(lake: Small) -> dict[str, pa.Table]:
     }
 
 
-def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
+@pytest.mark.slow
+def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
     resources = lake.resources
     people = [Person.of(resources, address) for address in ten(lake)]
     assert len({who.email for who in people}) == 10
@@ -101,7 +102,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
     asked = [requests.file(who.email, "", NOW) for who in people]
     receipts = carry_out(resources, rebuilder(resources, lake.instance), asked)
     shared = sorted({serial for who in people for serial in who.shared})
-    for who, receipt in zip(people, receipts):
+    for who, receipt in zip(people, receipts, strict=True):
         assert receipt["found"]
         assert len(receipt["together_with"]) == 9
         differing_tables = {row["table"] for row in receipt["partitions"] if not row["others_identical"]}
@@ -134,7 +135,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: Small) -> None:
 
 
 def assert_index_counts_what_is_left(
-    lake: Small, before: dict[str, pa.Table], after: dict[str, pa.Table], shared: list[str]
+    lake: SmallLake, before: dict[str, pa.Table], after: dict[str, pa.Table], shared: list[str]
 ) -> None:
     """The index rows of shared devices count the readings that are stored, and fewer than before."""
     devices = pa.table({"subject": pa.array(shared)})
@@ -160,7 +161,7 @@ _COUNTED = """
 """
 
 
-def differences(lake: Small, expected: pa.Table, found: pa.Table) -> tuple[int, int]:
+def differences(lake: SmallLake, expected: pa.Table, found: pa.Table) -> tuple[int, int]:
     """How many rows are missing, and how many are too many."""
     missing, extra = lake.resources.engine.rows(
         """

@@ -9,18 +9,19 @@ import pytest
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.subject_requests.explain import explain
 from stedi_assets.subject_requests.subject import Person
-from stedi_assets_tests.kit.lake import STAMP, Small, customer, lines, movement, step
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
 
-def told(lake: Small, email: str) -> dict[str, tuple[int, str]]:
+def told(lake: SmallLake, email: str) -> dict[str, tuple[int, str]]:
     found = explain(lake.resources, Person.of(lake.resources, email))
     return {answer.table: (answer.rows, "; ".join(answer.reasons)) for answer in found}
 
 
 def test_readings_before_consent(tmp_path: Path) -> None:
-    lake = Small.at(tmp_path, Policies(ReadingsBeforeConsent.EXCLUDE))
+    lake = SmallLake.at(tmp_path, Policies(ReadingsBeforeConsent.EXCLUDE))
     lake.land("customer_landing", lines(customer("ann", shareWithResearchAsOfDate=STAMP)))
     lake.land("accelerometer_landing", lines(*(movement("ann", STAMP + n) for n in (-2, -1, 0, 0, 1))))
     lake.land("step_trainer_landing", lines(*(step("ann", STAMP + n) for n in (-1, 0))))
@@ -42,7 +43,7 @@ def test_readings_before_consent(tmp_path: Path) -> None:
 
 def test_a_shared_device(tmp_path: Path) -> None:
     """Dan refuses and claims ann's device: a reading counts only where ann moved and he did not."""
-    lake = Small.at(tmp_path)
+    lake = SmallLake.at(tmp_path)
     dan = customer("dan", consents=False, serialNumber="serial-ann")
     lake.land("customer_landing", lines(customer("ann"), dan))
     moves = [movement("ann", STAMP), movement("ann", STAMP + 1), movement("dan", STAMP + 1), movement("dan", STAMP + 2)]
@@ -64,7 +65,7 @@ def test_a_shared_device(tmp_path: Path) -> None:
 
 
 def test_a_table_that_is_behind_is_told(tmp_path: Path) -> None:
-    lake = Small.at(tmp_path)
+    lake = SmallLake.at(tmp_path)
     lake.land_people("ann")
     lake.materialize()
     lake.land("accelerometer_landing", lines(movement("ann", STAMP + 5)), "late.json")

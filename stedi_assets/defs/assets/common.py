@@ -9,7 +9,7 @@ A property of a single table does not belong here: it goes into the table's cont
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -20,8 +20,6 @@ from stedi_assets.defs.partitions import landing_days
 from stedi_assets.errors import redact_errors
 
 OWNERS = ["team:data-engineering"]
-
-_OTHER_DAYS = "Reads other landing days too: "
 
 
 def asset_arguments(contract: Table, first_day: date) -> dict[str, Any]:
@@ -63,8 +61,8 @@ def table_asset(
 
     def decorate(compute: Callable[..., Any]) -> dg.AssetsDefinition:
         arguments = asset_arguments(table(name), first_day)
-        made: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(redact_errors(f"computing {name}")(compute))
-        return made
+        asset: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(redact_errors(f"computing {name}")(compute))
+        return asset
 
     return decorate
 
@@ -82,6 +80,3 @@ def _mapping(scope: Scope) -> dg.PartitionMapping:
         # after; reconciliation looks at all of them.
         return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True)
     return dg.AllPartitionMapping()
-
-
-ONE_DAY = timedelta(days=1)

@@ -22,7 +22,8 @@ from stedi_assets.defs.io_manager import (
     table_metadata,
 )
 from stedi_assets.defs.partitions import landing_days
-from stedi_assets.landing.ingest import DayReport, Ingestion, MissingFiles
+from stedi_assets.landing.day_plan import MissingFiles
+from stedi_assets.landing.ingest import DayReport, Ingestion
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
 

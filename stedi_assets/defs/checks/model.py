@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import DataType, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.resources import Resources
 
@@ -30,12 +30,12 @@ class CheckOutcome:
 
     Args:
         passed: whether the promise holds.
-        says: one sentence with numbers, for whoever sees it fail.
+        description: one sentence with numbers, for whoever sees it fail.
         numbers: for plots over time.
     """
 
     passed: bool
-    says: str
+    description: str
     numbers: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ class Check:
 
     Args:
         name: unique among the table's checks.
-        says: what it promises, in a sentence.
+        description: what it promises, in a sentence.
         evaluate: looks.
         blocking: whether what is made from the table must wait for it to pass.
         severity: whether failing is an error or a warning.
@@ -105,7 +105,7 @@ class Check:
     """
 
     name: str
-    says: str
+    description: str
     evaluate: Callable[[CheckContext], CheckOutcome]
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR

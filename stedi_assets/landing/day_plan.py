@@ -1,0 +1,168 @@
+"""The plan of one landing day: which raw files count, which are duplicates, and which are gone.
+
+Files are profiled here (one pass over their bytes), not parsed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import Enum
+
+from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.landing.context import IngestContext
+from stedi_assets.landing.files import LandingFile, LandingZone
+from stedi_assets.landing.manifest import ManifestEntry, add_first_copies
+from stedi_assets.landing.profile import FileProfile, profile_file
+
+
+class MissingFiles(str, Enum):
+    """What to do with the rows of raw files that were ingested and are gone."""
+
+    FAIL = "fail"
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class MissingFilesError(RuntimeError):
+    """Raw files of a day are gone, so that running it would take their rows away."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A raw file of a day.
+
+    Args:
+        file: the file as listed.
+        profile: its digest and counts.
+        duplicate_of: the path of the file with the same bytes that counts in its place.
+    """
+
+    file: LandingFile
+    profile: FileProfile
+    duplicate_of: str | None = None
+
+    def entry(self, lines: int, rows: int = 0, rejected: int = 0) -> ManifestEntry:
+        """The file's manifest entry.
+
+        Args:
+            lines: how many of its lines are not blank.
+            rows: how many of them became rows.
+            rejected: how many of them were rejected.
+        """
+        return ManifestEntry(
+            source_file=self.file.path,
+            size=self.file.size,
+            stamp=self.file.stamp,
+            digest=self.profile.digest,
+            lines=lines,
+            rows=rows,
+            rejected=rejected,
+            duplicate_of=self.duplicate_of,
+            landing_table=self.file.table,
+            landing_date=self.file.landing_date,
+        )
+
+
+@dataclass(frozen=True)
+class DayPlan:
+    """What one landing day of a table is to be made from.
+
+    Args:
+        landing_date: the day.
+        fingerprint: the fingerprint of all that follows.
+        files: the raw files that are there.
+        kept: manifest entries of files that are gone and whose rows stay.
+    """
+
+    landing_date: date
+    fingerprint: str
+    files: tuple[PlannedFile, ...]
+    kept: tuple[ManifestEntry, ...] = ()
+
+
+def plan_day(
+    context: IngestContext,
+    day: date,
+    files: Sequence[LandingFile],
+    ingested: Sequence[ManifestEntry],
+    others: Mapping[str, tuple[date, str]],
+    missing: MissingFiles,
+) -> DayPlan:
+    """Plan one landing day.
+
+    Args:
+        context: the landing table and where it lies.
+        day: the landing day.
+        files: its raw files, as listed.
+        ingested: its manifest entries.
+        others: of each digest of a file of another day, the day and path of the one that counts.
+        missing: what to do with the rows of files that are gone.
+
+    Returns:
+        The plan.
+
+    Raises:
+        MissingFilesError: files are gone, and ``missing`` says to fail.
+        UnreadableFileError: a file cannot be read.
+    """
+    absent = _absent(context.zone, files, ingested)
+    # What gave nothing (it was empty, or a copy) takes nothing with it.
+    gone = [entry for entry in absent if entry.rows or entry.rejected]
+    if gone and missing is MissingFiles.FAIL:
+        msg = (
+            f"{len(gone)} raw file(s) of {context.table.name} that landed on {day} are gone, and running the day "
+            f"would take their {sum(entry.rows for entry in gone)} rows with them. The table is as it was. Put the "
+            "files back, or run the day with missing_files: keep (their rows stay) or drop (their rows go)."
+        )
+        raise MissingFilesError(msg)
+    kept = absent if missing is MissingFiles.KEEP else []
+    profiled = _profiled(context, files)
+    first: dict[str, tuple[date, str]] = {}
+    add_first_copies(first, [*kept, *(one.entry(lines=int(not one.profile.blank)) for one in profiled)])
+    first = {digest: min(others.get(digest, copy), copy) for digest, copy in first.items()}
+    planned = tuple(replace(one, duplicate_of=_duplicate_of(one, first)) for one in profiled)
+    kept = [_kept(entry, first) for entry in kept]
+    inputs = [(one.file.path, one.profile.digest, one.duplicate_of) for one in planned]
+    inputs += [(entry.source_file, entry.digest, entry.duplicate_of) for entry in kept]
+    name = fingerprint(context.table.name, context.table.column_names, sorted(inputs, key=str))
+    return DayPlan(day, name, planned, tuple(kept))
+
+
+def _absent(zone: LandingZone, files: Sequence[LandingFile], ingested: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+    """The manifest entries of files that lie nowhere any more."""
+    listed = {file.path for file in files}
+    return [entry for entry in ingested if entry.source_file not in listed and not _has_moved(zone, entry)]
+
+
+def _has_moved(zone: LandingZone, entry: ManifestEntry) -> bool:
+    """Whether a file that is not listed on its day lies on another day now."""
+    day = zone.day_by_time(entry.source_file)
+    return day is not None and day != entry.landing_date
+
+
+def _profiled(context: IngestContext, files: Sequence[LandingFile]) -> list[PlannedFile]:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file)), files))
+    return [PlannedFile(file, profile) for file, profile in zip(files, profiles, strict=True)]
+
+
+def _duplicate_of(one: PlannedFile, first: Mapping[str, tuple[date, str]]) -> str | None:
+    """The path of the file that counts in place of this one; none where this one does."""
+    if one.profile.blank:
+        return None
+    counts = first[one.profile.digest]
+    return counts[1] if counts < (one.file.landing_date, one.file.path) else None
+
+
+def _kept(entry: ManifestEntry, first: Mapping[str, tuple[date, str]]) -> ManifestEntry:
+    """The entry of a file that is gone: its rows go after all where the same bytes count elsewhere."""
+    if entry.duplicate_of is not None or not entry.lines:
+        return entry
+    counts = first[entry.digest]
+    if counts < (entry.landing_date, entry.source_file):
+        return replace(entry, rows=0, rejected=0, duplicate_of=counts[1])
+    return entry

@@ -1,0 +1,154 @@
+"""Reading one planned landing day: raw files become new Parquet files, rejected lines go to the quarantine.
+
+Files are read in batches at full speed; a batch of which that does not prove every line good is read again, line by
+line. Of files that are gone and kept, the rows and rejected lines are carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stedi_assets.contracts import table as contract
+from stedi_assets.lakehouse import NewFile, Snapshot
+from stedi_assets.landing.context import IngestContext
+from stedi_assets.landing.day_plan import DayPlan, PlannedFile
+from stedi_assets.landing.manifest import ManifestEntry
+from stedi_assets.landing.parse import may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
+from stedi_assets.landing.profile import count_lines
+from stedi_assets.landing.quarantine import DayQuarantine
+
+BATCH = 256 << 20
+"""Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
+
+FLUSH_ROWS = 1_000_000
+"""Rows of slowly read lines that are kept in memory before they are written."""
+
+
+class DayReader:
+    """Reads what one landing day is planned to be made from.
+
+    Args:
+        context: the landing table and where it lies.
+        plan: the day.
+        quarantine: takes in the rejected lines.
+    """
+
+    def __init__(self, context: IngestContext, plan: DayPlan, quarantine: DayQuarantine) -> None:
+        self._context = context
+        self._plan = plan
+        self._quarantine = quarantine
+        self.files: list[NewFile] = []
+        """The new files with the day's rows; none of them is part of the table yet."""
+        self.entries: list[ManifestEntry] = []
+        """The manifest entries of the raw files that were read."""
+
+    def read_files(self) -> None:
+        """Read every raw file that counts, and count the lines of the duplicates.
+
+        Raises:
+            UnreadableFileError: a file cannot be read.
+        """
+        for batch in _batches([one for one in self._plan.files if one.duplicate_of is None]):
+            if not self.read_whole(batch):
+                for one in batch:
+                    self._read_lines(one)
+        for one in self._plan.files:
+            if one.duplicate_of is not None:
+                lines = count_lines(self._context.fs, self._context.path(one.file))
+                self.entries.append(one.entry(lines))
+
+    def read_whole(self, batch: Sequence[PlannedFile]) -> bool:
+        """Read some files at full speed.
+
+        Args:
+            batch: the files.
+
+        Returns:
+            Whether that proves every line of them good; nothing is kept of them otherwise.
+        """
+        context, plan = self._context, self._plan
+        paths = [context.path(one.file) for one in batch]
+        profiles = [one.profile for one in batch]
+        if not may_be_whole(context.table, profiles, paths):
+            return False
+        query = whole_query(context.table, plan.landing_date, paths, profiles, context.root)
+        partition = {"landing_date": plan.landing_date.isoformat()}
+        try:
+            with context.engine.in_order(numbers_lines(context.table)):
+                new = context.engine.copy(query, context.lakehouse, context.table, partition, plan.fingerprint)
+        except duckdb.Error:
+            # A line that is too long, or a file that changed or went: the slow way says which.
+            return False
+        if not proves_whole(context.table, profiles, new.rows, new.nulls):
+            # Some line is suspect. The new file is no part of the table.
+            context.lakehouse.discard(context.table, new)
+            return False
+        self.files.append(new)
+        self.entries += [one.entry(one.profile.lines, rows=one.profile.lines) for one in batch]
+        return True
+
+    def _read_lines(self, one: PlannedFile) -> None:
+        """Read one file line by line."""
+        context = self._context
+        path, day = context.path(one.file), self._plan.landing_date
+        lines = rows = rejected = 0
+        pending: list[pa.Table] = []
+        for piece in read_lines(context.engine, context.fs, path, context.table, one.file.path, day):
+            lines += piece.lines
+            rows += piece.rows.num_rows
+            rejected += len(piece.rejects)
+            self._quarantine.add(one.file.path, piece.rejects)
+            pending.append(piece.rows)
+            if sum(part.num_rows for part in pending) >= FLUSH_ROWS:
+                self._write(pa.concat_tables(pending))
+                pending = []
+        if any(part.num_rows for part in pending):
+            self._write(pa.concat_tables(pending))
+        self.entries.append(one.entry(lines, rows, rejected))
+
+    def carry_over(self, stored: Snapshot) -> None:
+        """Take over what files that are gone gave, where the plan keeps it.
+
+        Args:
+            stored: the landing table as it is.
+        """
+        kept, day = self._plan.kept, self._plan.landing_date
+        if not kept:
+            return
+        engine, lakehouse = self._context.engine, self._context.lakehouse
+        gone = pa.array([entry.source_file for entry in kept if entry.duplicate_of is None], pa.string())
+        rows = engine.relation(self._context.table, stored.select({day})).to_arrow_table()
+        self._write(rows.filter(pc.is_in(rows["source_file"], gone)))
+        quarantine = contract("landing_quarantine")
+        files = [
+            file
+            for file in lakehouse.snapshot(quarantine).select({day})
+            if file.partition["landing_table"] == self._context.table.name
+        ]
+        lines = engine.relation(quarantine, files).to_arrow_table()
+        lines = lines.filter(pc.is_in(lines["source_file"], gone))
+        for source_file in lines["source_file"].unique().to_pylist():
+            rejects = lines.filter(pc.equal(lines["source_file"], source_file))
+            columns = (rejects[name].to_pylist() for name in ("source_line", "reason", "line"))
+            self._quarantine.add(source_file, zip(*columns, strict=True))
+        self.entries += kept
+
+    def _write(self, rows: pa.Table) -> None:
+        self.files += self._context.write_rows(rows, self._plan.landing_date, self._plan.fingerprint)
+
+
+def _batches(files: Sequence[PlannedFile]) -> Iterator[list[PlannedFile]]:
+    batch: list[PlannedFile] = []
+    size = 0
+    for one in files:
+        if batch and size + one.file.size > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += one.file.size
+    if batch:
+        yield batch
