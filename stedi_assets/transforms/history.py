@@ -51,7 +51,6 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
     # neighbours may be somebody else's, and are compared by subject. (Windows without an order, PyArrow gets wrong:
     # rows that come in several chunks get the values of other rows.) First come all records, then only those at which
     # something changes.
-    by_subject = ["subject_id", *ORDER]
     records = (
         lazy(customer_landing)
         .select(*ORDER, email=normalised("email"), granted_at=consented_at())
@@ -59,6 +58,7 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
         .select("subject_id", "granted_at", *ORDER)
     )
     whose = window_partition(records, "subject_id")
+    by_subject = ORDER if whose else ["subject_id", *ORDER]
     records = records.with_columns(
         one=nw.lit(1), allows=nw.when(nw.col("granted_at").is_null()).then(0).otherwise(1)
     ).with_columns(
