@@ -79,7 +79,7 @@ class Snapshot:
         positions = [position for position, path in enumerate(paths) if path not in known]
         new = adds.take(pa.array(positions, pa.int64()))
         files = [known[path] for path in paths if path in known]
-        files += [_data_file(self.table, self.root, add) for add in new.to_pylist()]
+        files += _data_files(self.table, self.root, new)
         self._known = {}
         return tuple(sorted(files, key=lambda file: file.path))
 
@@ -209,25 +209,30 @@ def common_fingerprints(files: Iterable[DataFile]) -> dict[date, str | None]:
     return {day: found.pop() if len(found) == 1 else None for day, found in prints.items()}
 
 
-def _data_file(table: Table, root: str, add: Mapping[str, object]) -> DataFile:
-    path = str(add["path"])
-    partition = {name: str(add[f"partition.{name}"]) for name in table.partition_by}
-    return DataFile(
-        path=path,
-        uri=f"{root}/{path}",
-        landing_date=date.fromisoformat(partition["landing_date"]),
-        partition=partition,
-        rows=int(str(add["num_records"] or 0)),
-        size=int(str(add["size_bytes"])),
-        fingerprint=fingerprint_in(path),
-        minimum=_bounds(add, "min."),
-        maximum=_bounds(add, "max."),
+def _data_files(table: Table, root: str, adds: pa.Table) -> list[DataFile]:
+    """The data files of rows of a log, column by column: a lake has a file for each table and day."""
+    columns = {name: adds[name].to_pylist() for name in adds.column_names}
+    partitions = [columns[f"partition.{name}"] for name in table.partition_by]
+    minima, maxima = (
+        [(name.removeprefix(prefix), values) for name, values in columns.items() if name.startswith(prefix)]
+        for prefix in ("min.", "max.")
     )
-
-
-def _bounds(add: Mapping[str, object], prefix: str) -> dict[str, int]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in add.items()
-        if name.startswith(prefix) and isinstance(value, int)
-    }
+    files = []
+    described = zip(columns["path"], columns["num_records"], columns["size_bytes"], strict=True)
+    for number, (path, rows, size) in enumerate(described):
+        partition = {name: str(values[number]) for name, values in zip(table.partition_by, partitions, strict=True)}
+        files.append(
+            DataFile(
+                path=path,
+                uri=f"{root}/{path}",
+                landing_date=date.fromisoformat(partition["landing_date"]),
+                partition=partition,
+                rows=rows or 0,
+                size=size,
+                fingerprint=fingerprint_in(path),
+                # Bounds of other types would come from another tool.
+                minimum={name: values[number] for name, values in minima if isinstance(values[number], int)},
+                maximum={name: values[number] for name, values in maxima if isinstance(values[number], int)},
+            )
+        )
+    return files

@@ -1,6 +1,6 @@
-"""Brings raw files into the landing zone, from a folder that is laid out like one.
+"""The copy of raw files into the landing zone, from a folder that is laid out like one.
 
-It never overwrites and never shows half a file. What the files say is not its business.
+It never overwrites and never shows half a file. The content of the files is not its business.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES
-from stedi_assets.landing.files import SUFFIXES, LandingZone, modified_of, walk
+from stedi_assets.landing.files import SUFFIXES, LandingZone, modification_time, walk
 
 BLOCK = 1 << 20
 
@@ -36,11 +36,12 @@ class LandError(RuntimeError):
 
 @dataclass(frozen=True)
 class LandReport:
-    """What copying did.
+    """The outcome of a copy.
 
     Args:
-        copied, skipped: how many files are there now that were not, and how many were there already.
-        ignored: what lies in the source's folders and is no raw file, by its name.
+        copied: how many files are there now that were not.
+        skipped: how many were there already.
+        ignored: the files in the source's folders that are not named like raw files.
     """
 
     copied: int = 0
@@ -49,7 +50,7 @@ class LandReport:
 
 
 @dataclass(frozen=True)
-class _Copy:
+class _SourceFile:
     origin: str
     path: str
     """Below the landing root."""
@@ -67,8 +68,11 @@ def land(source: str | Path, zone: LandingZone, progress: Callable[[int, int], N
     Args:
         source: a folder (or fsspec URI) with ``customer_landing/…`` or ``customer/landing/…`` in it, and
             the same of the other landing tables.
-        zone: where to.
+        zone: where they are copied to.
         progress: called with the bytes done and the bytes in all.
+
+    Returns:
+        How many files were copied and skipped.
 
     Raises:
         LandError: the source has none of these folders; or some files could not be copied, and the
@@ -77,46 +81,46 @@ def land(source: str | Path, zone: LandingZone, progress: Callable[[int, int], N
     origin, root = url_to_fs(str(source))
     target, landing = zone.filesystem()
     root = str(root).rstrip("/")
-    wanted, ignored = _look(origin, root)
-    total = sum(one.size for one in wanted)
+    sources, ignored = _source_files(origin, root)
+    total = sum(one.size for one in sources)
     copied = skipped = done = 0
     failed: list[str] = []
-    for one in wanted:
-        place = f"{landing}/{one.path}"
+    for one in sources:
+        destination = f"{landing}/{one.path}"
         try:
-            if _copy(origin, one, target, place):
+            if _copy(origin, one, target, destination):
                 copied += 1
-            elif _same(origin, one, target, place):
+            elif _has_same_bytes(origin, one, target, destination):
                 skipped += 1
             else:
-                failed.append(f"{place} is there already with other bytes; move one of the two away")
+                failed.append(f"{destination} is there already with other bytes; move one of the two away")
         except OSError as error:
-            failed.append(f"{place}: {type(error).__name__}; cannot copy {one.origin}")
+            failed.append(f"{destination}: {type(error).__name__}; cannot copy {one.origin}")
         done += one.size
         if progress is not None:
             progress(done, total)
     if failed:
         msg = (
-            f"{len(failed)} of {len(wanted)} files were not copied ({copied} were, {skipped} were there already); "
+            f"{len(failed)} of {len(sources)} files were not copied ({copied} were, {skipped} were there already); "
             "nothing was overwritten:\n" + "\n".join(failed)
         )
         raise LandError(msg)
     return LandReport(copied, skipped, tuple(ignored))
 
 
-def _look(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[_Copy], list[str]]:
+def _source_files(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[_SourceFile], list[str]]:
     folders = [folder for folder in _FOLDERS if fs.isdir(f"{root}/{folder}")]
     if not folders:
-        found = (
+        names = (
             sorted(name.rstrip("/").rpartition("/")[2] for name in fs.ls(root, detail=False)) if fs.isdir(root) else []
         )
-        held = ", ".join([*found[:10], *(["…"] if len(found) > 10 else [])])
+        listed = ", ".join([*names[:10], *(["…"] if len(names) > 10 else [])])
         msg = (
             f"{root} holds no raw files of any table. Expected one of the folders {', '.join(_FOLDERS)} in it; "
-            f"found {held or 'nothing'}."
+            f"found {listed or 'nothing'}."
         )
         raise LandError(msg)
-    wanted: list[_Copy] = []
+    sources: list[_SourceFile] = []
     ignored: list[str] = []
     for folder in folders:
         top = f"{root}/{folder}"
@@ -127,29 +131,33 @@ def _look(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[_Copy], list[s
             if not below.endswith(SUFFIXES) or info["type"] == "other":
                 ignored.append(f"{folder}/{below}")
                 continue
-            wanted.append(_Copy(full, f"{_FOLDERS[folder]}/{below}", int(info["size"] or 0), modified_of(info)))
-    return sorted(wanted, key=lambda one: one.path), sorted(ignored)
+            sources.append(
+                _SourceFile(full, f"{_FOLDERS[folder]}/{below}", int(info["size"] or 0), modification_time(info))
+            )
+    return sorted(sources, key=lambda one: one.path), sorted(ignored)
 
 
-def _copy(origin: fsspec.AbstractFileSystem, one: _Copy, target: fsspec.AbstractFileSystem, place: str) -> bool:
+def _copy(
+    origin: fsspec.AbstractFileSystem, one: _SourceFile, target: fsspec.AbstractFileSystem, destination: str
+) -> bool:
     """Copy a file to where none is; false if one is there."""
-    if target.exists(place):
+    if target.exists(destination):
         return False
-    folder, _, name = place.rpartition("/")
+    folder, _, name = destination.rpartition("/")
     target.makedirs(folder, exist_ok=True)
-    # Names that start with a dot are not listed, so that half a file is never seen.
+    # Names that start with a dot are not listed, so half a file never is.
     half = f"{folder}/.{name}.{uuid.uuid4().hex}"
     try:
         with origin.open(one.origin, "rb") as read, target.open(half, "wb") as write:
             for block in _blocks(read):
                 write.write(block)
         if not isinstance(target, LocalFileSystem):
-            target.mv(half, place)
+            target.mv(half, destination)
             return True
-        _keep_time(origin, one, half)
+        _keep_modification_time(origin, one, half)
         try:
             # Unlike renaming, linking fails where someone else put a file meanwhile.
-            os.link(half, place)
+            os.link(half, destination)
         except FileExistsError:
             return False
         return True
@@ -158,7 +166,7 @@ def _copy(origin: fsspec.AbstractFileSystem, one: _Copy, target: fsspec.Abstract
             target.rm_file(half)
 
 
-def _keep_time(origin: fsspec.AbstractFileSystem, one: _Copy, path: str) -> None:
+def _keep_modification_time(origin: fsspec.AbstractFileSystem, one: _SourceFile, path: str) -> None:
     if isinstance(origin, LocalFileSystem):
         nanoseconds = Path(one.origin).stat().st_mtime_ns
     else:
@@ -167,15 +175,17 @@ def _keep_time(origin: fsspec.AbstractFileSystem, one: _Copy, path: str) -> None
     os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
-def _same(origin: fsspec.AbstractFileSystem, one: _Copy, target: fsspec.AbstractFileSystem, place: str) -> bool:
+def _has_same_bytes(
+    origin: fsspec.AbstractFileSystem, one: _SourceFile, target: fsspec.AbstractFileSystem, destination: str
+) -> bool:
     """Whether two files have the same bytes."""
-    if target.isdir(place) or target.size(place) != one.size:
+    if target.isdir(destination) or target.size(destination) != one.size:
         return False
-    with origin.open(one.origin, "rb") as mine, target.open(place, "rb") as theirs:
-        while block := mine.read(BLOCK):
-            if theirs.read(BLOCK) != block:
+    with origin.open(one.origin, "rb") as source_file, target.open(destination, "rb") as destination_file:
+        while block := source_file.read(BLOCK):
+            if destination_file.read(BLOCK) != block:
                 return False
-        return not theirs.read(1)
+        return not destination_file.read(1)
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
-"""Raw files: listing them, and the landing day and stamp of each.
+"""The listing of raw files, with the landing day and the stamp of each.
 
-Nothing here reads a file's content or knows what was ingested.
+Nothing here reads a file's content or knows the manifest.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class LandingFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in the landing folders.
+    """The raw files in the landing folders.
 
     Args:
         files: those with a landing day that the lake takes, ordered by table, day and path.
-        ignored: path and reason of what is left alone: files dated outside the lake's days, files that
+        ignored: path and reason of those that are left alone: files dated outside the lake's days, files that
             are not named like raw files, and folders that are.
     """
 
@@ -60,7 +60,11 @@ class Listing:
     ignored: tuple[tuple[str, str], ...] = ()
 
     def by_day(self, table: str) -> dict[date, list[LandingFile]]:
-        """The files of one landing table, by landing day."""
+        """The files of one landing table, by landing day.
+
+        Args:
+            table: its name.
+        """
         days: dict[date, list[LandingFile]] = {}
         for file in self.files:
             if file.table == table:
@@ -101,8 +105,9 @@ class LandingZone:
             only: keep these landing days only. Folders on this machine that name another day
                 (``landing_date=YYYY-MM-DD``) are not looked into, and what is ignored in them is not reported.
 
-        A missing folder holds no files. Files and folders whose names start with a dot or an underscore
-        are unfinished by convention and not seen.
+        Returns:
+            The files. A missing folder has none; files and folders whose names start with a dot or an underscore are
+            unfinished by convention and not listed.
         """
         fs, root = self.filesystem()
         fs.invalidate_cache()
@@ -120,25 +125,25 @@ class LandingZone:
                     ignored.append((path.encode("utf-8", "backslashreplace").decode(), str(error)))
                     continue
                 if day is not None and (only is None or day in only):
-                    stamp = str(info.get("ETag") or repr(modified_of(info)))
+                    stamp = str(info.get("ETag") or repr(modification_time(info)))
                     files.append(LandingFile(table.name, path, day, int(info["size"] or 0), stamp))
         files.sort(key=lambda file: (file.table, file.landing_date, file.path))
         return Listing(tuple(files), tuple(sorted(ignored)))
 
     @staticmethod
     def _day(path: str, info: Mapping[str, Any], first_day: date, last_day: date) -> date | None:
-        """The landing day of what was found; none for a folder.
+        """The landing day of a file; none for a folder.
 
         Raises:
             ValueError: it is left alone; the message says why.
         """
-        named = path.endswith(SUFFIXES)
+        is_named_raw = path.endswith(SUFFIXES)
         if info["type"] == "directory":
-            if named:
+            if is_named_raw:
                 msg = "a folder that is named like a raw file; what lies in it is read"
                 raise ValueError(msg)
             return None
-        if not named:
+        if not is_named_raw:
             msg = f"not named like a raw file (*{' or *'.join(SUFFIXES)})"
             raise ValueError(msg)
         if path != path.encode("utf-8", "ignore").decode():
@@ -147,14 +152,14 @@ class LandingZone:
         if info["type"] == "other":
             msg = "not a file (a pipe, a socket or a device)"
             raise ValueError(msg)
-        day = landing_day(path, modified_of(info))
+        day = landing_day(path, modification_time(info))
         if not first_day <= day <= last_day:
             msg = f"dated {day}, which is not between {first_day} (STEDI_FIRST_DAY) and {last_day}"
             raise ValueError(msg)
         return day
 
     def day_by_time(self, path: str) -> date | None:
-        """The landing day that its modification time gives a file; none where its path does, or it is gone.
+        """The landing day of a file by its modification time; none where its path says the day, or it is gone.
 
         Args:
             path: below the landing root.
@@ -163,7 +168,7 @@ class LandingZone:
             return None
         fs, root = self.filesystem()
         try:
-            return landing_day(path, modified_of(fs.info(f"{root}/{path}")))
+            return landing_day(path, modification_time(fs.info(f"{root}/{path}")))
         except OSError:
             return None
 
@@ -192,17 +197,17 @@ def landing_day(path: str, modified: float | datetime) -> date:
 def _day_in_path(path: str) -> date | None:
     folder, _, name = path.rpartition("/")
     day = _day_in_folder(f"{folder}/")
-    if day is None and (named := _EPOCH_MS_IN_NAME.search(name)):
-        day = datetime.fromtimestamp(int(named[1]) / 1000, timezone.utc).date()
+    if day is None and (matched := _EPOCH_MS_IN_NAME.search(name)):
+        day = datetime.fromtimestamp(int(matched[1]) / 1000, timezone.utc).date()
     return day
 
 
 @lru_cache(maxsize=4096)
 def _day_in_folder(folder: str) -> date | None:
-    found = _DAY_IN_FOLDER.search(folder) or _DAY_IN_FOLDERS.search(folder)
-    if not found:
+    matched = _DAY_IN_FOLDER.search(folder) or _DAY_IN_FOLDERS.search(folder)
+    if not matched:
         return None
-    year, month, day = (int(part) for part in found.groups())
+    year, month, day = (int(part) for part in matched.groups())
     try:
         return date(year, month, day)
     except ValueError:
@@ -210,8 +215,12 @@ def _day_in_folder(folder: str) -> date | None:
         raise ValueError(msg) from None
 
 
-def modified_of(info: Mapping[str, Any]) -> float | datetime:
-    """When a file was changed last, by what its store says of it."""
+def modification_time(info: Mapping[str, Any]) -> float | datetime:
+    """The modification time of a file.
+
+    Args:
+        info: what its store says of it.
+    """
     modified: float | datetime = info.get("mtime", info.get("LastModified", info.get("created", 0)))
     return modified
 
@@ -239,34 +248,40 @@ def walk(
 
 def _names_other_day(folder: str, only: Container[str]) -> bool:
     """Whether a folder's path says of every file below it that it landed on another day than ``only``."""
-    named = _DAY_IN_FOLDER.search(f"{folder}/")
-    return named is not None and "-".join(named.groups()) not in only
+    matched = _DAY_IN_FOLDER.search(f"{folder}/")
+    return matched is not None and "-".join(matched.groups()) not in only
 
 
 def _walk_local(
     folder: str, above: frozenset[tuple[int, int]], skips: Callable[[str], bool] | None
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The same on this machine: three times as fast, and folders behind symbolic links count."""
+    """The files and folders below a folder of this machine, also behind symbolic links, three times as fast."""
     try:
-        here = Path(folder).stat()
+        status = Path(folder).stat()
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return
-    if (here.st_dev, here.st_ino) in above:
+    if (status.st_dev, status.st_ino) in above:
         return
     with entries:
         for entry in entries:
             if entry.name.startswith((".", "_")):
                 continue
             try:
-                found = entry.stat()
+                entry_status = entry.stat()
             except FileNotFoundError:
                 if not entry.is_symlink():
-                    continue  # Gone since it was seen.
+                    continue  # It is gone since.
                 # Reading it will fail and say so.
                 yield entry.path, {"type": "link", "size": 0, "mtime": entry.stat(follow_symlinks=False).st_mtime}
                 continue
-            kind = "directory" if stat.S_ISDIR(found.st_mode) else "file" if stat.S_ISREG(found.st_mode) else "other"
-            yield entry.path, {"type": kind, "size": found.st_size, "mtime": found.st_mtime}
+            kind = (
+                "directory"
+                if stat.S_ISDIR(entry_status.st_mode)
+                else "file"
+                if stat.S_ISREG(entry_status.st_mode)
+                else "other"
+            )
+            yield entry.path, {"type": kind, "size": entry_status.st_size, "mtime": entry_status.st_mtime}
             if kind == "directory" and not (skips is not None and skips(entry.path)):
-                yield from _walk_local(entry.path, above | {(here.st_dev, here.st_ino)}, skips)
+                yield from _walk_local(entry.path, above | {(status.st_dev, status.st_ino)}, skips)

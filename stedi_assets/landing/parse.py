@@ -1,11 +1,11 @@
 """Raw lines to rows, at the speed of the engine's JSON reader.
 
 DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a number) and takes one of
-two equal keys, so by itself it cannot be trusted with what ``line.validate_line`` must reject. Two ways to
-have both its speed and the rule:
+two equal keys, so by itself it cannot be trusted with what ``contracts.line.validate_line`` must reject.
+Two ways to have both its speed and the rule:
 
-``whole_query`` reads many files in one query, and its caller *proves* afterwards, with what
-``survey`` counted, that every line is good as read:
+``fast_path_query`` reads many files in one query, and its caller *proves* afterwards, with the counts of
+``profile``, that every line is good as read:
 
 * The reader gives at most one row per line, and none for a blank one. So where as many rows look
   good as there are lines, each line is one object, and its row looks good.
@@ -18,7 +18,7 @@ have both its speed and the rule:
   form feeds around a line. Files with such bytes are not read this way.
 
 ``read_lines`` reads a file in pieces and decides line by line: a line that the same signs do not
-prove good goes to ``line.validate_line``. It is slower (a third or so), and takes anything.
+prove good goes to ``validate_line``. It is slower (a third or so), and takes anything.
 
 The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to ``validate_line``.
 """
@@ -43,21 +43,21 @@ from stedi_assets.engines.json_lines import LONG_LINE, good, reader, values
 from stedi_assets.engines.sql import quoted
 from stedi_assets.landing.profile import CutOff, FileProfile, chunks
 
-PIECE = 16 << 20
-"""Bytes that ``read_lines`` holds at once."""
+PIECE_BYTES = 16 << 20
+"""Bytes that ``read_lines`` has in memory at once."""
 
 PIECE_LINES = 1 << 18
-"""Lines that it holds at once: of very short ones each costs far more than its bytes."""
+"""Lines that it has in memory at once: of very short ones each costs far more than its bytes."""
 
-CUT_OFF = "the gzip stream is cut off"
+CUT_OFF_REASON = "the gzip stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
 
-_TAKEN_BY_READER = (b"true", b"false", b"\v", b"\f")
+_COERCED_BY_READER = (b"true", b"false", b"\v", b"\f")
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """What a piece of a file gave.
+class ParsedPiece:
+    """The rows and the rejected lines of a piece of a file.
 
     Args:
         rows: the good lines' values, in the table's data columns.
@@ -70,97 +70,105 @@ class Parsed:
     lines: int
 
 
-def may_be_whole(table: Table, found: Sequence[FileProfile], paths: Sequence[str]) -> bool:
-    """Whether files may be read by :func:`whole_query`: their bytes leave room for good lines only.
+def allows_fast_path(table: Table, profiles: Sequence[FileProfile], paths: Sequence[str]) -> bool:
+    """Whether files may be read by :func:`fast_path_query`: their bytes leave room for good lines only.
 
     Args:
         table: the landing table.
-        found: the profiles of the files.
+        profiles: the profiles of the files.
         paths: where the files lie.
     """
     source = _source(table)
-    optional = {field.name: sum(one.lines for one in found) for field in source.fields if not field.required}
+    marks = _marks(profiles)
+    optional = {field.name: sum(one.lines for one in profiles) for field in source.fields if not field.required}
     return (
-        any(one.lines for one in found)
-        and all(one.plain for one in found)
-        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {}), strict=True))
+        any(one.lines for one in profiles)
+        and all(one.plain for one in profiles)
+        and all(number <= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, {}), strict=True))
         and all(
-            has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional), strict=True)
+            number >= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, optional), strict=True)
         )
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
 
 
-def proves_whole(table: Table, found: Sequence[FileProfile], rows: int, nulls: Mapping[str, int]) -> bool:
-    """Whether what :func:`whole_query` gave proves that every line is good as read.
+def proves_fast_path(table: Table, profiles: Sequence[FileProfile], rows: int, nulls: Mapping[str, int]) -> bool:
+    """Whether the result of :func:`fast_path_query` proves that every line is good as read.
 
     Args:
         table: the landing table.
-        found: the profiles of the files.
+        profiles: the profiles of the files.
         rows: how many rows it gave.
         nulls: of each column, how many of them lack it.
     """
-    return rows == sum(one.lines for one in found) and _marks(found) == _fewest_marks(_source(table), found, nulls)
+    lines = sum(one.lines for one in profiles)
+    return rows == lines and _marks(profiles) == _fewest_marks(_source(table), profiles, nulls)
 
 
-def _marks(found: Sequence[FileProfile]) -> tuple[int, int]:
+def _marks(profiles: Sequence[FileProfile]) -> tuple[int, int]:
     """The double quotes and the commas in files."""
-    return sum(one.quotes for one in found), sum(one.commas for one in found)
+    return sum(one.quotes for one in profiles), sum(one.commas for one in profiles)
 
 
-def _fewest_marks(source: LandingSource, found: Sequence[FileProfile], nulls: Mapping[str, int]) -> tuple[int, int]:
+def _fewest_marks(source: LandingSource, profiles: Sequence[FileProfile], nulls: Mapping[str, int]) -> tuple[int, int]:
     """The fewest double quotes and commas that files of good lines can have.
 
     Args:
         source: the fields.
-        found: the profiles of the files.
+        profiles: the profiles of the files.
         nulls: of each field, how many lines lack it.
     """
-    lines = sum(one.lines for one in found)
-    there = {field: lines - nulls.get(field.name, 0) for field in source.fields}
-    quotes = sum(number * (4 if field.type is DataType.TEXT else 2) for field, number in there.items())
-    return quotes, sum(there.values()) - lines
+    lines = sum(one.lines for one in profiles)
+    present = {field: lines - nulls.get(field.name, 0) for field in source.fields}
+    quotes = sum(number * (4 if field.type is DataType.TEXT else 2) for field, number in present.items())
+    return quotes, sum(present.values()) - lines
 
 
-def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: Sequence[FileProfile], root: str) -> str:
-    """The query that reads files whole: the rows of the files that look good, in data column order.
+def fast_path_query(
+    table: Table, landing_date: date, paths: Sequence[str], profiles: Sequence[FileProfile], root: str
+) -> str:
+    """The query that reads whole files at once: their rows that look good, in data column order.
 
     Where the table numbers its lines, it must run with insertion order preserved; the numbers are right if
-    :func:`proves_whole`.
+    :func:`proves_fast_path`.
 
     Args:
         table: the landing table.
         landing_date: the day the files landed.
         paths: readable by the engine.
-        found: the profiles of the files.
+        profiles: the profiles of the files.
         root: the landing root, which ``source_file`` leaves out.
     """
     source = _source(table)
     columns = f"{values(source)}, substr(filename, {len(root) + 2}) AS source_file"
-    if numbers_lines(table):
-        before = itertools.accumulate((one.lines for one in found), initial=0)
+    if has_line_numbers(table):
+        before = itertools.accumulate((one.lines for one in profiles), initial=0)
         lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before, strict=False))
         columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
     return f"SELECT {columns} FROM {reader(source, paths)} WHERE {good(source, landing_date)}"
 
 
-def numbers_lines(table: Table) -> bool:
-    """Whether the rows of a landing table say which line they come from."""
+def has_line_numbers(table: Table) -> bool:
+    """Whether the rows of a landing table have the number of the line that they come from.
+
+    Args:
+        table: the landing table.
+    """
     return "source_line" in table.column_names
 
 
 def read_lines(
     engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
-) -> Iterator[Parsed]:
-    """Read one raw file line by line, whatever it holds.
+) -> Iterator[ParsedPiece]:
+    """Read one raw file line by line, whatever is in it.
 
     Args:
         engine: parses the lines that look good.
         fs: the file system of the file.
         path: where the file lies in it.
         table: the landing table that it is meant for.
-        source_file: what its rows say they come from.
+        source_file: its path below the landing root, for its rows.
         landing_date: the day it landed.
 
     Yields:
@@ -170,10 +178,10 @@ def read_lines(
         UnreadableFileError: the store does not give the bytes.
     """
     number = 1
-    for piece in chunks(fs, path, PIECE):
+    for piece in chunks(fs, path, PIECE_BYTES):
         if isinstance(piece, CutOff):
-            reject = (number, CUT_OFF, piece.rest.decode("utf-8", "backslashreplace"))
-            yield Parsed(_data_schema(table).empty_table(), (reject,), 1)
+            reject = (number, CUT_OFF_REASON, piece.rest.decode("utf-8", "backslashreplace"))
+            yield ParsedPiece(_data_schema(table).empty_table(), (reject,), 1)
             return
         for part in _parts(piece):
             yield _read_piece(engine, part, table, source_file, landing_date, number)
@@ -194,7 +202,7 @@ def _parts(piece: bytes) -> Iterator[bytes]:
 
 def _read_piece(
     engine: Engine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
-) -> Parsed:
+) -> ParsedPiece:
     source = _source(table)
     text = np.frombuffer(piece, np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
@@ -203,7 +211,7 @@ def _read_piece(
     starts = np.concatenate(([0], ends[:-1] + 1))
     # Only lines that start like an object, and are of a reasonable length, are worth the reader.
     likely = (ends > starts) & (text[np.minimum(starts, len(text) - 1)] == ord("{")) & (ends - starts < LONG_LINE)
-    for word in _TAKEN_BY_READER:
+    for word in _COERCED_BY_READER:
         likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
 
     lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist(), strict=True)]
@@ -217,7 +225,7 @@ def _read_piece(
 
     doubtful = np.ones(len(starts), bool)
     doubtful[np.flatnonzero(likely)[proven]] = False
-    judged: list[tuple[int, tuple[object, ...]]] = []
+    validated: list[tuple[int, tuple[object, ...]]] = []
     rejects: list[tuple[int, str, str]] = []
     blank = 0
     for index in np.flatnonzero(doubtful).tolist():
@@ -228,15 +236,15 @@ def _read_piece(
         elif isinstance(verdict, Rejected):
             rejects.append((number + index, verdict.reason, line.decode("utf-8", "backslashreplace")))
         else:
-            judged.append((number + index, verdict))
-    if judged:
+            validated.append((number + index, verdict))
+    if validated:
         columns = {
-            field.name: [values[position] for _, values in judged] for position, field in enumerate(source.fields)
+            field.name: [values[position] for _, values in validated] for position, field in enumerate(source.fields)
         }
-        extra = _origin(table, source_file, np.array([line_number for line_number, _ in judged]))
+        extra = _origin(table, source_file, np.array([line_number for line_number, _ in validated]))
         tables.append(_as_table(table, {**columns, **extra}))
     rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
-    return Parsed(rows, tuple(rejects), len(starts) - blank)
+    return ParsedPiece(rows, tuple(rejects), len(starts) - blank)
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:
@@ -248,7 +256,7 @@ def _positions(text: bytes, word: bytes) -> Iterator[int]:
 
 def _origin(table: Table, source_file: str, numbers: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
     origin = {"source_file": pa.repeat(pa.scalar(source_file, pa.string()), len(numbers))}
-    if numbers_lines(table):
+    if has_line_numbers(table):
         origin["source_line"] = pa.array(numbers, pa.int64())
     return origin
 

@@ -1,6 +1,6 @@
-"""One pass over a raw file's bytes: what they are (digest) and how much is in them (lines, quotes, commas).
+"""The profile of a raw file by one pass over its bytes: their digest, and counts of lines, quotes and commas.
 
-The counts are what ``parse`` proves its fast reading with. Nothing here knows a contract.
+With the counts ``parse`` proves its fast path. Nothing here knows a contract.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ class UnreadableFileError(RuntimeError):
 
 @dataclass(frozen=True)
 class FileProfile:
-    """What a raw file's bytes say without being parsed.
+    """The digest and the counts of a raw file's bytes, which are not parsed for it.
 
     Args:
         digest: SHA-256 of the bytes as stored (compressed, if they are).
         size: how many bytes were read.
         lines: line feeds, plus one if the last line lacks its own.
-        quotes, commas: how many there are.
-        plain: the file is not compressed, and nowhere in it stands what the engine's reader takes and
-            no count would show: ``true`` or ``alse`` (of ``false``), which it makes a number of, and
-            vertical tabs and form feeds, which it skips around a line.
+        quotes: how many double quotes there are.
+        commas: how many commas there are.
+        plain: the file is not compressed and has nothing that the engine's reader coerces without a count
+            that shows it: ``true`` or ``alse`` (of ``false``), which it makes a number of, and vertical tabs
+            and form feeds, which it skips around a line.
         blank: it has no line that is not blank.
     """
 
@@ -53,13 +54,21 @@ class FileProfile:
 
 @dataclass(frozen=True)
 class CutOff:
-    """The end of a gzip file that is cut off: what came of the line that was not finished, perhaps nothing."""
+    """The end of a gzip file that is cut off.
+
+    Args:
+        rest: the bytes of the line that was not finished, perhaps none.
+    """
 
     rest: bytes
 
 
 def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
-    """FileProfile one raw file.
+    """The profile of one raw file.
+
+    Args:
+        fs: the file system.
+        path: the file's path there.
 
     Raises:
         UnreadableFileError: the store does not give its bytes.
@@ -91,7 +100,11 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
 
 
 def count_lines(fs: fsspec.AbstractFileSystem, path: str) -> int:
-    """How many lines of a raw file are not blank; the end that a cut-off file lost is one.
+    """The number of lines of a raw file that are not blank; the end that a cut-off file lost is one.
+
+    Args:
+        fs: the file system.
+        path: the file's path there.
 
     Raises:
         UnreadableFileError: the store does not give its bytes.
@@ -118,8 +131,15 @@ def _has_literal(block: bytes) -> bool:
 def chunks(fs: fsspec.AbstractFileSystem, path: str, size: int) -> Iterator[bytes | CutOff]:
     """The decompressed bytes of a raw file in pieces of whole lines, of about ``size`` bytes.
 
-    A byte-order mark at the start is left out. A line longer than ``size`` is one piece. Of a gzip
-    file that is cut off, the lines that are whole come, then a :class:`CutOff`.
+    A byte-order mark at the start is left out. A line longer than ``size`` is one piece.
+
+    Args:
+        fs: the file system.
+        path: the file's path there.
+        size: bytes per piece.
+
+    Yields:
+        The pieces; of a gzip file that is cut off, those of whole lines, then a :class:`CutOff`.
 
     Raises:
         UnreadableFileError: the store does not give the bytes, or a gzip file is none, is damaged
@@ -138,9 +158,9 @@ def _blocks(file: Any, size: int) -> Iterator[bytes]:
 
 
 def _inflated(file: Any, size: int) -> Iterator[bytes]:
-    """The bytes of a gzip stream, all that can be had of it.
+    """The bytes of a gzip stream, as many as can be read of it.
 
-    ``gzip.GzipFile`` loses what it has of a stream that is cut off, so this is done by hand.
+    ``gzip.GzipFile`` loses the last bytes of a stream that is cut off, so this is done by hand.
 
     Raises:
         EOFError: it is cut off.
@@ -157,22 +177,22 @@ def _inflated(file: Any, size: int) -> Iterator[bytes]:
                 continue
             data = rest
             stream = zlib.decompressobj(_GZIP)
-        if found := stream.decompress(data, size):
-            yield found
+        if inflated := stream.decompress(data, size):
+            yield inflated
         rest = stream.unconsumed_tail
         if stream.eof:
             rest, stream = stream.unused_data, None
             members += 1
     if stream is not None:
-        if found := stream.flush():
-            yield found
+        if inflated := stream.flush():
+            yield inflated
         if not stream.eof:
             msg = "the gzip stream is cut off"
             raise EOFError(msg)
 
 
 def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes | CutOff]:
-    """Cut blocks at line feeds instead.
+    """The same bytes in blocks that end with line feeds.
 
     Raises:
         EOFError: they are cut off before there are any.
@@ -210,7 +230,12 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes | CutOff]:
 
 
 def unreadable(path: str, error: BaseException) -> UnreadableFileError:
-    """The error that says that a raw file cannot be read."""
+    """The error of a raw file that cannot be read.
+
+    Args:
+        path: the file's path.
+        error: why.
+    """
     kind = type(error)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     msg = (

@@ -17,7 +17,7 @@ from stedi_assets.lakehouse import NewFile, Snapshot
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, PlannedFile
 from stedi_assets.landing.manifest import ManifestEntry
-from stedi_assets.landing.parse import may_be_whole, numbers_lines, proves_whole, read_lines, whole_query
+from stedi_assets.landing.parse import allows_fast_path, fast_path_query, has_line_numbers, proves_fast_path, read_lines
 from stedi_assets.landing.profile import count_lines
 from stedi_assets.landing.quarantine import DayQuarantine
 
@@ -53,7 +53,7 @@ class DayReader:
             UnreadableFileError: a file cannot be read.
         """
         for batch in _batches([one for one in self._plan.files if one.duplicate_of is None]):
-            if not self.read_whole(batch):
+            if not self.read_fast(batch):
                 for one in batch:
                     self._read_lines(one)
         for one in self._plan.files:
@@ -61,7 +61,7 @@ class DayReader:
                 lines = count_lines(self._context.fs, self._context.path(one.file))
                 self.entries.append(one.entry(lines))
 
-    def read_whole(self, batch: Sequence[PlannedFile]) -> bool:
+    def read_fast(self, batch: Sequence[PlannedFile]) -> bool:
         """Read some files at full speed.
 
         Args:
@@ -73,17 +73,17 @@ class DayReader:
         context, plan = self._context, self._plan
         paths = [context.path(one.file) for one in batch]
         profiles = [one.profile for one in batch]
-        if not may_be_whole(context.table, profiles, paths):
+        if not allows_fast_path(context.table, profiles, paths):
             return False
-        query = whole_query(context.table, plan.landing_date, paths, profiles, context.root)
+        query = fast_path_query(context.table, plan.landing_date, paths, profiles, context.root)
         partition = {"landing_date": plan.landing_date.isoformat()}
         try:
-            with context.engine.in_order(numbers_lines(context.table)):
+            with context.engine.in_order(has_line_numbers(context.table)):
                 new = context.engine.copy(query, context.lakehouse, context.table, partition, plan.fingerprint)
         except duckdb.Error:
             # A line that is too long, or a file that changed or went: the slow way says which.
             return False
-        if not proves_whole(context.table, profiles, new.rows, new.nulls):
+        if not proves_fast_path(context.table, profiles, new.rows, new.nulls):
             # Some line is suspect. The new file is no part of the table.
             context.lakehouse.discard(context.table, new)
             return False

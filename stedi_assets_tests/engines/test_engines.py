@@ -80,7 +80,9 @@ class Lake:
                     for number, reason, line in piece.rejects:
                         cells = [file.path, number, reason, line, name, file.landing_date]
                         columns = ["source_file", "source_line", "reason", "line", "landing_table", "landing_date"]
-                        rejects.append(pa.Table.from_pylist([dict(zip(columns, cells))], _schema(QUARANTINE.name)))
+                        rejects.append(
+                            pa.Table.from_pylist([dict(zip(columns, cells, strict=True))], _schema(QUARANTINE.name))
+                        )
             self.put(name, self.engine.frame(pa.concat_tables(rows)), days)
             self.put(QUARANTINE.name, self.engine.frame(pa.concat_tables(rejects)), days, landing_table=name)
 

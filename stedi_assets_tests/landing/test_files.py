@@ -351,7 +351,7 @@ def test_an_empty_file_named_gzip_is_empty(tmp_path: Path):
         *((b" " * ((1 << 20) - n) + b"false", 1, False, False) for n in range(6)),
     ],
 )
-def test_survey(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: bool):
+def test_profile(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: bool):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     found = profile_file(FS, str(path))
@@ -364,7 +364,7 @@ def test_survey(tmp_path: Path, content: bytes, lines: int, blank: bool, plain: 
 @pytest.mark.parametrize(
     ("content", "blank"), [(b"", True), (b" \n\r\n", True), (b"\xef\xbb\xbf", True), (b"a", False)]
 )
-def test_survey_of_gzip(tmp_path: Path, content: bytes, blank: bool):
+def test_profile_of_gzip(tmp_path: Path, content: bytes, blank: bool):
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(content))
     found = profile_file(FS, str(path))

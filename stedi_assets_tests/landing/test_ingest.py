@@ -30,7 +30,7 @@ from stedi_assets.landing.differences import plan
 from stedi_assets.landing.files import LandingZone
 from stedi_assets.landing.ingest import DayReport, Ingestion
 from stedi_assets.landing.manifest import ManifestEntry, manifest_entries, recorded_fingerprints
-from stedi_assets.landing.parse import CUT_OFF
+from stedi_assets.landing.parse import CUT_OFF_REASON
 from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.kit.records import step_record
@@ -249,11 +249,11 @@ def test_a_gzip_file_that_is_cut_off(lake: Lake, cut: int):
     lake.put("b.json", steps(5000))
     report = lake.run()[DAY]
     assert report.rejected == 1
-    assert report.reasons == {CUT_OFF: 1}
+    assert report.reasons == {CUT_OFF_REASON: 1}
     assert report.lines == report.rows + 1
     [(name, line, reason, rest)] = lake.quarantine()
     read = content.split(b"\n")[: line - 1]
-    assert (name, reason) == ("a.json.gz", CUT_OFF)
+    assert (name, reason) == ("a.json.gz", CUT_OFF_REASON)
     assert content.startswith(b"\n".join([*read, rest.encode()]))
     assert lake.numbers() == sorted([5000, *(json.loads(text)["distanceFromObject"] for text in read)])
     # With only its check sum gone all lines are there, and that something is gone is not silent.
@@ -320,7 +320,7 @@ def test_a_file_that_may_not_be_read(lake: Lake, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_file_that_breaks_while_it_is_read(lake: Lake, monkeypatch: pytest.MonkeyPatch):
-    """The survey saw it whole; the store fails in the middle of the second reading."""
+    """Its profile was taken; the store fails in the middle of the second reading."""
     lake.put("a.json", steps(1) + b"bad\n" * 10)
     real = reading.read_lines
 
@@ -405,7 +405,7 @@ def test_nothing_is_lost_and_the_oracle_agrees(
 def test_much_of_what_is_bad_is_written_in_between(lake: Lake, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(quarantine, "FLUSH_BYTES", 1000)
     monkeypatch.setattr(reading, "FLUSH_ROWS", 10)
-    monkeypatch.setattr("stedi_assets.landing.parse.PIECE", 500)
+    monkeypatch.setattr("stedi_assets.landing.parse.PIECE_BYTES", 500)
     lake.put("a.json", b"".join(step(n) + b"bad %d\n" % n for n in range(100)))
     report = lake.run()[DAY]
     assert (report.rows, report.rejected, report.reasons) == (100, 100, {NOT_JSON: 100})

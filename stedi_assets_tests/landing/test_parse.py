@@ -106,7 +106,7 @@ def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: s
     made += [GOOD[table]] * 2000
     random.Random(1).shuffle(made)
     for size, most in ((16 << 20, 1 << 18), (30_000, 1 << 18), (16 << 20, 100)):
-        monkeypatch.setattr(parse, "PIECE", size)
+        monkeypatch.setattr(parse, "PIECE_BYTES", size)
         monkeypatch.setattr(parse, "PIECE_LINES", most)
         assert_read_as_judged(engine, folder / "long.json", table, b"\n".join(made))
 
@@ -147,7 +147,7 @@ class Whole:
         plan = DayPlan(DAY, fingerprint("test"), tuple(batch))
         quarantine = DayQuarantine(self.context, plan, DaySuppression(self.context, None, plan.fingerprint))
         reader = DayReader(self.context, plan, quarantine)
-        if not reader.read_whole(batch):
+        if not reader.read_fast(batch):
             assert not reader.files
             assert not reader.entries
             return None
@@ -405,16 +405,16 @@ def test_folder_names_give_no_values(engine: DuckDBEngine, tmp_path: Path):
     assert whole.accepted == 1
 
 
-def test_a_file_that_grew_since_it_was_surveyed_is_not_read_whole(
+def test_a_file_that_grew_since_it_was_profiled_is_not_read_whole(
     engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     whole = Whole(engine, "accelerometer_landing", tmp_path)
     line = GOOD["accelerometer_landing"] + b"\n"
-    real = parse.whole_query
+    real = parse.fast_path_query
 
     def grow(*args: object) -> str:
         (tmp_path / "accelerometer_landing" / "a.json").write_bytes(line * 3)
         return real(*args)
 
-    monkeypatch.setattr("stedi_assets.landing.reading.whole_query", grow)
+    monkeypatch.setattr("stedi_assets.landing.reading.fast_path_query", grow)
     assert whole.read(line * 2) is None
