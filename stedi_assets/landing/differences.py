@@ -62,8 +62,9 @@ def plan(
         table: its name.
         listing: what lies there.
         ingested: the table's rows of ``landing_files``.
-        stored, recorded: what the landing table's and the record's partitions say that they were
-            made from; they agree unless a run was killed between the two or a table was changed by hand.
+        stored: what the landing table's partitions say that they were made from.
+        recorded: what the manifest's partitions say that they were made from. The two agree unless a run was killed
+            between their commits or a table was changed by hand.
         quarantined: the same of the quarantine's partitions; none looks away from them.
         returns: per erasure request, who has registered anew since, as in ``erased_under``.
 

@@ -95,7 +95,8 @@ class LandingZone:
         """List the raw files.
 
         Args:
-            first_day, last_day: files dated outside are reported and left alone.
+            first_day: files dated before it are reported and left alone.
+            last_day: files dated after it are reported and left alone.
             tables: the landing tables to list.
             only: keep these landing days only. Folders on this machine that name another day
                 (``landing_date=YYYY-MM-DD``) are not looked into, and what is ignored in them is not reported.

@@ -43,7 +43,7 @@ _NAMES = tuple(one.name for one in fields(ManifestEntry))
 def record(rows: pa.Table) -> list[ManifestEntry]:
     """The rows of ``landing_files`` as objects."""
     # By column: a lake has 100,000 of them, and every tick of the landing sensor asks.
-    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _NAMES))]
+    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _NAMES), strict=True)]
 
 
 def as_rows(files: Iterable[ManifestEntry]) -> pa.Table:

@@ -83,8 +83,10 @@ def may_be_whole(table: Table, found: Sequence[FileProfile], paths: Sequence[str
     return (
         any(one.lines for one in found)
         and all(one.plain for one in found)
-        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {})))
-        and all(has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional)))
+        and all(has <= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, {}), strict=True))
+        and all(
+            has >= fewest for has, fewest in zip(_marks(found), _fewest_marks(source, found, optional), strict=True)
+        )
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
@@ -138,7 +140,7 @@ def whole_query(table: Table, landing_date: date, paths: Sequence[str], found: S
     columns = f"{values(source)}, substr(filename, {len(root) + 2}) AS source_file"
     if numbers_lines(table):
         before = itertools.accumulate((one.lines for one in found), initial=0)
-        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before))
+        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before, strict=False))
         columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
     return f"SELECT {columns} FROM {reader(source, paths)} WHERE {good(source, landing_date)}"
 
@@ -155,7 +157,8 @@ def read_lines(
 
     Args:
         engine: parses the lines that look good.
-        fs, path: where the file lies.
+        fs: the file system of the file.
+        path: where the file lies in it.
         table: the landing table that it is meant for.
         source_file: what its rows say they come from.
         landing_date: the day it landed.
@@ -203,7 +206,7 @@ def _read_piece(
     for word in _TAKEN_BY_READER:
         likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
 
-    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist())]
+    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist(), strict=True)]
     read = engine.parse_lines(lines, source, landing_date)
     numbers = np.arange(number, number + len(starts))
     proven = np.zeros(len(lines), bool) if read is None else read.good

@@ -175,7 +175,7 @@ class Suppression:
     ) -> duckdb.DuckDBPyRelation | None:
         if not erased:
             return None
-        names, request, erased_at, returned = zip(*erased)
+        names, request, erased_at, returned = zip(*erased, strict=True)
         people = pa.table([names, request, erased_at, returned], names=["name", "request", "erased_at", "returned"])
         columns = ", ".join(named(name) for name in rows.columns)
         return (
@@ -215,7 +215,7 @@ class Suppression:
             return None
         if isinstance(result, Rejected):
             return self.of_rejected(line.decode("utf-8", "backslashreplace"))
-        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result)))
+        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result, strict=True)))
 
     def _of_values(self, table: Table, values: Mapping[str, Value]) -> Tombstone | None:
         subject = table.subject_column

@@ -79,10 +79,10 @@ class Erasure:
         times = [max(now_ms(), person.registered_at) for person in people]
         tombstones = [
             person.tombstone(resources.privacy, request.id, erased_at)
-            for request, person, erased_at in zip(new, people, times)
+            for request, person, erased_at in zip(new, people, times, strict=True)
         ]
         before = count_partitions(resources, Subjects.erased(resources, people, tombstones))
-        for request, person, tombstone in zip(new, people, tombstones):
+        for request, person, tombstone in zip(new, people, tombstones, strict=True):
             progress = Progress(
                 person=person,
                 erased_at=tombstone.erased_at,
@@ -141,7 +141,7 @@ class Erasure:
         requests = [self._requests.get(request_id) for request_id in self._ids]
         # Everybody is looked for before the first receipt: what one says of the others' rows holds for all.
         contents = [self._receipts.of(request.id) or prove(self._resources, request) for request in requests]
-        return [self._close(request, content) for request, content in zip(requests, contents)]
+        return [self._close(request, content) for request, content in zip(requests, contents, strict=True)]
 
     def _close(self, request: Request, content: dict[str, Any]) -> dict[str, Any]:
         """Write the receipt and forget whose request it was, unless both are done."""

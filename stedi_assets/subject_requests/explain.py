@@ -253,7 +253,7 @@ def _customers_curated(context: _Context, rows: int) -> Iterator[str]:
         yield "no accelerometer data that may be used" if not trusted else "the table is behind; run `stedi reconcile`"
 
 
-def _step_trainer_trusted(context: _Context, rows: int) -> Iterator[str]:
+def _step_trainer_trusted(context: _Context, _: int) -> Iterator[str]:
     if not (context.person.serials or context.person.shared):
         yield "no device is known"
         return
@@ -312,7 +312,7 @@ def _machine_learning_curated(context: _Context, rows: int) -> Iterator[str]:
     )
 
 
-def _consent_history(context: _Context, rows: int) -> Iterator[str]:
+def _consent_history(_: _Context, rows: int) -> Iterator[str]:
     if not rows:
         yield "no record of theirs ever consented"
 

@@ -32,8 +32,8 @@ def machine_learning_curated(
     that millisecond, else null.
 
     Args:
-        step_trainer_trusted, accelerometer_trusted: at least the readings, of any landing day, at
-            the times of those of the days wanted.
+        step_trainer_trusted: at least the readings, of any landing day, at the times of those of the days wanted.
+        accelerometer_trusted: at least the readings, of any landing day, at the times of those of the days wanted.
         customers_curated: customers of **all** landing days.
         customer_landing: records of **all** landing days.
         days: the landing days wanted; none takes all.

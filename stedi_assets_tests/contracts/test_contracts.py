@@ -169,7 +169,7 @@ def test_arrow_and_sql(table: Table) -> None:
 def test_column_schema_and_lineage(table: Table) -> None:
     schema = column_schema(table)
     assert [one.name for one in schema.columns] == list(table.column_names)
-    for shown, column in zip(schema.columns, table.columns):
+    for shown, column in zip(schema.columns, table.columns, strict=True):
         assert shown.type == sql_type(column).lower()
         assert shown.description == column.description
         assert shown.constraints.nullable is not column.required

@@ -168,7 +168,7 @@ class MemoryLake(DrivenLake):
         table, lying = contract(name), self._landing(name)
         names = {day: fingerprint(name, lying.get(day, [])) for day in days}
         landed = land(file for day in days for file in lying.get(day, ())).tables[name].elements()
-        rows = [dict(zip(COLUMNS[name], row)) for row in landed]
+        rows = [dict(zip(COLUMNS[name], row, strict=False)) for row in landed]
         frame = self.engine.frame(pa.Table.from_pylist(rows, arrow_schema(table)))
         self.lakehouse.replace(table, days, self.engine.write(frame, self.lakehouse, table, names))
 

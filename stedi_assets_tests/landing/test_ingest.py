@@ -739,7 +739,10 @@ def test_replaced_by_threads_at_once(engine: DuckDBEngine, tmp_path: Path, days:
         new.append(engine.write(engine.frame(rows), lake.lakehouse, lake.table, {day: f"{number:016x}"}))
     with ThreadPoolExecutor(len(days)) as pool:
         versions = list(
-            pool.map(lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]), zip(days, new))
+            pool.map(
+                lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]),
+                zip(days, new, strict=True),
+            )
         )
     counts = Counter(lake.numbers())
     if days[0] == days[1]:

@@ -138,7 +138,7 @@ class Whole:
     def read(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> list[Row] | None:
         """The rows of files, or none where they are not read this way."""
         batch = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             path = f"{self.table}/{name}"
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_bytes(content)
@@ -172,7 +172,7 @@ class Whole:
             (sum(4 if field.type is DataType.TEXT else 2 for field in of) * lines, (len(of) - 1) * lines)
             for of in ([field for field in fields if field.required], fields)
         )
-        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most))
+        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most, strict=True))
 
     def check(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> None:
         """Whatever is read this way is what ``validate_line`` says, every line."""
@@ -182,7 +182,7 @@ class Whole:
             return
         self.accepted += 1
         expected = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             good, bad = judged(self.table, content)
             assert not bad
             numbered = self.table == "customer_landing"

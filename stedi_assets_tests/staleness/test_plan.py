@@ -48,6 +48,6 @@ def test_runs() -> None:
     [(0, [(1, 4)]), (1, [(1, 1), (2, 2), (3, 3), (4, 4)]), (10, [(1, 2), (3, 3), (4, 4)]), (100, [(1, 4)])],
 )
 def test_runs_do_not_grow_beyond_the_limit(limit: int, expected: list[tuple[int, int]]) -> None:
-    sizes = dict(zip(days(1, 2, 3, 4), (4, 6, 20, 1)))
+    sizes = dict(zip(days(1, 2, 3, 4), (4, 6, 20, 1), strict=True))
     name = "accelerometer_trusted"
     assert runs({name: set(sizes)}, sizes, limit) == [Run((name,), *days(*ends)) for ends in expected]

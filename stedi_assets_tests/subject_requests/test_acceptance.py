@@ -102,7 +102,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
     asked = [requests.file(who.email, "", NOW) for who in people]
     receipts = carry_out(resources, rebuilder(resources, lake.instance), asked)
     shared = sorted({serial for who in people for serial in who.shared})
-    for who, receipt in zip(people, receipts):
+    for who, receipt in zip(people, receipts, strict=True):
         assert receipt["found"]
         assert len(receipt["together_with"]) == 9
         differing_tables = {row["table"] for row in receipt["partitions"] if not row["others_identical"]}

@@ -144,7 +144,7 @@ def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(made: SmallLake
         lines_before, lines_after = read(old), read(new)
         assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
         assert len(lines_after) == len(lines_before)
-        for was, now in zip(lines_before, lines_after):
+        for was, now in zip(lines_before, lines_after, strict=True):
             theirs = names_one([was.replace("\\u0040", "@")], [ON_SEVERAL_DAYS])
             assert now == ("" if theirs else was)
             emptied += theirs

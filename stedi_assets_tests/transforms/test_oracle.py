@@ -30,7 +30,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def records(tables: Tables, name: str) -> list[Record]:
-    return [dict(zip(COLUMNS[name], row)) for row in tables[name].elements()]
+    return [dict(zip(COLUMNS[name], row, strict=True)) for row in tables[name].elements()]
 
 
 @drawing_afresh(4, 50)

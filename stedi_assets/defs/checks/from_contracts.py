@@ -74,8 +74,8 @@ def _required(checked: CheckContext) -> CheckOutcome:
     required = [column for column in checked.table.data_columns if column.required]
     texts = [column for column in required if column.type is DataType.TEXT]
     numbers = [column for column in required if column.type is not DataType.TEXT]
-    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers)))
-    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts))
+    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers), strict=True))
+    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts), strict=True)
     lacking = {column.name: found[column.name] for column in required if found[column.name]}
     return CheckOutcome(
         passed=not lacking,

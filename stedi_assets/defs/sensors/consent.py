@@ -196,6 +196,6 @@ def _run_request(request: Request) -> dg.RunRequest:
         tags={
             REQUEST_TAG: request.name,
             SENSOR_TAG: SENSOR,
-            **({} if first == last else dict(zip(RANGE_TAGS, (first, last)))),
+            **({} if first == last else dict(zip(RANGE_TAGS, (first, last), strict=True))),
         },
     )
