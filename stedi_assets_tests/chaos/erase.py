@@ -35,7 +35,7 @@ from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
-from stedi_assets_tests.chaos.lakes import KEY, State, copied
+from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
 from stedi_assets_tests.chaos.processes import (
     all_killed,
     die,
