@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.landing.differences import Difference, plan
+from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import Listing
 from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.resources import Resources
@@ -50,7 +50,7 @@ def landing_differences(resources: Resources, listing: Listing) -> dict[str, dic
     returns = {request: str(told) for request, told in resources.erased().returns().items()}
     result = {}
     for table in LANDING_TABLES:
-        found = plan(
+        found = day_differences(
             table.name,
             listing,
             manifest_entries(resources.engine, resources.lakehouse, table),
