@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A process for each processor; the tests of a file share one, as they share the lakes that the file makes.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test lint format docs bench clean
+.PHONY: help install demo dev test test-spark test-all lint format docs bench clean
 
 help: ## show what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(INSTALLED) ## create .venv and install everything into it
 
@@ -31,13 +33,20 @@ dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	@mkdir -p .dagster data/landing
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
-test: $(INSTALLED) ## run every test
-	$(BIN)/python -m pytest -n auto
+test: $(INSTALLED) ## run the tests that prove the rules, in two minutes
+	$(PYTEST) -m "not process and not spark and not slow"
 
-lint: $(INSTALLED) ## ruff and mypy
+test-spark: $(INSTALLED) ## run the tests that need Spark and Java
+	$(PYTEST) -m spark
+
+test-all: $(INSTALLED) ## run every test, with more random examples, and measure coverage
+	STEDI_TEST_PROFILE=all $(PYTEST) --cov --cov-report=term
+
+lint: $(INSTALLED) ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(INSTALLED) ## let ruff put things in order
 	$(BIN)/ruff check --fix .

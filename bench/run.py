@@ -152,7 +152,7 @@ def measure_once(task: Task, timeout: float) -> tuple[Run | None, str | None]:
         return None, f"it ended with exit code {found.exit_code}"
     try:
         counted = task.count()
-    except Exception as error:  # noqa: BLE001 - whatever it left behind cannot be read
+    except Exception as error:
         say(_indented(str(error)))
         return None, f"its tables cannot be read ({type(error).__name__})"
     if wrong := differences(counted, task.expected):
@@ -218,7 +218,7 @@ def lake_rows(lake: Path) -> Tables:
 def sample(cache: Path, customers: int, days: int) -> Sample:
     """Return the sample landing zone of this size; it is made where it is not there yet."""
     # Here, so that the rest works while the generator does not.
-    from stedi_assets.sample import write_sample  # noqa: PLC0415
+    from stedi_assets.sample import write_sample
 
     landing = cache / f"sample-{customers}-{days}"
     say(f"sample of {customers:,} customers over {days} days")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
-from stedi_assets.contracts import table
-from stedi_assets.engines import open_engine
+from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingZone, Listing
-from stedi_assets.privacy.folder import PrivacyFolder, opened
+from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
+from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
@@ -27,7 +29,7 @@ class Resources:
     """One lake, its landing zone, and what reads and computes them."""
 
     settings: Settings
-    engine: DuckDBEngine
+    engine: Session
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
@@ -37,7 +39,7 @@ class Resources:
     @classmethod
     def of(cls, settings: Settings) -> Resources:
         """The parts that ``settings`` ask for."""
-        engine = open_engine(settings)
+        engine = DuckDBEngine(memory_limit=settings.memory_limit)
         lakehouse = Lakehouse(settings.lake_uri)
         return cls(
             settings=settings,
@@ -46,7 +48,7 @@ class Resources:
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             latest_records=LatestRecords(engine),
-            privacy=opened(settings.privacy_uri),
+            privacy=open_privacy_folder(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:
@@ -60,6 +62,32 @@ class Resources:
     def listing(self, only: frozenset[date] | None = None) -> Listing:
         """What lies in the landing folders, up to today."""
         return self.landing.list(self.settings.first_day, today(), only=only)
+
+    def landing_differences(self, listing: Listing) -> dict[str, dict[date, Difference]]:
+        """The partitions of the landing tables that differ from what lies in the landing folders.
+
+        Args:
+            listing: what lies there.
+
+        Returns:
+            Of each landing table with such partitions, their landing days and why.
+        """
+        files = self.lakehouse.snapshot(table("landing_files"))
+        quarantine = self.lakehouse.snapshot(table("landing_quarantine"))
+        returns = {request: str(registered) for request, registered in self.erased().returns().items()}
+        differences = {
+            landing.name: day_differences(
+                landing.name,
+                listing,
+                manifest_entries(self.engine, self.lakehouse, landing),
+                self.lakehouse.snapshot(landing).fingerprints(),
+                recorded_fingerprints(files, landing),
+                quarantined=recorded_fingerprints(quarantine, landing),
+                returns=returns,
+            )
+            for landing in LANDING_TABLES
+        }
+        return {name: days for name, days in differences.items() if days}
 
     def close(self) -> None:
         """Give back what the engine holds."""

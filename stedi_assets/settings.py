@@ -20,13 +20,6 @@ class SettingsError(ValueError):
     """A setting has a value that it does not take; the message names the variable and what it takes."""
 
 
-class EngineName(str, Enum):
-    """What computes the tables."""
-
-    DUCKDB = "duckdb"
-    SPARK = "spark"
-
-
 class ReadingsBeforeConsent(str, Enum):
     """Whether readings that were taken before the customer's consent date are used."""
 
@@ -63,7 +56,6 @@ class Settings:
     Args:
         landing_uri: where raw files land; below it one folder per landing table.
         lake_uri: where the tables lie.
-        engine: what computes them.
         policies: which readings and pairs count.
         pseudonym_key: the secret for ``subject_id``; none lets a local lake make its own.
         first_day: the first landing day there can be.
@@ -76,7 +68,6 @@ class Settings:
 
     landing_uri: str = "data/landing"
     lake_uri: str = "data/lake"
-    engine: EngineName = EngineName.DUCKDB
     policies: Policies = field(default_factory=Policies)
     pseudonym_key: str | None = field(default=None, repr=False)
     first_day: date = date(2022, 1, 1)
@@ -99,7 +90,6 @@ class Settings:
         return cls(
             landing_uri=_uri(env.get("STEDI_LANDING_URI", default.landing_uri)),
             lake_uri=_uri(env.get("STEDI_LAKE_URI", default.lake_uri)),
-            engine=_choice(env, "STEDI_ENGINE", default.engine),
             policies=Policies(
                 _choice(env, "STEDI_READINGS_BEFORE_CONSENT", default.policies.readings_before_consent),
                 _choice(env, "STEDI_PAIRING", default.policies.pairing),

@@ -1,8 +1,94 @@
-"""Fixtures that tests of several packages ask for."""
+"""Fixtures that tests of several packages ask for, and the limit on how long a test may take.
+
+A test that carries none of the markers ``process``, ``spark`` and ``slow`` belongs to ``make test``, which is to be
+done in two minutes. It fails if it takes more than five seconds: its own time and that of the fixtures that are set
+up for it alone. ``STEDI_TEST_SECONDS`` sets another limit on a slow machine, and the limit grows with the load of a
+machine that does other work too.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+
+from stedi_assets_tests.kit.examples import profile, register_profiles
+
+register_profiles()
+
+MARKERS = ("process", "spark", "slow")
+"""A test with one of these may take longer."""
+
+SECONDS = 5.0
+"""How long a test without such a marker may take."""
+
+
+def limit() -> float:
+    """The seconds that a test may take: more of them while the processes of the machine wait for each other."""
+    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return float(os.environ.get("STEDI_TEST_SECONDS", SECONDS)) * crowd
+
+
+def has_many_examples(item: pytest.Item) -> bool:
+    """Whether a test tries as many random examples as ``make test-all`` does: the limit is for a few."""
+    return profile() == "all" and getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+
+
+class Stopwatch:
+    """The time of one test, without what fixtures of a wider scope take that are set up meanwhile."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._nested = [0.0]
+
+    @contextlib.contextmanager
+    def measure(self, counts: bool) -> Iterator[None]:
+        """Measure what happens inside; add it to ``seconds`` if it ``counts``."""
+        started = time.perf_counter()
+        self._nested.append(0.0)
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - started
+            own = took - self._nested.pop()
+            self._nested[-1] += took
+            if counts:
+                self.seconds += own
+
+
+STOPWATCH = pytest.StashKey[Stopwatch]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    with item.stash.setdefault(STOPWATCH, Stopwatch()).measure(counts=True):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
+    stopwatch = request._pyfuncitem.stash.setdefault(STOPWATCH, Stopwatch())
+    with stopwatch.measure(counts=fixturedef.scope == "function"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report: pytest.TestReport = yield
+    stopwatch = item.stash.get(STOPWATCH, None)
+    exempt = any(item.get_closest_marker(name) for name in MARKERS) or has_many_examples(item)
+    if call.when == "call" and report.passed and not exempt and stopwatch and stopwatch.seconds > limit():
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} took {stopwatch.seconds:.1f} s, more than the {limit():.2g} s that a test of `make test` "
+            f"may take. Make it faster, or mark it with {', '.join(MARKERS[:-1])} or {MARKERS[-1]}. On a slow machine, "
+            "set STEDI_TEST_SECONDS to a higher limit."
+        )
+    return report
 
 
 @pytest.fixture

@@ -281,7 +281,7 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.staleness.plan import differing, holding_too_much, landing_differences, reasons
+    from stedi_assets.staleness.plan import differing, reasons, rows_to_remove
 
     rows: list[tuple[Any, ...]] = []
 
@@ -289,15 +289,15 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
         rows.append((name, day, resources.lakehouse.snapshot(table(name)).rows({day}), why))
 
     if landing:
-        for name, found in landing_differences(resources, resources.listing()).items():
+        for name, found in resources.landing_differences(resources.listing()).items():
             for day, difference in found.items():
                 differs(name, day, str(difference))
     view = resources.view()
     stale = differing(view)
-    too_much, why = holding_too_much(view, stale), reasons(view, stale)
+    to_remove, why = rows_to_remove(view, stale), reasons(view, stale)
     for name, partitions in stale.items():
         for day in sorted(partitions):
-            must_go = too_much.get(name, {}).get(day, 0)
+            must_go = to_remove.get(name, {}).get(day, 0)
             consent = f", {must_go} rows of people who do not consent" if must_go else ""
             differs(name, day, f"{why[name, day]}{consent}")
     for name, days in _unpassed(resources, settings).items() if landing else ():

@@ -30,7 +30,7 @@ class Failure(click.ClickException):
 
     exit_code = FAILED
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click asks for it
         """Print it."""
         Console(stderr=True).print(f"[red]Error:[/red] {escape(self.message)}", highlight=False, soft_wrap=True)
 

@@ -128,12 +128,12 @@ def _verify(resources: Resources) -> None:
 
 
 def _find(resources: Resources, email: str, form: str | None) -> None:
-    from stedi_assets.subject_requests.erasure import find
-    from stedi_assets.subject_requests.subject import Person, rules_for
+    from stedi_assets.subject_requests.matching import Subjects
+    from stedi_assets.subject_requests.places import find_places
+    from stedi_assets.subject_requests.subject import Person
 
     person = Person.of(resources, email)
-    erased = rules_for(resources, person)
-    places = find(resources, person, erased)
+    places = find_places(resources, Subjects.of(resources, person))
     show(("kind", "where", "landing day", "lines or rows"), [tuple(vars(one).values()) for one in places], form)
     say(
         f"{len(places)} places. Serial numbers of this person alone: {len(person.serials)}; shared with others: "
@@ -142,14 +142,14 @@ def _find(resources: Resources, email: str, form: str | None) -> None:
 
 
 def _carry_out(resources: Resources, requests: list[Request]) -> None:
-    from stedi_assets.defs.materialize import MaterializeError, open_instance
+    from stedi_assets.defs.materialize import MaterializeError, open_instance, rebuilder
     from stedi_assets.subject_requests.erasure import carry_out
 
     if not requests:
         say("No request is open.")
     with open_instance(resources.settings.dagster_home) as instance:
         try:
-            receipts = carry_out(resources, instance, requests, say)
+            receipts = carry_out(resources, rebuilder(resources, instance), requests, say)
         except MaterializeError as error:
             raise Failure(f"{error}\nWhat was not done stays open; run it again once this is mended.") from error
     for receipt in receipts:
@@ -203,4 +203,4 @@ def explain(file: IO[str] | None, form: str | None) -> None:
         found = answers(resources, Person.of(resources, _email(file)))
     finally:
         resources.close()
-    show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.why)) for one in found], form)
+    show(("table", "rows", "why"), [(one.table, one.rows, "; ".join(one.reasons)) for one in found], form)

@@ -1,7 +1,8 @@
 """The shared dictionary of columns: one definition for every name that the tables use.
 
 A column that means the same in two tables is the same object in both. What one table says
-differently (a field that is optional at the source only, say) is derived with ``replace``.
+differently (a field that is optional at the source only, say) is derived with ``replace``. A column that only one table
+has may stand beside that table's contract instead, until a second one needs it.
 """
 
 from __future__ import annotations

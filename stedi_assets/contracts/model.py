@@ -129,6 +129,7 @@ class Table:
         max_age: how old the newest landing day, and the newest materialization, may be.
         source: for landing tables, the raw files' contract.
         inputs: for derived tables, the tables that it is computed from, and how much of each one partition needs.
+        references: of a column, the ``(table, column)`` in which each of its values must be found.
         event_time: for tables of readings, the column that says when a reading was taken.
         consenting: whether every row must belong to a person who shares with research.
         anonymous: whether no direct identifier may be declared or stored.
@@ -144,6 +145,7 @@ class Table:
     max_age: timedelta = timedelta(days=2)
     source: LandingSource | None = None
     inputs: Mapping[str, Scope] = field(default_factory=dict)
+    references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     event_time: str | None = None
     consenting: bool = False
     anonymous: bool = False
@@ -158,11 +160,11 @@ class Table:
         if self.source is not None:
             object.__setattr__(self, "event_time", self.source.event_time)
         times = {self.event_time} if self.event_time else set()
-        unknown = sorted({*self.key, *self.lineage, *self.partition_by, *times} - set(names))
+        unknown = sorted({*self.key, *self.lineage, *self.references, *self.partition_by, *times} - set(names))
         if unknown:
             msg = (
-                f"Table {self.name}: {unknown} are named by its key, lineage, partitions or event time but are not "
-                "its columns."
+                f"Table {self.name}: {unknown} are named by its key, lineage, references, partitions or event time but "
+                "are not its columns."
             )
             raise ValueError(msg)
         identifiers = [c.name for c in self.columns if c.privacy is Privacy.DIRECT_IDENTIFIER]
@@ -199,6 +201,11 @@ class Table:
         """
         (column,) = self.subject_columns
         return column
+
+    @property
+    def has_one_row_per_subject(self) -> bool:
+        """Whether a subject has one row in a partition at most, by the key."""
+        return self.key == tuple(column.name for column in self.subject_columns)
 
     @property
     def column_names(self) -> tuple[str, ...]:

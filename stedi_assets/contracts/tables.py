@@ -131,6 +131,7 @@ ACCELEROMETER_TRUSTED = Table(
     key=("user", "timestamp", "x", "y", "z", "landing_date"),
     lineage=_same("accelerometer_landing", "user", "timestamp", "x", "y", "z", "landing_date")
     | {"user": (("accelerometer_landing", "user"), ("customer_trusted", "email"))},
+    references={"user": ("customer_trusted", "email")},
     inputs={"accelerometer_landing": Scope.SAME_DAYS, "customer_landing": Scope.ALL_DAYS},
     event_time="timestamp",
     consenting=True,
@@ -146,6 +147,7 @@ CUSTOMERS_CURATED = Table(
         "email": (("customer_trusted", "email"), ("accelerometer_trusted", "user")),
         "subject_id": (("customer_trusted", "email"),),
     },
+    references={"email": ("customer_trusted", "email")},
     inputs={
         "customer_trusted": Scope.SAME_DAYS,
         "accelerometer_trusted": Scope.SUBJECTS,
@@ -195,6 +197,7 @@ STEP_TRAINER_TRUSTED = Table(
             ("customer_landing", "serialNumber"),
         )
     },
+    references={"serialNumber": ("customers_curated", "serialNumber")},
     inputs={
         "step_trainer_landing": Scope.SAME_DAYS,
         "customers_curated": Scope.ALL_DAYS,
@@ -240,6 +243,7 @@ MACHINE_LEARNING_CURATED = Table(
         ),
         "landing_date": (("step_trainer_trusted", "landing_date"), ("accelerometer_trusted", "landing_date")),
     },
+    references={"subject_id": ("customers_curated", "subject_id")},
     inputs={
         "step_trainer_trusted": Scope.OVERLAPPING_TIMES,
         "accelerometer_trusted": Scope.OVERLAPPING_TIMES,

@@ -1,5 +1,8 @@
-"""Everything that is Dagster's: assets, checks, sensors, jobs, the I/O manager, and how they are put together.
+"""Dagster's definitions: assets, checks, sensors, jobs, the I/O manager, and how they are put together.
 
-What belongs here imports Dagster; what a table means, whether it is stale and how it is stored do not (``transforms``,
-``staleness``, ``lakehouse``). ``build`` puts the definitions together; ``materialize`` runs them without a daemon.
+Dagster concept: the ``defs`` folder of a code location; ``stedi_assets.definitions`` is what Dagster loads.
+
+Everything that imports Dagster belongs here. What a table means (``contracts``, ``transforms``), whether a partition is
+stale (``staleness``) and how it is stored (``lakehouse``) do not. ``build`` puts the definitions together;
+``materialize`` runs them without a daemon.
 """

@@ -1,4 +1,10 @@
-"""Puts the definitions together. Pure: reads no environment, opens no file, so tests build their own."""
+"""Puts the definitions of the code location together.
+
+Dagster concept: definitions (``dg.Definitions``), with the asset job of all tables and the resources by name.
+
+Whatever Dagster is to know is listed here; what it does lies in the other modules. Pure: reads no environment and
+opens no file, so that tests build definitions of their own.
+"""
 
 from __future__ import annotations
 

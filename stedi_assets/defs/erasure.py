@@ -1,6 +1,11 @@
-"""Erasure in Dagster: the job that carries a request out, the sensor that asks for it, and the queue in the UI.
+"""The job that carries out an erasure request, the sensor that asks for it, and the queue of requests.
 
-Thin: the steps are ``erasure``'s. Runs, tags and events carry the request's id and numbers, nothing of the person.
+Dagster concepts: job with five ops, run config (the id of a request), sensor, external asset (``dg.AssetSpec``) with an
+asset check.
+
+What Dagster runs and shows of a request belongs here; what each step does is in ``subject_requests.erasure``, and what
+a request is in ``subject_requests.requests``. Runs, tags and events carry the request's id and numbers, nothing of the
+person.
 """
 
 import time
@@ -30,7 +35,7 @@ INTERVAL = 30
 BACKOFF = 60
 """Seconds to wait after a first failure; doubled after every further one."""
 
-LONGEST = 60 * 60
+MAX_BACKOFF = 60 * 60
 """Seconds that are waited at the most: a request is never given up."""
 
 _SAYS = {
@@ -79,9 +84,12 @@ def _op(step: str) -> dg.OpDefinition:
         out=dg.Out(dg.Nothing),
     )
     def run(context: dg.OpExecutionContext, config: ErasureConfig, resources: dg.ResourceParam[Resources]) -> None:
+        # At the top of the module, the definitions, which have this job, would import themselves.
+        from stedi_assets.defs.materialize import rebuilder
+
         with redact_errors(f"the step {step} of {config.request}"):
-            request = Requests(resources.privacy).get(config.request)
-            erasure = Erasure(resources, context.instance, request, context.log.info)
+            rebuild = rebuilder(resources, context.instance)
+            erasure = Erasure(resources, rebuild, [config.request], context.log.info)
             act: Callable[[], object] = getattr(erasure, step)
             act()
 
@@ -104,8 +112,8 @@ def none_overdue() -> dg.AssetChecksDefinition:
 
     @dg.asset_check(asset=QUEUE, name=CHECK, description="No request to be forgotten is overdue.")
     def check(resources: dg.ResourceParam[Resources]) -> dg.AssetCheckResult:
-        passed, says, numbers = _overdue(resources)
-        return dg.AssetCheckResult(passed=passed, description=says, metadata=numbers)
+        passed, description, numbers = _overdue(resources)
+        return dg.AssetCheckResult(passed=passed, description=description, metadata=numbers)
 
     return check
 
@@ -114,10 +122,10 @@ def _overdue(resources: Resources) -> tuple[bool, str, dict[str, int]]:
     requests = Requests(resources.privacy).all()
     overdue = [request.id for request in requests if request.state(today()) == "overdue"]
     waiting = sum(not request.is_done for request in requests)
-    says = f"{waiting} requests are not done, {len(overdue)} of them overdue" + (
+    description = f"{waiting} requests are not done, {len(overdue)} of them overdue" + (
         f": {', '.join(overdue)}." if overdue else "."
     )
-    return not overdue, says, {"not done": waiting, "overdue": len(overdue)}
+    return not overdue, description, {"not done": waiting, "overdue": len(overdue)}
 
 
 def erasure_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
@@ -137,24 +145,24 @@ def erasure_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
         shown = fingerprint(states)
         if states and context.cursor != shown:
             _report(context.instance, resources, states)
-        past = requested_runs(context.instance, REQUEST_TAG, [one.id for one in requests if not one.is_done])
-        asked, waiting = [], []
-        for request, runs in past.items():
-            failed = failures_in_backoff(runs, time.time(), BACKOFF, LONGEST)
+        runs_by_request = requested_runs(context.instance, REQUEST_TAG, [one.id for one in requests if not one.is_done])
+        requested, waiting = [], []
+        for request, runs in runs_by_request.items():
+            failed = failures_in_backoff(runs, time.time(), BACKOFF, MAX_BACKOFF)
             if any(run.running for run in runs):
                 waiting.append(f"{request} is under way")
             elif failed:
-                waiting.append(f"{request} failed {failed} times and will be tried again; its last run says why")
+                waiting.append(f"{request} failed {failed} times and will be tried again; its last run description why")
             else:
-                asked.append(
+                requested.append(
                     dg.RunRequest(
                         run_key=f"{request}-{len(runs)}",
                         run_config={"request": request},
                         tags={REQUEST_TAG: request, SENSOR_TAG: SENSOR},
                     )
                 )
-        if asked:
-            return dg.SensorResult(run_requests=asked, cursor=shown)
+        if requested:
+            return dg.SensorResult(run_requests=requested, cursor=shown)
         return dg.SensorResult(skip_reason=f"{'; '.join(waiting) or 'No request is open'}.", cursor=shown)
 
     return sensor
@@ -169,7 +177,9 @@ def _report(instance: dg.DagsterInstance, resources: Resources, states: list[tup
     key = dg.AssetKey(QUEUE)
     metadata: dict[str, Any] = {"requests": dg.MetadataValue.table(records), "dagster/row_count": len(records)}
     instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=metadata))
-    passed, says, numbers = _overdue(resources)
+    passed, description, numbers = _overdue(resources)
     instance.report_runless_asset_event(
-        AssetCheckEvaluation(asset_key=key, check_name=CHECK, passed=passed, description=says, metadata=dict(numbers))
+        AssetCheckEvaluation(
+            asset_key=key, check_name=CHECK, passed=passed, description=description, metadata=dict(numbers)
+        )
     )

@@ -1,9 +1,12 @@
 """Dagster's SQLite event log, with its databases kept open.
 
-Dagster 1.13 makes a new SQLAlchemy engine for every event that it stores. With it goes every statement it
-compiled, and closing the only connection has SQLite tidy up the file: 15 ms an event where 3 ms do, some 600
-events a run of all tables. It also commits after each statement, up to five times an event. This is the same
-storage on the same files; ``dagster.yaml`` names it, and taking that line out goes back to Dagster's own.
+Dagster concept: event log storage of the instance, named in ``dagster.yaml``.
+
+Dagster 1.13 makes a new SQLAlchemy engine for every event that it stores. With it goes every statement it compiled, and
+closing the only connection has SQLite tidy up the file: 15 ms an event where 3 ms do, some 600 events a run of all
+tables. It also commits after each statement, up to five times an event. This is the same storage on the same files, and
+only how a database is opened belongs here; what is stored is Dagster's. To go back to Dagster's own, take that line out
+of ``dagster.yaml`` (decision record 5).
 """
 
 from __future__ import annotations

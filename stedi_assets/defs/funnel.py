@@ -1,6 +1,9 @@
-"""How much of what landed may be used, and which rule left out the rest: numbers that the UI plots by landing day.
+"""How much of what landed may be used, and which rule left out the rest, by landing day.
 
-They are of the rows that a run has just written, and go into the metadata of its materializations.
+Dagster concept: materialization metadata (numbers that the UI plots by partition).
+
+The numbers are of the rows that a run has just written; ``io_manager`` attaches them. Counts belong here. The rules
+that are counted are those of ``transforms``, and what is too little is not judged here.
 """
 
 from __future__ import annotations

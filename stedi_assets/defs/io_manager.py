@@ -1,7 +1,11 @@
-"""Between Dagster's assets and the lake: inputs come as frames, outputs become partitions.
+"""Loads inputs of assets as frames and writes their outputs as partitions.
+
+Dagster concept: I/O manager (``dg.IOManager``), with the metadata of a materialization.
 
 All inputs of a step, and the fingerprint that its output is stored under, come from one
-:class:`~stedi_assets.staleness.view.LakeView`, so a run that goes on meanwhile cannot slip between them.
+:class:`~stedi_assets.staleness.view.LakeView`, so a run that goes on meanwhile cannot slip between them. When a step
+may commit and when it must be tried again belongs here; how a commit works belongs to ``lakehouse``, what a fingerprint
+covers to ``staleness``. Landing assets write their tables themselves, without this I/O manager.
 """
 
 from __future__ import annotations
@@ -39,11 +43,11 @@ class LakehouseIOManager(dg.IOManager):
     """
 
     def __init__(self, resources: Resources) -> None:
-        self._platform = resources
+        self._resources = resources
         self._views: dict[tuple[str, str], LakeView] = {}
 
     def _view(self, run_id: str, step_key: str) -> LakeView:
-        return self._views.setdefault((run_id, step_key), self._platform.view())
+        return self._views.setdefault((run_id, step_key), self._resources.view())
 
     def load_input(self, context: dg.InputContext) -> Frame:
         """The rows of the upstream table that the partitions of this run need."""
@@ -65,7 +69,7 @@ class LakehouseIOManager(dg.IOManager):
         contract = table(context.asset_key.to_user_string())
         days = days_between(context.asset_partition_key_range.start, context.asset_partition_key_range.end)
         view = self._view(context.run_id, context.step_key)
-        resources = self._platform
+        resources = self._resources
         try:
             with redact_errors(f"writing {contract.name}"):
                 fingerprints = view.fingerprints(contract.name, days)

@@ -1,6 +1,10 @@
-"""What the sensors do, without a daemon: run what differs until nothing does.
+"""Runs what is stale until nothing is, without a daemon: ``stedi materialize`` and ``stedi reconcile``.
 
-Runs are Dagster runs like any other, in this process, recorded in the instance, so the UI shows them.
+Dagster concepts: instance (opened with the project's storages) and in-process execution of a job.
+
+Runs are Dagster runs like any other, recorded in the instance, so the UI shows them. In which order they go, how many
+days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.plan``, as the
+sensors do.
 """
 
 from __future__ import annotations
@@ -26,7 +30,8 @@ from stedi_assets.errors import redact_errors
 from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_home_is_set
 from stedi_assets.staleness import index
-from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, landing_differences, row_counts, runs
+from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, row_counts, runs
+from stedi_assets.subject_requests.forgetting import Rebuild
 
 RUN_BYTES = 8 << 30
 """Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
@@ -76,7 +81,7 @@ class Outcome:
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
     ignored: tuple[tuple[str, str], ...] = ()
 
-    def hear(self, evaluation: dg.AssetCheckEvaluation) -> None:
+    def add_check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         """Keep the warning of a check that did not pass; of one about a whole table, what it says at last."""
         of = evaluation.asset_key.to_user_string(), evaluation.check_name
         if of in _WHOLE:
@@ -84,6 +89,20 @@ class Outcome:
         said = (*of, evaluation.description or "")
         if not evaluation.passed and said not in self.warnings:
             self.warnings.append(said)
+
+
+def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
+    """The rebuild step of an erasure, as runs of Dagster.
+
+    Args:
+        resources: the lake.
+        instance: where the runs are recorded.
+    """
+
+    def rebuild(landing: Mapping[str, Collection[date]]) -> int:
+        return len(Materializer(resources, instance).rerun(landing).runs)
+
+    return rebuild
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
@@ -135,13 +154,13 @@ class Materializer:
     def __init__(
         self, resources: Resources, instance: dg.DagsterInstance, progress: Callable[[Progress], None] | None = None
     ) -> None:
-        self._platform = resources
+        self._resources = resources
         self._instance = instance
         self._progress = progress or (lambda _: None)
         self._current: Run | None = None
         self._failures: dict[str, str] = {}
-        self._failed: list[str] = []
-        self._held: dict[str, set[date]] = {}
+        self._messages: list[str] = []
+        self._blocked: dict[str, set[date]] = {}
         self._outcome = Outcome()
         definitions = build_definitions(resources.settings, resources, loggers={_LOGGER: self._logger()})
         self._job = definitions.resolve_job_def(JOB)
@@ -161,10 +180,10 @@ class Materializer:
             MaterializeError: runs failed, or reconciliation found no end.
         """
         self._outcome = Outcome()
-        self._failed, self._held = [], {}
+        self._messages, self._blocked = [], {}
         with redact_errors("comparing the tables with the landing folders"):
-            listing = self._platform.listing()
-            differences = landing_differences(self._platform, listing)
+            listing = self._resources.listing()
+            differences = self._resources.landing_differences(listing)
         self._outcome.ignored = listing.ignored
         landed = {file.landing_date for file in listing.files}
         missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
@@ -182,20 +201,20 @@ class Materializer:
             sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
         self._retry(wanted, days)
         self._execute(runs(wanted, sizes, RUN_BYTES), missing)
-        self._take_back(days)
+        self._reland_returned(days)
         return self._settle()
 
-    def _take_back(self, days: Collection[date] | None) -> None:
+    def _reland_returned(self, days: Collection[date] | None) -> None:
         """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
-        if not self._platform.erased():
+        if not self._resources.erased():
             return
         with redact_errors("comparing the tables with the landing folders"):
-            differences = landing_differences(self._platform, self._platform.listing())
+            differences = self._resources.landing_differences(self._resources.listing())
         again = {
             table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
             for table, found in differences.items()
         }
-        self._execute(runs(self._not_held(again)), again)
+        self._execute(runs(self._without_blocked(again)), again)
 
     def reconcile(self) -> Outcome:
         """Run whatever is not made from what it should be made from, until nothing differs; nothing new lands.
@@ -204,7 +223,7 @@ class Materializer:
             MaterializeError: runs failed, or there was no end.
         """
         self._outcome = Outcome()
-        self._failed, self._held = [], {}
+        self._messages, self._blocked = [], {}
         return self._settle()
 
     def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
@@ -217,19 +236,19 @@ class Materializer:
             MaterializeError: runs failed, or there was no end.
         """
         self._outcome = Outcome()
-        self._failed, self._held = [], {}
+        self._messages, self._blocked = [], {}
         self._execute(runs(landing), landing)
         return self._settle()
 
     def _settle(self) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
         with redact_errors("indexing readings"):
-            index.fill(self._platform.engine, self._platform.lakehouse)
+            index.fill(self._resources.engine, self._resources.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
-                view = self._platform.view()
-                stale = self._not_held(differing(view))
-            if not stale or len(self._failed) >= GIVE_UP:
+                view = self._resources.view()
+                stale = self._without_blocked(differing(view))
+            if not stale or len(self._messages) >= GIVE_UP:
                 break
             self._execute(runs(stale, row_counts(view, stale), RUN_ROWS), {})
         else:
@@ -237,9 +256,9 @@ class Materializer:
                 f"After {ROUNDS} rounds these tables still differ from what they should hold: {', '.join(stale)}. "
                 "Something else keeps changing them, or this is a defect: please report it."
             )
-            raise MaterializeError("\n".join([*self._failed, msg]))
-        if self._failed:
-            raise MaterializeError("\n".join([*self._failed, self._what_next()]))
+            raise MaterializeError("\n".join([*self._messages, msg]))
+        if self._messages:
+            raise MaterializeError("\n".join([*self._messages, self._advice()]))
         return self._outcome
 
     def unpassed(self) -> dict[str, set[date]]:
@@ -254,10 +273,10 @@ class Materializer:
                 days.add(date.fromisoformat(info.partition_key))
         return found
 
-    def _what_next(self) -> str:
+    def _advice(self) -> str:
         """What became of the rest, and what to do."""
         made = f"{len(self._outcome.runs)} run{'' if len(self._outcome.runs) == 1 else 's'} succeeded"
-        if len(self._failed) >= GIVE_UP:
+        if len(self._messages) >= GIVE_UP:
             return f"Gave up after {GIVE_UP} failures ({made}). Mend what they say and run it again; it goes on here."
         return f"Everything else is up to date ({made}). Mend what is said above and run it again."
 
@@ -271,21 +290,21 @@ class Materializer:
             for name in downstream([table]):
                 wanted.setdefault(name, set()).update(again)
             for day in sorted(bad - again):
-                self._hold([name for name in downstream([table]) if name != table], [day])
-                self._failed.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
+                self._block([name for name in downstream([table]) if name != table], [day])
+                self._messages.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
 
-    def _hold(self, tables: Iterable[str], days: Iterable[date]) -> None:
+    def _block(self, tables: Iterable[str], days: Iterable[date]) -> None:
         for name in tables:
-            self._held.setdefault(name, set()).update(days)
+            self._blocked.setdefault(name, set()).update(days)
 
-    def _not_held(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
-        left = {name: set(days) - self._held.get(name, set()) for name, days in tables.items()}
+    def _without_blocked(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
+        left = {name: set(days) - self._blocked.get(name, set()) for name, days in tables.items()}
         return {name: days for name, days in left.items() if days}
 
     def _execute(self, wanted: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
         """Run what is wanted; of what fails, find the days."""
         left = list(reversed(wanted))
-        while left and len(self._failed) < GIVE_UP:
+        while left and len(self._messages) < GIVE_UP:
             run = left.pop()
             if self._execute_one(run, missing):
                 continue
@@ -314,19 +333,19 @@ class Materializer:
         )
         if result.success:
             for evaluation in result.get_asset_check_evaluations():
-                self._outcome.hear(evaluation)
+                self._outcome.add_check(evaluation)
             self._outcome.runs.append(run)
         elif len(run.days) == 1:
             why = [f"  {step}: {reason}" for step, reason in self._failures.items()] or ["  no reason was given"]
-            self._failed.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
+            self._messages.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
             for step in self._failures or run.tables:
                 table = step.removesuffix("_checks")
                 beyond = [name for name in downstream([table]) if name != table]
-                self._hold([table, *beyond] if step == table else beyond, run.days)
+                self._block([table, *beyond] if step == table else beyond, run.days)
             for evaluation in result.get_asset_check_evaluations():
                 if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
                     name = f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}"
-                    self._failed[-1] += f"\n    {name}: {evaluation.description or ''}"
+                    self._messages[-1] += f"\n    {name}: {evaluation.description or ''}"
         return bool(result.success)
 
     def _logger(self) -> dg.LoggerDefinition:

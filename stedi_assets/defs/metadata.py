@@ -1,7 +1,9 @@
 """What Dagster's UI shows of a contract: column schema and column lineage.
 
-Pure functions of a :class:`~stedi_assets.contracts.model.Table`; the other forms of a contract are in
-``contracts.render``.
+Dagster concept: definition metadata of an asset (``dagster/column_schema``, ``dagster/column_lineage``).
+
+Pure functions of a :class:`~stedi_assets.contracts.model.Table`. Metadata of what was written belongs to
+``io_manager``; the forms of a contract that need no Dagster are in ``contracts.render``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,14 @@
-"""Landing days: the one partition definition of every table, and arithmetic on its days."""
+"""Landing days: the one partition definition of every table.
+
+Dagster concept: partitions definition (``dg.DailyPartitionsDefinition``).
+
+Which days there can be belongs here. Which landing day a raw file has is decided in ``landing.files``, how much of an
+input a partition needs in the contracts (``Scope``), and which partitions are stale in ``staleness``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -31,14 +37,3 @@ class LandingDays(dg.DailyPartitionsDefinition):
 def landing_days(first_day: date) -> LandingDays:
     """The UTC days on which data can have landed, from ``first_day`` to today inclusive."""
     return LandingDays(start_date=first_day.isoformat(), end_offset=1)
-
-
-def consecutive(days: Iterable[date]) -> list[list[date]]:
-    """``days`` in order, cut into runs of consecutive days."""
-    runs: list[list[date]] = []
-    for day in sorted(set(days)):
-        if runs and day - runs[-1][-1] == ONE_DAY:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return runs

@@ -1,4 +1,10 @@
-"""Which runs there were and which are on their way, as Dagster knows them."""
+"""Which runs there were and which are going on, as Dagster knows them.
+
+Dagster concepts: run, run status and run tags, read from the instance.
+
+Questions to the instance belong here, for the sensors and for ``materialize``, and the names of the project's own tags.
+What to run next is decided by the sensors.
+"""
 
 from __future__ import annotations
 
@@ -107,13 +113,13 @@ def requested_runs(
         values: the values wanted.
         limit: of how many runs in all, at the most.
     """
-    past: dict[str, list[RequestedRun]] = {value: [] for value in values}
-    wanted = sorted(past)
+    runs: dict[str, list[RequestedRun]] = {value: [] for value in values}
+    wanted = sorted(runs)
     for start in range(0, len(wanted), _AT_ONCE):
         tags = {tag: wanted[start : start + _AT_ONCE]}
         for record in instance.get_run_records(dg.RunsFilter(tags=tags), limit=limit):
             run = record.dagster_run
-            past[run.tags[tag]].append(
+            runs[run.tags[tag]].append(
                 RequestedRun(
                     request=run.tags.get(REQUEST_TAG, ""),
                     running=run.status in RUNNING,
@@ -123,7 +129,7 @@ def requested_runs(
                     run_id=run.run_id,
                 )
             )
-    return past
+    return runs
 
 
 def active_runs(instance: dg.DagsterInstance) -> Sequence[ActiveRun]:

@@ -4,7 +4,6 @@ An engine turns a table's files into a lazy frame and a frame into new files. Wh
 the transforms' business, which files make a table the lakehouse's.
 """
 
-from stedi_assets.engines.base import Engine, Frame, MissingEngineError
-from stedi_assets.engines.choose import open_engine
+from stedi_assets.engines.base import Engine, Frame
 
-__all__ = ["Engine", "Frame", "MissingEngineError", "open_engine"]
+__all__ = ["Engine", "Frame"]

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
 import narwhals.stable.v2 as nw
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import LandingSource, Table
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile
 
 Frame = nw.LazyFrame[Any]
 """Rows to be computed, on whichever engine."""
 
 
-class MissingEngineError(RuntimeError):
-    """The engine that the settings ask for is not there; the message says how to get it."""
+@dataclass(frozen=True)
+class ParsedLines:
+    """What an engine read from raw lines.
+
+    Args:
+        values: the fields of the lines that are proven good, in the order of the lines.
+        good: of each line, whether it is; the others are to be judged one by one.
+    """
+
+    values: pa.Table
+    good: npt.NDArray[np.bool_]
 
 
 class Engine(Protocol):
-    """Reads, computes and writes frames. Not safe for several threads at once."""
+    """Reads, computes and writes frames. Not safe for several threads at once.
+
+    What a frame means is written with Narwhals. An engine has only what Narwhals does not have, or not everywhere.
+    """
+
+    def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:
+        """Read raw lines, each of them a JSON object at most, into typed values.
+
+        Args:
+            lines: without line feeds.
+            source: the fields that they should have.
+            landing_date: the day their file landed.
+
+        Returns:
+            The values of lines that are good by ``contracts.line.validate_line``, to whom it gives the same values; not
+            necessarily all of them. None where nothing is proven.
+        """
+        ...
 
     def scan(self, table: Table, files: Sequence[DataFile]) -> Frame:
         """The rows of ``files`` with the contract's columns; no rows where there are no files."""
@@ -31,8 +60,13 @@ class Engine(Protocol):
         """Rows that are in memory."""
         ...
 
-    def cache(self, frame: Frame) -> Frame:
-        """The same rows, computed now and once, for a frame that is used several times; until the next write."""
+    def cache(self, frame: Frame, /, **keys: str) -> Frame:
+        """Compute the rows now and once, for a frame that is used several times; they are kept until the next write.
+
+        Args:
+            frame: the rows.
+            keys: new columns with short keys, each with the column that it stands for; see ``transforms.common.Cache``.
+        """
         ...
 
     def collect(self, frame: Frame) -> pa.Table:

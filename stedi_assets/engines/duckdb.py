@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -16,32 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import narwhals.stable.v2 as nw
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import DataType, LandingSource, Table
 from stedi_assets.contracts.render import arrow_schema, sql_type
-from stedi_assets.engines.base import Frame
+from stedi_assets.engines import json_lines
+from stedi_assets.engines.base import Frame, ParsedLines
+from stedi_assets.engines.sql import as_named, list_of, named, quoted
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, other_columns
 
+__all__ = ["DuckDBEngine", "as_named", "list_of", "named", "quoted", "sweep_spilled"]
 
-def quoted(text: str) -> str:
-    """``text`` as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def named(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def as_named(path: str) -> str:
-    """``path`` as a pattern that only this one path matches: DuckDB's readers take every path for a pattern."""
-    return _PATTERN.sub(r"[\g<0>]", path)
-
-
-_PATTERN = re.compile(r"[*?\[]")
+_files = itertools.count()
 _SPILL = "stedi-spill-"
 _IN_USE = ".in-use"
 _JUST_MADE = 60
@@ -132,9 +121,13 @@ class DuckDBEngine:
         """See :meth:`Engine.frame`."""
         return nw.from_native(self.connection.from_arrow(rows)).lazy()
 
-    def cache(self, frame: Frame) -> Frame:
+    def cache(self, frame: Frame, /, **keys: str) -> Frame:
         """See :meth:`Engine.cache`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
+        if keys:
+            # Every name is another, and the rows stay as they are from here on: their numbers will do.
+            numbers = ", ".join(f"row_number() OVER () AS {named(key)}" for key in keys)
+            relation = relation.project(f"*, {numbers}")
         name = next(self._names)
         relation.create(name)
         self._held.append(name)
@@ -208,6 +201,42 @@ class DuckDBEngine:
             nulls={name: int(said["null_count"]) for name, said in told.items() if "null_count" in said},
         )
 
+    def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:
+        """See :meth:`Engine.parse_lines`; none where the reader does not give one row per line."""
+        if not lines:
+            return None
+        # In memory only: a file of people's lines must not be left behind by a killed process.
+        memory = fsspec.filesystem("memory")
+        name = f"/stedi-lines-{next(_files)}.json"
+        if not self.connection.filesystem_is_registered("memory"):
+            self.connection.register_filesystem(memory)
+        memory.pipe_file(name, b"\n".join(lines) + b"\n")
+        # The fewest quotes and commas that a line with these fields can have; see ``stedi_assets.landing.parse``.
+        quotes_of = " + ".join(
+            f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
+            for f in source.fields
+        )
+        fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
+        try:
+            with self.in_order():
+                found = self.connection.sql(
+                    f"SELECT {json_lines.values(source)}, "
+                    f"coalesce({json_lines.good(source, landing_date)}, false) AS good, "
+                    f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
+                    f"FROM {json_lines.reader(source, ['memory://' + name])}"
+                ).to_arrow_table()
+        except duckdb.Error:
+            return None
+        finally:
+            memory.rm_file(name)
+        if found.num_rows != len(lines):
+            return None
+        good = found["good"].to_numpy(zero_copy_only=False)
+        for mark, name in ((b'"', "quotes"), (b",", "commas")):
+            there = np.fromiter((line.count(mark) for line in lines), np.int64, len(lines))
+            good = good & (found[name].to_numpy() == there)
+        return ParsedLines(found.drop_columns(["good", "quotes", "commas"]).filter(pa.array(good)), good)
+
     @contextmanager
     def in_order(self, wanted: bool = True) -> Iterator[None]:
         """Have queries within the block give rows in the order of what they read, where that is wanted."""
@@ -253,8 +282,3 @@ class DuckDBEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def list_of(values: Iterable[str]) -> str:
-    """``values`` as an SQL list literal."""
-    return "[" + ", ".join(quoted(value) for value in values) + "]"

@@ -218,8 +218,10 @@ def _data_files(table: Table, root: str, adds: pa.Table) -> list[DataFile]:
         for prefix in ("min.", "max.")
     )
     files = []
-    for number, (path, rows, size) in enumerate(zip(columns["path"], columns["num_records"], columns["size_bytes"])):
-        partition = {name: str(values[number]) for name, values in zip(table.partition_by, partitions)}
+    for number, (path, rows, size) in enumerate(
+        zip(columns["path"], columns["num_records"], columns["size_bytes"], strict=True)
+    ):
+        partition = {name: str(values[number]) for name, values in zip(table.partition_by, partitions, strict=True)}
         files.append(
             DataFile(
                 path=path,

@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 
 from stedi_assets.contracts import Table
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.landing.files import LandingFile, LandingZone
 
@@ -27,7 +27,7 @@ class IngestContext:
         table: the landing table.
     """
 
-    engine: DuckDBEngine
+    engine: Session
     lakehouse: Lakehouse
     zone: LandingZone
     table: Table

@@ -147,7 +147,7 @@ def _has_moved(zone: LandingZone, entry: ManifestEntry) -> bool:
 def _profiled(context: IngestContext, files: Sequence[LandingFile]) -> list[PlannedFile]:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file)), files))
-    return [PlannedFile(file, profile) for file, profile in zip(files, profiles)]
+    return [PlannedFile(file, profile) for file, profile in zip(files, profiles, strict=True)]
 
 
 def _duplicate_of(one: PlannedFile, first: Mapping[str, tuple[date, str]]) -> str | None:

@@ -12,7 +12,7 @@ from datetime import date
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse, Snapshot, VacuumedError
 from stedi_assets.landing.commit import StagedDay, commit_days
 from stedi_assets.landing.context import IngestContext
@@ -68,7 +68,7 @@ class Ingestion:
 
     def __init__(
         self,
-        engine: DuckDBEngine,
+        engine: Session,
         lakehouse: Lakehouse,
         zone: LandingZone,
         table: Table,

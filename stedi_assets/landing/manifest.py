@@ -11,7 +11,7 @@ import pyarrow as pa
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.lakehouse.snapshot import by_landing_day, common_fingerprints
 
@@ -62,7 +62,7 @@ def from_rows(rows: pa.Table) -> list[ManifestEntry]:
         rows: the rows.
     """
     # By column: a lake has 100,000 of them.
-    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _COLUMNS))]
+    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _COLUMNS), strict=True)]
 
 
 def as_rows(entries: Iterable[ManifestEntry]) -> pa.Table:
@@ -99,7 +99,7 @@ def first_copies(entries: Iterable[ManifestEntry]) -> dict[str, tuple[date, str]
     return first
 
 
-def manifest_entries(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
+def manifest_entries(engine: Session, lakehouse: Lakehouse, table: Table) -> list[ManifestEntry]:
     """The manifest of one landing table: its rows of ``landing_files``.
 
     After a commit only the partitions that it replaced are read again.

@@ -1,11 +1,11 @@
 """Raw lines to rows, at the speed of the engine's JSON reader.
 
 DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a number) and takes one of
-two equal keys, so by itself it cannot be trusted with what ``contracts.line.validate_line`` must reject.
-Two ways to have both its speed and the rule:
+two equal keys, so by itself it cannot be trusted with what ``contracts.line.validate_line`` must reject. Two ways to
+have both its speed and the rule:
 
-``fast_path_query`` reads many files in one query, and its caller *proves* afterwards, with the counts of
-``profile``, that every line is good as read:
+``fast_path_query`` reads many files in one query, and its caller *proves* afterwards, with what
+``profile`` counted, that every line is good as read:
 
 * The reader gives at most one row per line, and none for a blank one. So where as many rows look
   good as there are lines, each line is one object, and its row looks good.
@@ -30,16 +30,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import duckdb
 import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
-from stedi_assets.contracts.line import EXACT_INTEGER, Rejected, event_bounds, validate_line
+from stedi_assets.contracts.line import Rejected, validate_line
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
+from stedi_assets.engines.base import Engine
+from stedi_assets.engines.json_lines import LONG_LINE, good, reader, values
+from stedi_assets.engines.sql import quoted
 from stedi_assets.landing.profile import CutOff, FileProfile, chunks
 
 PIECE_BYTES = 16 << 20
@@ -48,18 +49,10 @@ PIECE_BYTES = 16 << 20
 PIECE_LINES = 1 << 18
 """Lines that it has in memory at once: of very short ones each costs far more than its bytes."""
 
-LONG_LINE = 1 << 20
-"""Lines longer than this are not worth an engine's buffers."""
-
 CUT_OFF_REASON = "the gzip stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
 
-_READER = {DataType.TEXT: "JSON", DataType.INTEGER: "DOUBLE", DataType.NUMBER: "DOUBLE"}
-_LARGE = 1e308
-"""Numbers beyond it are validated one by one; NaN and the infinities compare as beyond it too."""
-
 _COERCED_BY_READER = (b"true", b"false", b"\v", b"\f")
-_names = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -88,11 +81,11 @@ def allows_fast_path(table: Table, profiles: Sequence[FileProfile], paths: Seque
     source = _source(table)
     marks = _marks(profiles)
     optional = {field.name: sum(one.lines for one in profiles) for field in source.fields if not field.required}
+    fewest, most = (_fewest_marks(source, profiles, nulls) for nulls in (optional, {}))
     return (
         any(one.lines for one in profiles)
         and all(one.plain for one in profiles)
-        and all(number <= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, {})))
-        and all(number >= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, optional)))
+        and all(low <= number <= high for low, number, high in zip(fewest, marks, most, strict=True))
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
@@ -107,8 +100,9 @@ def proves_fast_path(table: Table, profiles: Sequence[FileProfile], rows: int, n
         rows: how many rows it gave.
         nulls: of each column, how many of them lack it.
     """
-    lines = sum(one.lines for one in profiles)
-    return rows == lines and _marks(profiles) == _fewest_marks(_source(table), profiles, nulls)
+    return rows == sum(one.lines for one in profiles) and _marks(profiles) == _fewest_marks(
+        _source(table), profiles, nulls
+    )
 
 
 def _marks(profiles: Sequence[FileProfile]) -> tuple[int, int]:
@@ -130,60 +124,6 @@ def _fewest_marks(source: LandingSource, profiles: Sequence[FileProfile], nulls:
     return quotes, sum(present.values()) - lines
 
 
-def _reader(source: LandingSource, paths: Sequence[str]) -> str:
-    columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
-    # Folders named like ``user=ann`` say nothing of the rows.
-    # The reader takes objects of up to this size; longer lines never reach it in ``read_lines``.
-    files = list_of(as_named(path) for path in paths)
-    return (
-        f"read_json({files}, format = 'newline_delimited', compression = 'uncompressed', "
-        "ignore_errors = true, "
-        f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
-        f"columns = {{{columns}}})"
-    )
-
-
-def _values(source: LandingSource) -> str:
-    """The fields as their contract's types; text without its quotes."""
-    expressions = []
-    for field in source.fields:
-        name = named(field.name)
-        if field.type is DataType.TEXT:
-            expressions.append(f"{name} ->> '$' AS {name}")
-        elif field.type is DataType.INTEGER:
-            # A value that is not good may lie outside 64 bits; its line is validated or its row dropped.
-            expressions.append(f"TRY_CAST({name} AS BIGINT) AS {name}")
-        else:
-            expressions.append(name)
-    return ", ".join(expressions)
-
-
-def _good(source: LandingSource, landing_date: date) -> str:
-    """An SQL condition that holds for a row only if its line is good as read, but for what quotes tell.
-
-    Null (which ``WHERE`` takes for false) for what lacks a required field.
-    """
-    signs = []
-    for field in source.fields:
-        name = named(field.name)
-        if field.type is DataType.TEXT:
-            # Between '"#' and '#' lies what starts with a quote and then anything above '"': text, not
-            # empty, and not blank. Some good text starts lower (a space); its line is validated.
-            text = f"{name}::VARCHAR"
-            sign = f"{text} >= '\"#' AND {text} < '#' AND NOT contains({text}, '\\')"
-        elif field.type is DataType.NUMBER:
-            sign = f"{name} BETWEEN {-_LARGE} AND {_LARGE}"
-        else:
-            low, high = -EXACT_INTEGER + 1, EXACT_INTEGER - 1
-            if field.name == source.event_time:
-                low, high = event_bounds(landing_date)
-            elif field.minimum is not None:
-                low = field.minimum
-            sign = f"{name} BETWEEN {low} AND {high} AND {name} = trunc({name})"
-        signs.append(sign if field.required else f"({name} IS NULL OR ({sign}))")
-    return " AND ".join(signs)
-
-
 def fast_path_query(
     table: Table, landing_date: date, paths: Sequence[str], profiles: Sequence[FileProfile], root: str
 ) -> str:
@@ -200,12 +140,12 @@ def fast_path_query(
         root: the landing root, which ``source_file`` leaves out.
     """
     source = _source(table)
-    columns = f"{_values(source)}, substr(filename, {len(root) + 2}) AS source_file"
+    columns = f"{values(source)}, substr(filename, {len(root) + 2}) AS source_file"
     if has_line_numbers(table):
         before = itertools.accumulate((one.lines for one in profiles), initial=0)
-        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before))
+        lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before, strict=False))
         columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
-    return f"SELECT {columns} FROM {_reader(source, paths)} WHERE {_good(source, landing_date)}"
+    return f"SELECT {columns} FROM {reader(source, paths)} WHERE {good(source, landing_date)}"
 
 
 def has_line_numbers(table: Table) -> bool:
@@ -218,14 +158,14 @@ def has_line_numbers(table: Table) -> bool:
 
 
 def read_lines(
-    engine: DuckDBEngine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
+    engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
 ) -> Iterator[ParsedLines]:
     """Read one raw file line by line, whatever is in it.
 
     Args:
         engine: parses the lines that look good.
         fs: the file system of the file.
-        path: its path there.
+        path: where the file lies in it.
         table: the landing table that it is meant for.
         source_file: its path below the landing root, for its rows.
         landing_date: the day it landed.
@@ -260,7 +200,7 @@ def _parts(piece: bytes) -> Iterator[bytes]:
 
 
 def _read_piece(
-    engine: DuckDBEngine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
+    engine: Engine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
 ) -> ParsedLines:
     source = _source(table)
     text = np.frombuffer(piece, np.uint8)
@@ -273,21 +213,17 @@ def _read_piece(
     for word in _COERCED_BY_READER:
         likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
 
-    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist())]
-    read = _read_likely(engine, lines, source, landing_date)
+    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist(), strict=True)]
+    read = engine.parse_lines(lines, source, landing_date)
     numbers = np.arange(number, number + len(starts))
-    if read is None:
-        good = np.zeros(len(lines), bool)
-        values = None
-    else:
-        values, good = read
+    proven = np.zeros(len(lines), bool) if read is None else read.good
     tables = []
-    if values is not None:
-        extra = _origin(table, source_file, numbers[likely][good])
-        tables.append(_as_table(table, {**{n: values.column(n) for n in values.column_names}, **extra}))
+    if read is not None:
+        extra = _origin(table, source_file, numbers[likely][proven])
+        tables.append(_as_table(table, {**{n: read.values.column(n) for n in read.values.column_names}, **extra}))
 
     doubtful = np.ones(len(starts), bool)
-    doubtful[np.flatnonzero(likely)[good]] = False
+    doubtful[np.flatnonzero(likely)[proven]] = False
     validated: list[tuple[int, tuple[object, ...]]] = []
     rejects: list[tuple[int, str, str]] = []
     blank = 0
@@ -308,48 +244,6 @@ def _read_piece(
         tables.append(_as_table(table, {**columns, **extra}))
     rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
     return ParsedLines(rows, tuple(rejects), len(starts) - blank)
-
-
-def _read_likely(
-    engine: DuckDBEngine, lines: list[bytes], source: LandingSource, landing_date: date
-) -> tuple[pa.Table, npt.NDArray[np.bool_]] | None:
-    """Read lines that look good; none where the reader does not give one row per line, in order.
-
-    Returns:
-        The values of the good lines, and which lines those are.
-    """
-    if not lines:
-        return None
-    # In memory only: a file of people's lines must not be left behind by a killed process.
-    memory = fsspec.filesystem("memory")
-    name = f"/stedi-lines-{next(_names)}.json"
-    if not engine.connection.filesystem_is_registered("memory"):
-        engine.connection.register_filesystem(memory)
-    memory.pipe_file(name, b"\n".join(lines) + b"\n")
-    # The fewest quotes and commas that a line with these fields can have; see the module's docstring.
-    quotes_of = " + ".join(
-        f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
-        for f in source.fields
-    )
-    fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
-    try:
-        with engine.in_order():
-            rows = engine.connection.sql(
-                f"SELECT {_values(source)}, coalesce({_good(source, landing_date)}, false) AS good, "
-                f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
-                f"FROM {_reader(source, ['memory://' + name])}"
-            ).to_arrow_table()
-    except duckdb.Error:
-        return None
-    finally:
-        memory.rm_file(name)
-    if rows.num_rows != len(lines):
-        return None
-    good = rows["good"].to_numpy(zero_copy_only=False)
-    for mark, name in ((b'"', "quotes"), (b",", "commas")):
-        counts = np.fromiter((line.count(mark) for line in lines), np.int64, len(lines))
-        good = good & (rows[name].to_numpy() == counts)
-    return rows.drop_columns(["good", "quotes", "commas"]).filter(pa.array(good)), good
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:

@@ -46,7 +46,7 @@ class DayQuarantine:
         lines = [reject for reject in rejects if not self._suppression.suppresses(source_file, reject[2])]
         if not lines:
             return
-        numbers, reasons, texts = zip(*lines)
+        numbers, reasons, texts = zip(*lines, strict=True)
         self.reasons.update(reasons)
         source = pa.repeat(pa.scalar(source_file), len(lines))
         self._pending.append(

@@ -134,7 +134,7 @@ class DayReader:
         for source_file in lines["source_file"].unique().to_pylist():
             rejects = lines.filter(pc.equal(lines["source_file"], source_file))
             columns = (rejects[name].to_pylist() for name in ("source_line", "reason", "line"))
-            self._quarantine.add(source_file, zip(*columns))
+            self._quarantine.add(source_file, zip(*columns, strict=True))
         self.entries += kept
 
     def _write(self, rows: pa.Table) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stedi_assets.engines.duckdb import as_named, named
+from stedi_assets.engines.sql import as_named, named
 from stedi_assets.lakehouse import NewFile
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.manifest import ManifestEntry

@@ -1,5 +1,6 @@
-"""Erasure and answers: forgetting a person everywhere, proving it, and saying why somebody's data is or is not there.
+"""Privacy below the tables: keys, pseudonyms, the privacy folder, tombstones, and the suppression of erased people.
 
-``folder`` keeps what is private, ``requests`` what was asked, ``tombstones`` and ``rules`` recognise the erased. What
-a table holds is decided in ``landing`` and ``transforms``, which ask ``rules``.
+``folder`` keeps documents private, ``keys`` keeps secrets, ``pseudonyms`` makes ``subject_id``. ``tombstones`` are what
+stays of erased people, and ``suppression`` recognises them in what lands. Requests of people are in
+``subject_requests``.
 """

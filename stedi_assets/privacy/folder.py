@@ -1,7 +1,7 @@
-"""The privacy folder: where requests, tombstones and receipts lie, for their owner only.
+"""The privacy folder, which holds requests, tombstones and receipts for its owner only.
 
-It lies beside the lake, never in it: whoever may read the tables may not read who asked to be forgotten. What the
-files say is the other modules'; here is only that they are private, whole or not there, and where they lie.
+It lies beside the lake, never in it: whoever may read the tables may not read who asked to be forgotten. This module
+keeps documents private and whole; the modules that store them decide what they say.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from stedi_assets.privacy.keys import read_or_make
+from stedi_assets.privacy.keys import read_or_create
 
 
 class PrivacyFolderError(RuntimeError):
@@ -31,7 +31,7 @@ class PrivacyFolder:
     """A folder that only its owner can enter.
 
     Args:
-        path: where it lies; made when something is first written.
+        path: the path of the folder, which is made when something is first written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -39,55 +39,92 @@ class PrivacyFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever written to it."""
+        """Whether the folder is there: nothing makes it before something is written."""
         return self.path.is_dir()
 
     @cached_property
     def _key(self) -> bytes:
-        def in_use() -> str:
+        def dependents() -> str:
             if not self.names("tombstones"):
                 return ""
             return "The erased are known by it only: with another key their data could come back unrecognised."
 
         self._make()
-        return read_or_make(self.path / "key", "privacy key", "Make its folder writable.", in_use)
+        return read_or_create(self.path / "key", "privacy key", "Make its folder writable.", dependents)
 
     def hash(self, kind: str, value: str) -> str:
-        """HMAC-SHA256 (RFC 2104) of a value under the folder's own key, in hex; kinds do not collide."""
+        """HMAC-SHA256 (RFC 2104) of a value under the folder's own key, in hex.
+
+        Args:
+            kind: the kind of value; values of different kinds have different hashes.
+            value: the value.
+        """
         return hmac.new(self._key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
 
     def names(self, kind: str) -> list[str]:
-        """The names of the documents of a kind, in order."""
+        """The names of the documents of a kind, in order.
+
+        Args:
+            kind: the kind, which is a folder.
+
+        Raises:
+            PrivacyFolderError: others can enter the folder.
+        """
         if not self.exists:
             return []
-        self._must_be_private(self.path)
+        self._require_private(self.path)
         return sorted(path.stem for path in (self.path / kind).glob("*.json"))
 
     def read(self, kind: str, name: str) -> dict[str, Any] | None:
-        """A document, or none if it is not there."""
+        """A document, or none if it is not there.
+
+        Args:
+            kind: the kind of document.
+            name: its name.
+
+        Raises:
+            PrivacyFolderError: it is not JSON.
+        """
         text = self.read_text(kind, name)
         if text is None:
             return None
         try:
-            found: dict[str, Any] = json.loads(text)
+            document: dict[str, Any] = json.loads(text)
         except ValueError:
             msg = f"{self.path / kind / name}.json is not JSON any more; put it back from a backup."
             raise PrivacyFolderError(msg) from None
-        return found
+        return document
 
     def read_text(self, kind: str, name: str) -> str | None:
-        """A document as it is stored."""
+        """The text of a document, or none if it is not there.
+
+        Args:
+            kind: the kind of document.
+            name: its name.
+        """
         try:
             return (self.path / kind / f"{name}.json").read_text()
         except FileNotFoundError:
             return None
 
     def write(self, kind: str, name: str, document: Mapping[str, Any]) -> str:
-        """Write a document, whole or not at all; what is stored."""
+        """Write a document, whole or not at all.
+
+        Args:
+            kind: the kind of document.
+            name: its name.
+            document: its content.
+
+        Returns:
+            The text that is stored.
+
+        Raises:
+            PrivacyFolderError: the folder cannot be made, or others can enter it.
+        """
         self._make(kind)
         text = json.dumps(document, indent=2, sort_keys=True) + "\n"
         path = self.path / kind / f"{name}.json"
-        with self.alone("writing"):
+        with self.locked("writing"):
             # What a killed process left half written may name somebody, and nothing would ever delete it.
             for left in path.parent.glob(".*.json.*"):
                 left.unlink()
@@ -103,24 +140,28 @@ class PrivacyFolder:
         return text
 
     @contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Nobody else does ``what`` within the block."""
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold one of the folder's locks within the block.
+
+        Args:
+            name: the name of the lock.
+        """
         self._make()
-        with FileLock(self.path / f".{what}", mode=0o600, is_singleton=True):
+        with FileLock(self.path / f".{name}", mode=0o600, is_singleton=True):
             yield
 
     def _make(self, kind: str = "") -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
-            self._must_be_private(self.path)
+            self._require_private(self.path)
             (self.path / kind).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             msg = f"Cannot make the privacy folder {self.path}: {error.strerror}. Set STEDI_PRIVACY_URI to another."
             raise PrivacyFolderError(msg) from error
 
     @staticmethod
-    def _must_be_private(path: Path) -> None:
+    def _require_private(path: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             msg = (
@@ -130,8 +171,11 @@ class PrivacyFolder:
             raise PrivacyFolderError(msg)
 
 
-def opened(uri: str) -> PrivacyFolder:
-    """The privacy folder at a URI.
+def open_privacy_folder(uri: str) -> PrivacyFolder:
+    """Open the privacy folder at a URI.
+
+    Args:
+        uri: a path on this machine.
 
     Raises:
         PrivacyFolderError: it is not a folder of this machine.

@@ -1,7 +1,7 @@
-"""What stays of the erased: keyed hashes, so that their data is recognised when it lands again.
+"""Tombstones: keyed hashes that stay of erased people, so that their data is recognised when it lands again.
 
-A tombstone names nobody. With the privacy key it can be told whether an e-mail, a serial number or a reading of a
-shared device is behind it; without the key, not even by guessing e-mails.
+A tombstone names nobody. With the privacy key, an e-mail, a serial number or a reading of a shared device can be
+compared with it; without the key, not even guessed e-mails can.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _KIND = "tombstones"
 
 @dataclass(frozen=True)
 class Tombstone:
-    """One erased person.
+    """The tombstone of one erased person.
 
     Args:
-        request: the id of the request.
-        erased_at: in ms since 1970; a registration after it is a new customer.
+        request: the id of the erasure request.
+        erased_at: the time of the erasure, in ms since 1970; a registration after it is a new customer.
         email: keyed hash of the e-mail.
         serials: keyed hashes of the serial numbers that nobody else claimed.
         shared: keyed hashes of the serial numbers that somebody else claims too.
-        readings: keyed hashes of serial number and time of the readings of shared devices that were this person's.
+        readings: keyed hashes of serial number and time of this person's readings of shared devices.
         marks: keyed hashes of the name and the phone number, where nobody else has them.
     """
 
@@ -41,102 +41,137 @@ class Tombstone:
 
 
 class Hasher(Protocol):
-    """Makes keyed hashes."""
+    """A maker of keyed hashes."""
 
     def hash(self, kind: str, value: str) -> str:
-        """The hash of a value; kinds do not collide."""
+        """The hash of a value.
+
+        Args:
+            kind: the kind of value; values of different kinds have different hashes.
+            value: the value.
+        """
 
 
 class Tombstones:
-    """Some tombstones, as they were when they were read.
+    """A set of tombstones.
 
     Args:
-        hasher: hashes as they were hashed.
-        stones: per request.
+        hasher: the hasher that their hashes were made with.
+        by_request: the tombstone of each request.
     """
 
-    def __init__(self, hasher: Hasher, stones: Mapping[str, Tombstone]) -> None:
+    def __init__(self, hasher: Hasher, by_request: Mapping[str, Tombstone]) -> None:
         self._hasher = hasher
-        self._stones = stones
+        self._by_request = by_request
 
     @classmethod
     def read(cls, folder: PrivacyFolder) -> Tombstones:
-        """Those in a privacy folder."""
-        stones = {}
+        """Read the tombstones in a privacy folder.
+
+        Args:
+            folder: the privacy folder.
+        """
+        by_request = {}
         for name in folder.names(_KIND):
-            told = folder.read(_KIND, name)
-            if told is not None:
-                sets = {key: frozenset(told[key]) for key in ("serials", "shared", "readings", "marks")}
-                stones[name] = Tombstone(name, told["erased_at"], told["email"], **sets)
-        return cls(folder, stones)
+            document = folder.read(_KIND, name)
+            if document is not None:
+                sets = {key: frozenset(document[key]) for key in ("serials", "shared", "readings", "marks")}
+                by_request[name] = Tombstone(name, document["erased_at"], document["email"], **sets)
+        return cls(folder, by_request)
 
     def __bool__(self) -> bool:
-        return bool(self._stones)
+        return bool(self._by_request)
 
     def __iter__(self) -> Iterator[Tombstone]:
-        return iter(self._stones.values())
+        return iter(self._by_request.values())
 
     @cached_property
     def state(self) -> str:
-        """Names which there are."""
-        return fingerprint([(stone.request, stone.erased_at) for stone in self._stones.values()])
+        """A fingerprint of which tombstones there are."""
+        return fingerprint([(tombstone.request, tombstone.erased_at) for tombstone in self._by_request.values()])
 
     def of_email(self, email: str) -> Tombstone | None:
-        """The latest under which the person with a (trimmed, lower-cased) e-mail was erased."""
-        return self._by_email.get(self._hasher.hash("email", email)) if self._stones else None
+        """The latest tombstone of the person with an e-mail.
+
+        Args:
+            email: the normalised e-mail.
+        """
+        return self._by_email.get(self._hasher.hash("email", email)) if self._by_request else None
 
     def of_serial(self, serial: str) -> Tombstone | None:
-        """The latest of the person whose alone a (trimmed, lower-cased) serial number was."""
-        return self._by_serial.get(self._hasher.hash("serial", serial)) if self._stones else None
+        """The latest tombstone of the only person who claimed a device.
+
+        Args:
+            serial: the normalised serial number.
+        """
+        return self._by_serial.get(self._hasher.hash("serial", serial)) if self._by_request else None
 
     def is_shared(self, serial: str) -> bool:
-        """Whether readings of a device were told apart by their times."""
+        """Whether some tombstone has readings of a shared device.
+
+        Args:
+            serial: the normalised serial number.
+        """
         return bool(self._shared) and self._hasher.hash("serial", serial) in self._shared
 
     def of_reading(self, serial: str, time: int) -> Tombstone | None:
-        """The tombstone of whoever a reading of a shared device was."""
+        """The tombstone of the person who took a reading of a shared device.
+
+        Args:
+            serial: the normalised serial number.
+            time: the time of the reading, in ms since 1970.
+        """
         return self._by_reading.get(self._hasher.hash("reading", f"{serial}\0{time}"))
 
     def of_mark(self, value: str) -> Tombstone | None:
-        """The tombstone of whoever alone has a (trimmed, lower-cased) name or phone number."""
+        """The tombstone of the only person with a name or phone number.
+
+        Args:
+            value: the normalised name or phone number.
+        """
         return self._by_mark.get(self._hasher.hash("mark", value))
 
     @cached_property
     def _by_mark(self) -> dict[str, Tombstone]:
-        return {mark: stone for stone in self._in_order for mark in stone.marks}
+        return {mark: tombstone for tombstone in self._in_order for mark in tombstone.marks}
 
     @cached_property
     def _by_email(self) -> dict[str, Tombstone]:
-        return {stone.email: stone for stone in self._in_order}
+        return {tombstone.email: tombstone for tombstone in self._in_order}
 
     @cached_property
     def _by_serial(self) -> dict[str, Tombstone]:
-        return {serial: stone for stone in self._in_order for serial in stone.serials}
+        return {serial: tombstone for tombstone in self._in_order for serial in tombstone.serials}
 
     @cached_property
     def _shared(self) -> frozenset[str]:
-        return frozenset(serial for stone in self._in_order for serial in stone.shared)
+        return frozenset(serial for tombstone in self._in_order for serial in tombstone.shared)
 
     @cached_property
     def _by_reading(self) -> dict[str, Tombstone]:
-        return {reading: stone for stone in self._in_order for reading in stone.readings}
+        return {reading: tombstone for tombstone in self._in_order for reading in tombstone.readings}
 
     @cached_property
     def _in_order(self) -> list[Tombstone]:
-        return sorted(self._stones.values(), key=lambda stone: stone.erased_at)
+        return sorted(self._by_request.values(), key=lambda tombstone: tombstone.erased_at)
 
 
-def put(folder: PrivacyFolder, stone: Tombstone) -> None:
-    """Store a tombstone."""
+def write_tombstone(folder: PrivacyFolder, tombstone: Tombstone) -> None:
+    """Store a tombstone.
+
+    Args:
+        folder: the privacy folder.
+        tombstone: the tombstone.
+    """
     folder.write(
         _KIND,
-        stone.request,
+        tombstone.request,
         {
-            "erased_at": stone.erased_at,
-            "email": stone.email,
-            "serials": sorted(stone.serials),
-            "shared": sorted(stone.shared),
-            "readings": sorted(stone.readings),
-            "marks": sorted(stone.marks),
+            "erased_at": tombstone.erased_at,
+            "email": tombstone.email,
+            "serials": sorted(tombstone.serials),
+            "shared": sorted(tombstone.shared),
+            "readings": sorted(tombstone.readings),
+            "marks": sorted(tombstone.marks),
         },
     )

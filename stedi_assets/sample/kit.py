@@ -82,7 +82,7 @@ class Kit:
         """Return the first millisecond after a day."""
         return self._schedule.start(day + 1)
 
-    def record(  # noqa: PLR0913 - what a record says
+    def record(
         self,
         who: Person,
         day: int,

@@ -119,15 +119,15 @@ class Population:
         customer_day = window.day + (updated >= midnight)
         customer_day, moved = self._record_days(customer_day, readings_before, rng)
         consented, updated = consented - moved, updated - moved
-        revised = rng.random(window.count) < 0.05  # noqa: PLR2004 - as rare as in the public data
+        revised = rng.random(window.count) < 0.05
         return Group(
             people=invent(window.first, window.count, rng),
             shares=shares,
             registered=updated - revised * rng.integers(SECOND, 10 * MINUTE, window.count),
             updated=updated,
             consented=consented,
-            public=rng.random(window.count) < 0.5,  # noqa: PLR2004 - a half
-            friends=rng.random(window.count) < 0.5,  # noqa: PLR2004 - a half
+            public=rng.random(window.count) < 0.5,
+            friends=rng.random(window.count) < 0.5,
             customer_day=customer_day,
             time=time,
             rows=rows,
@@ -150,7 +150,7 @@ class Population:
         sharing = shares[one // READINGS].astype(np.int8) + shares[other // READINGS]
         early = before.reshape(-1)[one] | before.reshape(-1)[other]
         both_rows = rows.reshape(-1)[one] + rows.reshape(-1)[other]
-        both, customers = sharing == 2, len(time)  # noqa: PLR2004 - both of two
+        both, customers = sharing == 2, len(time)
         chosen = [
             _choose(kind & (both_rows == wanted), meet, customers)
             for kind, meets in ((both & ~early, self._meet_after), (both & early, self._meet_before))
@@ -175,7 +175,7 @@ class Population:
         high = time[customer, following]
         low = np.where(readings_before > 0, time[customer, readings_before - 1], high - 20 * SECOND)
         high = np.where(readings_before == READINGS, low + 30 * SECOND, high)
-        at_once = rng.random(count) < 0.125  # noqa: PLR2004 - one in eight
+        at_once = rng.random(count) < 0.125
         moment = np.where(at_once, high, rng.integers(low + 1, high + 1))
         return np.where(shares, moment, 0), moment
 

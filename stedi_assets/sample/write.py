@@ -38,7 +38,7 @@ _EARLIEST_DAY: Final = dt.date(2015, 1, 3)
 _FEWEST_DAYS_FOR_FAULTS: Final = 3
 
 
-def write_sample(  # noqa: PLR0913 - each is a setting of the command
+def write_sample(
     target: str,
     *,
     customers: int = 956,

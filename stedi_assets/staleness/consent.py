@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import date
 
 from stedi_assets.contracts import READINGS_TABLES, Identifier, Table
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.staleness.view import LakeView
 
 CONSENTING = "SELECT email FROM customers WHERE consented_at IS NOT NULL"

@@ -12,7 +12,8 @@ import pyarrow as pa
 from stedi_assets import transforms
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.base import Frame
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.staleness.digest import row_digest, sum_digest
 
@@ -24,7 +25,7 @@ class LatestRecords:
         engine: reads the records.
     """
 
-    def __init__(self, engine: DuckDBEngine) -> None:
+    def __init__(self, engine: Session) -> None:
         self._engine = engine
         self._customers: tuple[tuple[str, ...], pa.Table] | None = None
         self._shared: tuple[tuple[str, ...], pa.Table] | None = None

@@ -15,7 +15,8 @@ import pyarrow as pa
 from stedi_assets.contracts import READINGS_TABLES, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.lakehouse.fingerprint import fingerprint
 
@@ -31,7 +32,7 @@ class ReadingsIndex:
         stored: the stored table.
     """
 
-    def __init__(self, engine: DuckDBEngine, stored: Snapshot) -> None:
+    def __init__(self, engine: Session, stored: Snapshot) -> None:
         self._engine = engine
         self._stored = stored
 
@@ -79,7 +80,7 @@ class ReadingsIndex:
         return right, missing
 
 
-def write(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table, days: Collection[date]) -> bool:
+def write(engine: Session, lakehouse: Lakehouse, table: Table, days: Collection[date]) -> bool:
     """Write the index of some landing days of a table, as it is stored now.
 
     Returns:
@@ -106,7 +107,7 @@ def write(engine: DuckDBEngine, lakehouse: Lakehouse, table: Table, days: Collec
     return True
 
 
-def fill(engine: DuckDBEngine, lakehouse: Lakehouse) -> dict[str, set[date]]:
+def fill(engine: Session, lakehouse: Lakehouse) -> dict[str, set[date]]:
     """Write what is missing: of tables that another version wrote, or whose run was killed before its index.
 
     Returns:

@@ -11,12 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.landing.differences import Difference, day_differences
-from stedi_assets.landing.files import Listing
-from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
-from stedi_assets.resources import Resources
 from stedi_assets.staleness.consent import rows_without_consent
 from stedi_assets.staleness.fingerprints import combined, differing_parts
 from stedi_assets.staleness.view import LakeView
@@ -37,31 +33,6 @@ class Run:
     def days(self) -> list[date]:
         """The landing days, in order."""
         return [self.first_day + timedelta(days=n) for n in range((self.last_day - self.first_day).days + 1)]
-
-
-def landing_differences(resources: Resources, listing: Listing) -> dict[str, dict[date, Difference]]:
-    """The partitions of the landing tables that differ from what lies in the landing folders.
-
-    Returns:
-        Of each landing table with such partitions, their landing days and why.
-    """
-    files = resources.lakehouse.snapshot(contract("landing_files"))
-    quarantine = resources.lakehouse.snapshot(contract("landing_quarantine"))
-    returns = {request: str(told) for request, told in resources.erased().returns().items()}
-    result = {}
-    for table in LANDING_TABLES:
-        found = day_differences(
-            table.name,
-            listing,
-            manifest_entries(resources.engine, resources.lakehouse, table),
-            resources.lakehouse.snapshot(table).fingerprints(),
-            recorded_fingerprints(files, table),
-            quarantined=recorded_fingerprints(quarantine, table),
-            returns=returns,
-        )
-        if found:
-            result[table.name] = found
-    return result
 
 
 def differing(view: LakeView) -> dict[str, dict[date, tuple[str, ...]]]:
@@ -141,7 +112,7 @@ def _people_concerned(view: LakeView, name: str, days: Collection[date]) -> dict
     return dict(rows)
 
 
-def holding_too_much(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
+def rows_to_remove(view: LakeView, stale: Mapping[str, Collection[date]]) -> dict[str, dict[date, int]]:
     """Of partitions that differ, those that hold rows of people who do not consent, and how many rows.
 
     Args:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from stedi_assets.contracts import ASSET_TABLES, Scope
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.base import Frame
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.privacy.pseudonyms import Pseudonyms
@@ -41,7 +41,7 @@ class LakeView:
     def __init__(
         self,
         lakehouse: Lakehouse,
-        engine: DuckDBEngine,
+        engine: Session,
         policies: Policies,
         pseudonyms: Pseudonyms,
         latest_records: LatestRecords,
@@ -81,9 +81,8 @@ class LakeView:
         """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need."""
         scope, snapshot = contract(name).inputs[upstream], self.snapshot(upstream)
         if scope is Scope.SUBJECTS:
-            subject = named(snapshot.table.subject_column.name)
-            rows = self.engine.arrow(f"SELECT landing_date, subject AS {subject} FROM rows", rows=self.index(upstream))
-            return self.engine.frame(rows)
+            rows = self.index(upstream).select(["landing_date", "subject"])
+            return self.engine.frame(rows.rename_columns(["landing_date", snapshot.table.subject_column.name]))
         return self.engine.scan(snapshot.table, self.input_files(name, upstream, days))
 
     def input_files(self, name: str, upstream: str, days: Collection[date]) -> list[DataFile]:

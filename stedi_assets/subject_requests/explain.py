@@ -1,4 +1,4 @@
-"""Why somebody's data is, or is not, in each table.
+"""Explanations of why somebody's data is, or is not, in each table.
 
 The reasons are those of the rules themselves: each is what a transform gives of this person's rows under one condition
 less what it gives under the next. No rule is written here a second time.
@@ -19,111 +19,133 @@ from stedi_assets import transforms
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MOVEMENTS, SERIAL, STEPS
 from stedi_assets.resources import Resources
 from stedi_assets.settings import ReadingsBeforeConsent
-from stedi_assets.subject_requests.subject import Person, rules_for, theirs
+from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
+from stedi_assets.subject_requests.subject import Person
 
 _BOTH = (ReadingsBeforeConsent.INCLUDE, ReadingsBeforeConsent.EXCLUDE)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What there is of somebody in one table.
+class Explanation:
+    """The explanation for one person and table.
 
     Args:
-        table: its name.
-        rows: theirs.
-        why: sentences.
+        table: the name of the table.
+        rows: the number of rows of the person.
+        reasons: sentences that say why there are not more, or any.
     """
 
     table: str
     rows: int
-    why: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The inputs of the rules, cut down to what concerns one person."""
+class _Context:
+    """The inputs of the rules, cut down to what concerns one person.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+        subjects: the same, with the rules that recognise their rows.
+        customers: records of everybody who claims one of their devices, and their own.
+        has_record: whether there is a customer record of theirs.
+        consents: whether the latest one consents.
+        since: the day of consent as text; empty where there is none.
+    """
 
     resources: Resources
     person: Person
+    subjects: Subjects
     customers: Any
-    known: bool
+    has_record: bool
     consents: bool
     since: str
 
 
-def explain(resources: Resources, person: Person) -> list[Answer]:
-    """One answer per table, for one person."""
-    asked = _asked(resources, person)
-    reasons = {
-        "customer_landing": _records,
-        "accelerometer_landing": _nothing_more,
-        "step_trainer_landing": _devices,
-        "landing_quarantine": _rejected,
-        "customer_trusted": _trusted,
-        "accelerometer_trusted": _moves,
-        "customers_curated": _curated,
-        "step_trainer_trusted": _steps,
-        "machine_learning_curated": _pairs,
-        "consent_history": _history,
+def explain(resources: Resources, person: Person) -> list[Explanation]:
+    """Explain for each table why it has rows of a person, or not.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+
+    Returns:
+        One explanation per table.
+    """
+    context = _context(resources, person)
+    rules = {
+        "customer_landing": _customer_landing,
+        "accelerometer_landing": _accelerometer_landing,
+        "step_trainer_landing": _step_trainer_landing,
+        "landing_quarantine": _quarantine,
+        "customer_trusted": _customer_trusted,
+        "accelerometer_trusted": _accelerometer_trusted,
+        "customers_curated": _customers_curated,
+        "step_trainer_trusted": _step_trainer_trusted,
+        "machine_learning_curated": _machine_learning_curated,
+        "consent_history": _consent_history,
     }
     return [
-        Answer(name, rows, tuple(reasons[name](asked, rows)))
+        Explanation(name, rows, tuple(rules[name](context, rows)))
         for name, table in TABLES.items()
-        if name in reasons
-        for rows in [_count(asked, table)]
+        if name in rules
+        for rows in [_count(context, table)]
     ]
 
 
-def _asked(resources: Resources, person: Person) -> _Asked:
+def _context(resources: Resources, person: Person) -> _Context:
     view = resources.view()
+    subjects = Subjects.of(resources, person)
     serials = pa.table({"serial": pa.array([*person.serials, *person.shared], pa.string())})
-    customers = contract("customer_landing")
     # Whoever claims one of the devices is part of the question too.
     claimants = resources.engine.arrow(
-        f"SELECT * FROM landed WHERE {normalized_sql('email')} IN (SELECT {normalized_sql('email')} FROM landed "
-        f"WHERE {normalized_sql('serialNumber')} IN (SELECT serial FROM serials)) "
-        f"OR {normalized_sql('email')} IN (SELECT email FROM asked)",
-        landed=resources.engine.relation(customers, view.snapshot(customers.name).files),
+        f"SELECT * FROM landed WHERE {normalized_sql(EMAIL)} IN (SELECT {normalized_sql(EMAIL)} FROM landed "
+        f"WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM serials)) "
+        f"OR {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
+        landed=resources.engine.relation(CUSTOMERS, view.snapshot(CUSTOMERS.name).files),
         serials=serials,
-        **person.frames(),
+        **subjects.frames(),
     )
     consents = _rows(resources, transforms.consents(resources.engine.frame(claimants)))
-    mine = [row["consented_at"] for row in consents if row["email"] == person.email]
-    since = mine[0] if mine else None
-    return _Asked(resources, person, claimants, bool(mine), since is not None, "" if since is None else _day(since))
+    own = [row["consented_at"] for row in consents if row["email"] == person.email]
+    since = own[0] if own else None
+    return _Context(
+        resources, person, subjects, claimants, bool(own), since is not None, "" if since is None else _day(since)
+    )
 
 
-def _count(asked: _Asked, table: Table) -> int:
-    resources, person = asked.resources, asked.person
+def _count(context: _Context, table: Table) -> int:
+    resources = context.resources
     files = resources.lakehouse.snapshot(table).files
-    if table.name == "landing_quarantine":
+    if table.name == QUARANTINE:
         lines = resources.engine.rows("SELECT line FROM stored", stored=resources.engine.relation(table, files))
-        erased = rules_for(resources, person)
-        return sum(erased.of_rejected(line) is not None for (line,) in lines)
-    return _number(asked, table.name, f"WHERE {theirs(table)}")
+        return sum(context.subjects.own_rejected(line) for (line,) in lines)
+    return _count_where(context, table.name, subject_condition(table))
 
 
-def _number(asked: _Asked, name: str, where: str = "") -> int:
-    rows = asked.resources.engine.rows(
-        f"SELECT count(*) FROM stored {where}", stored=_relation(asked, name), **asked.person.frames()
+def _count_where(context: _Context, name: str, condition: str = "true") -> int:
+    rows = context.resources.engine.rows(
+        f"SELECT count(*) FROM stored WHERE {condition}", stored=_relation(context, name), **context.subjects.frames()
     )
     return int(rows[0][0])
 
 
-def _relation(asked: _Asked, name: str) -> duckdb.DuckDBPyRelation:
+def _relation(context: _Context, name: str) -> duckdb.DuckDBPyRelation:
     table = contract(name)
-    return asked.resources.engine.relation(table, asked.resources.lakehouse.snapshot(table).files)
+    return context.resources.engine.relation(table, context.resources.lakehouse.snapshot(table).files)
 
 
-def _mine(asked: _Asked, name: str, where: str) -> pa.Table:
-    """Rows of a table that concern the person, in memory: one person has few."""
-    return asked.resources.engine.arrow(
-        f"SELECT * FROM stored WHERE {where}",
-        stored=_relation(asked, name),
-        serials=pa.table({"serial": pa.array([*asked.person.serials, *asked.person.shared], pa.string())}),
-        **asked.person.frames(),
+def _select(context: _Context, name: str, condition: str) -> pa.Table:
+    """The rows of a table under a condition, in memory: one person has few."""
+    return context.resources.engine.arrow(
+        f"SELECT * FROM stored WHERE {condition}",
+        stored=_relation(context, name),
+        serials=pa.table({"serial": pa.array([*context.person.serials, *context.person.shared], pa.string())}),
+        **context.subjects.frames(),
     )
 
 
@@ -142,13 +164,13 @@ def _day(milliseconds: int) -> str:
 # ---- the reasons, table by table --------------------------------------------------------------------
 
 
-def _records(asked: _Asked, rows: int) -> Iterator[str]:
-    stone = asked.resources.erased().tombstones.of_email(asked.person.email)
-    if stone is not None:
-        yield f"erased under request {stone.request} on {_day(stone.erased_at)}"
-        left_out = asked.resources.engine.rows(
+def _customer_landing(context: _Context, rows: int) -> Iterator[str]:
+    tombstone = context.resources.erased().tombstones.of_email(context.person.email)
+    if tombstone is not None:
+        yield f"erased under request {tombstone.request} on {_day(tombstone.erased_at)}"
+        left_out = context.resources.engine.rows(
             "SELECT coalesce(sum(erased), 0)::BIGINT FROM stored WHERE contains(erased_under, request)",
-            stored=_relation(asked, "landing_files").project("*, '" + stone.request + "' AS request"),
+            stored=_relation(context, "landing_files").project("*, '" + tombstone.request + "' AS request"),
         )[0][0]
         if left_out:
             yield f"{left_out} lines that landed since were left out for that request and others in the same files"
@@ -156,13 +178,13 @@ def _records(asked: _Asked, rows: int) -> Iterator[str]:
         yield "no customer record landed"
 
 
-def _nothing_more(_: _Asked, rows: int) -> Iterator[str]:
+def _accelerometer_landing(_: _Context, rows: int) -> Iterator[str]:
     if not rows:
         yield "no accelerometer data landed"
 
 
-def _devices(asked: _Asked, rows: int) -> Iterator[str]:
-    person = asked.person
+def _step_trainer_landing(context: _Context, rows: int) -> Iterator[str]:
+    person = context.person
     if not rows:
         yield "no reading of a device of theirs landed" if person.serials or person.shared else "no device is known"
     if person.shared:
@@ -172,131 +194,137 @@ def _devices(asked: _Asked, rows: int) -> Iterator[str]:
         )
 
 
-def _rejected(_: _Asked, rows: int) -> Iterator[str]:
+def _quarantine(_: _Context, rows: int) -> Iterator[str]:
     if rows:
         yield f"{rows} lines that name them were rejected; landing_quarantine says why"
 
 
-def _trusted(asked: _Asked, _: int) -> Iterator[str]:
-    for interval in _intervals(asked):
+def _customer_trusted(context: _Context, _: int) -> Iterator[str]:
+    for interval in _intervals(context):
         yield f"consent given on {_day(interval['granted_at'])} by the record landed on {interval['landing_date']}"
         if interval["withdrawn_at"] is not None:
             yield (
                 f"withdrawn on {_day(interval['withdrawn_at'])} by the record landed on "
                 f"{interval['withdrawn_landing_date']}"
             )
-    yield from _refuses(asked)
+    yield from _refusal(context)
 
 
-def _refuses(asked: _Asked) -> Iterator[str]:
-    if not asked.consents:
-        yield "the latest record does not consent" if asked.known else "no customer record of theirs is there"
+def _refusal(context: _Context) -> Iterator[str]:
+    if not context.consents:
+        yield "the latest record does not consent" if context.has_record else "no customer record of theirs is there"
 
 
-def _intervals(asked: _Asked) -> list[dict[str, Any]]:
-    person = asked.person
+def _intervals(context: _Context) -> list[dict[str, Any]]:
+    person = context.person
     subjects = pa.table({"email": [person.email], "subject_id": [person.subject_id]})
-    frame = asked.resources.engine.frame
-    rows = _rows(asked.resources, transforms.consent_history(frame(asked.customers), frame(subjects)))
+    frame = context.resources.engine.frame
+    rows = _rows(context.resources, transforms.consent_history(frame(context.customers), frame(subjects)))
     return sorted(rows, key=lambda row: int(row["grant_number"]))
 
 
-def _moves(asked: _Asked, rows: int) -> Iterator[str]:
-    mine = _mine(asked, "accelerometer_landing", f"{normalized_sql('user')} = (SELECT email FROM asked)")
-    if not asked.consents:
-        for why in _refuses(asked):
-            yield f"{mine.num_rows} readings are left out: {why}" if mine.num_rows else why
+def _accelerometer_trusted(context: _Context, rows: int) -> Iterator[str]:
+    own = _select(
+        context, MOVEMENTS.name, f"{normalized_sql(MOVEMENTS.subject_column.name)} = (SELECT email FROM asked)"
+    )
+    if not context.consents:
+        for reason in _refusal(context):
+            yield f"{own.num_rows} readings are left out: {reason}" if own.num_rows else reason
         return
     include, exclude = (
-        _size(asked, transforms.accelerometer_trusted(_frame(asked, mine), _frame(asked, asked.customers), policy))
+        _row_count(
+            context,
+            transforms.accelerometer_trusted(_frame(context, own), _frame(context, context.customers), policy),
+        )
         for policy in _BOTH
     )
-    if mine.num_rows > include:
-        yield f"{mine.num_rows - include} readings are left out as exact duplicates within a landing day"
-    excluding = asked.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+    if own.num_rows > include:
+        yield f"{own.num_rows - include} readings are left out as exact duplicates within a landing day"
+    excluding = context.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     if excluding and include > exclude:
-        yield f"{include - exclude} readings are left out, as they were taken before consent ({asked.since})"
-    yield from _behind(rows, exclude if excluding else include)
+        yield f"{include - exclude} readings are left out, as they were taken before consent ({context.since})"
+    yield from _staleness(rows, exclude if excluding else include)
 
 
-def _curated(asked: _Asked, rows: int) -> Iterator[str]:
-    yield from _refuses(asked)
-    if asked.consents and not rows:
-        trusted = _number(asked, "accelerometer_trusted", f"WHERE {theirs(contract('accelerometer_trusted'))}")
+def _customers_curated(context: _Context, rows: int) -> Iterator[str]:
+    yield from _refusal(context)
+    if context.consents and not rows:
+        trusted = _count_where(context, "accelerometer_trusted", subject_condition(contract("accelerometer_trusted")))
         yield "no accelerometer data that may be used" if not trusted else "the table is behind; run `stedi reconcile`"
 
 
-def _steps(asked: _Asked, rows: int) -> Iterator[str]:
-    if not (asked.person.serials or asked.person.shared):
+def _step_trainer_trusted(context: _Context, _: int) -> Iterator[str]:
+    if not (context.person.serials or context.person.shared):
         yield "no device is known"
         return
-    mine = _mine(asked, "step_trainer_landing", f"{normalized_sql('serialNumber')} IN (SELECT serial FROM serials)")
-    claimants = pa.table({"email": pa.array(sorted({row["email"] for row in _people(asked)}), pa.string())})
-    moves = asked.resources.engine.arrow(
-        f"SELECT * FROM stored WHERE {normalized_sql('user')} IN (SELECT email FROM claimants)",
-        stored=_relation(asked, "accelerometer_landing"),
+    own = _select(context, STEPS.name, f"{normalized_sql(STEPS.subject_column.name)} IN (SELECT serial FROM serials)")
+    claimants = pa.table({"email": pa.array(sorted({row["email"] for row in _consents(context)}), pa.string())})
+    moves = context.resources.engine.arrow(
+        f"SELECT * FROM stored WHERE {normalized_sql(MOVEMENTS.subject_column.name)} IN (SELECT email FROM claimants)",
+        stored=_relation(context, "accelerometer_landing"),
         claimants=claimants,
     )
     landed, curated, customers, moved = (
-        _frame(asked, part) for part in (mine, _curated_rows(asked), asked.customers, moves)
+        _frame(context, part) for part in (own, _curated_customers(context), context.customers, moves)
     )
     include, exclude = (
-        _size(asked, transforms.step_trainer_trusted(landed, curated, customers, moved, policy)) for policy in _BOTH
+        _row_count(context, transforms.step_trainer_trusted(landed, curated, customers, moved, policy))
+        for policy in _BOTH
     )
     key = [column.name for column in contract("step_trainer_trusted").columns]
-    distinct = _size(asked, _frame(asked, mine).select(*key).unique())
-    if mine.num_rows > distinct:
-        yield f"{mine.num_rows - distinct} readings of their devices are left out as exact duplicates"
+    distinct = _row_count(context, _frame(context, own).select(*key).unique())
+    if own.num_rows > distinct:
+        yield f"{own.num_rows - distinct} readings of their devices are left out as exact duplicates"
     if distinct > include:
-        why = (
+        reason = (
             "as nobody who claims the device is curated, or as it cannot be told that whoever moved consents"
-            if asked.person.shared
+            if context.person.shared
             else "as their owner does not consent or has no accelerometer data"
         )
-        yield f"{distinct - include} readings of their devices are left out, {why}"
-    excluding = asked.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+        yield f"{distinct - include} readings of their devices are left out, {reason}"
+    excluding = context.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     if excluding and include > exclude:
         yield f"{include - exclude} readings of their devices are left out, as they were taken before consent"
 
 
-def _people(asked: _Asked) -> list[dict[str, Any]]:
-    return _rows(asked.resources, transforms.consents(_frame(asked, asked.customers)))
+def _consents(context: _Context) -> list[dict[str, Any]]:
+    return _rows(context.resources, transforms.consents(_frame(context, context.customers)))
 
 
-def _curated_rows(asked: _Asked) -> pa.Table:
-    return asked.resources.engine.arrow(
+def _curated_customers(context: _Context) -> pa.Table:
+    return context.resources.engine.arrow(
         "SELECT * FROM stored WHERE email IN (SELECT email FROM people)",
-        stored=_relation(asked, "customers_curated"),
-        people=pa.table({"email": pa.array([row["email"] for row in _people(asked)], pa.string())}),
+        stored=_relation(context, "customers_curated"),
+        people=pa.table({"email": pa.array([row["email"] for row in _consents(context)], pa.string())}),
     )
 
 
-def _pairs(asked: _Asked, rows: int) -> Iterator[str]:
+def _machine_learning_curated(context: _Context, rows: int) -> Iterator[str]:
     if not rows:
         yield "no reading of theirs that may be used shares a millisecond with one of the other sensor"
         return
     subject = "(SELECT subject FROM asked)"
-    worn = _number(asked, "machine_learning_curated", f"WHERE subject_id = {subject}")
-    theirs_only = _number(asked, "machine_learning_curated", f"WHERE subject_id = {subject} AND same_customer")
+    worn = _count_where(context, "machine_learning_curated", f"subject_id = {subject}")
+    own_device = _count_where(context, "machine_learning_curated", f"subject_id = {subject} AND same_customer")
     yield (
-        f"{worn} pairs with their movements, {theirs_only} of them with their own device; "
+        f"{worn} pairs with their movements, {own_device} of them with their own device; "
         f"{rows - worn} with their device and somebody else's movements"
     )
 
 
-def _history(asked: _Asked, rows: int) -> Iterator[str]:
+def _consent_history(_: _Context, rows: int) -> Iterator[str]:
     if not rows:
         yield "no record of theirs ever consented"
 
 
-def _behind(rows: int, expected: int) -> Iterator[str]:
+def _staleness(rows: int, expected: int) -> Iterator[str]:
     if rows != expected:
         yield f"the table is behind: it should have {expected} rows; run `stedi reconcile`"
 
 
-def _frame(asked: _Asked, rows: pa.Table) -> nw.LazyFrame[Any]:
-    return asked.resources.engine.frame(rows)
+def _frame(context: _Context, rows: pa.Table) -> nw.LazyFrame[Any]:
+    return context.resources.engine.frame(rows)
 
 
-def _size(asked: _Asked, frame: nw.LazyFrame[Any]) -> int:
-    return int(asked.resources.engine.collect(frame).num_rows)
+def _row_count(context: _Context, frame: nw.LazyFrame[Any]) -> int:
+    return int(context.resources.engine.collect(frame).num_rows)

@@ -1,4 +1,4 @@
-"""Everything that is held about one person, as a zip for an access request (Article 15 of the GDPR)."""
+"""The export of everything that is held about one person, for an access request (Article 15 of the GDPR)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.landing.profile import CutOff, chunks
-from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.resources import Resources
-from stedi_assets.subject_requests import raw_files as raw
-from stedi_assets.subject_requests.erasure import all_raw_files
-from stedi_assets.subject_requests.subject import Person, rules_for, theirs
+from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
+from stedi_assets.subject_requests.places import all_raw_files
+from stedi_assets.subject_requests.raw_files import PIECE, LineFilter
+from stedi_assets.subject_requests.subject import Person
 
 
 class ExportError(RuntimeError):
@@ -24,7 +24,7 @@ class ExportError(RuntimeError):
 
 
 def export_subject(resources: Resources, person: Person, target: Path) -> dict[str, int]:
-    """Write the zip.
+    """Write everything that is held about one person to a zip.
 
     Args:
         resources: the lake.
@@ -37,7 +37,7 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
     Raises:
         ExportError: there is a file of that name.
     """
-    erased = rules_for(resources, person)
+    subjects = Subjects.of(resources, person)
     counts: dict[str, int] = {}
     try:
         file = os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
@@ -47,10 +47,9 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
     try:
         with file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
             for table in TABLES.values():
-                counts[f"{table.name}.json"] = _write(
-                    packed, f"{table.name}.json", _rows(resources, table, person, erased)
-                )
-            counts["raw_files.json"] = _write(packed, "raw_files.json", _lines(resources, person, erased))
+                name = f"{table.name}.json"
+                counts[name] = _write(packed, name, _rows(resources, table, subjects))
+            counts["raw_files.json"] = _write(packed, "raw_files.json", _raw_lines(resources, subjects))
             packed.writestr("README.txt", _readme(person, counts))
     except BaseException:
         target.unlink(missing_ok=True)
@@ -58,24 +57,24 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
     return counts
 
 
-def _rows(resources: Resources, table: Table, person: Person, erased: Suppression) -> Iterator[dict[str, Any]]:
+def _rows(resources: Resources, table: Table, subjects: Subjects) -> Iterator[dict[str, Any]]:
     stored = resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
-    if table.name == "landing_quarantine":
+    if table.name == QUARANTINE:
         rows = resources.engine.arrow("SELECT * FROM stored ORDER BY ALL", stored=stored).to_pylist()
-        yield from (row for row in rows if erased.of_rejected(row["line"]) is not None)
+        yield from (row for row in rows if subjects.own_rejected(row["line"]))
         return
-    query = f"SELECT * FROM stored WHERE {theirs(table)} ORDER BY ALL"
-    for batch in resources.engine.arrow(query, stored=stored, **person.frames()).to_batches(max_chunksize=10_000):
+    query = f"SELECT * FROM stored WHERE {subject_condition(table)} ORDER BY ALL"
+    for batch in resources.engine.arrow(query, stored=stored, **subjects.frames()).to_batches(max_chunksize=10_000):
         yield from batch.to_pylist()
 
 
-def _lines(resources: Resources, person: Person, erased: Suppression) -> Iterator[dict[str, Any]]:
-    finder = raw.Lines(erased, person.hints())
+def _raw_lines(resources: Resources, subjects: Subjects) -> Iterator[dict[str, Any]]:
+    lines = LineFilter(subjects)
     fs, root = resources.landing.filesystem()
     for file in all_raw_files(resources):
-        for piece in chunks(fs, f"{root}/{file.path}", 4 << 20):
+        for piece in chunks(fs, f"{root}/{file.path}", PIECE):
             text = piece.rest if isinstance(piece, CutOff) else piece
-            for line in finder.theirs(text, file):
+            for line in lines.select(text, file):
                 yield {"file": file.path, "line": line.decode("utf-8", "backslashreplace")}
 
 

@@ -1,74 +1,77 @@
-"""Row counts and content hashes of every partition, so that an erasure can show what it removed and nothing else."""
+"""Row counts and content hashes of every partition: with them an erasure shows that nothing else went."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
-from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.resources import Resources
-from stedi_assets.subject_requests.subject import Person, frames, theirs
+from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 
 Partition = tuple[str, str]
 """Table and landing day."""
 
-_OF_FILES = "landing_files"
+_MANIFEST = "landing_files"
 
 
 @dataclass(frozen=True)
-class Count:
-    """What a partition holds.
+class PartitionCount:
+    """The count of a partition.
 
     Args:
-        rows: of everybody.
-        theirs: of the people who are erased.
+        rows: all rows.
+        subject_rows: rows of the data subjects.
         others: hash of the content of the other rows, whatever their order.
     """
 
     rows: int
-    theirs: int
+    subject_rows: int
     others: str
 
 
-def accounts(resources: Resources, people: Sequence[Person], erased: Suppression) -> dict[Partition, Count]:
+EMPTY = PartitionCount(0, 0, "0")
+"""The count of a partition without rows."""
+
+
+def count_partitions(resources: Resources, subjects: Subjects) -> dict[Partition, PartitionCount]:
     """Count every partition of every table that has rows.
 
     Args:
         resources: the lake.
-        people: whose rows are told apart.
-        erased: the rules that know them, for rejected lines.
+        subjects: whose rows are counted apart from those of others.
     """
-    found: dict[Partition, Count] = {}
+    found: dict[Partition, PartitionCount] = {}
     for table in TABLES.values():
         snapshot = resources.lakehouse.snapshot(table)
         if not snapshot.rows():
             continue
-        rows = _quarantine(resources, snapshot, erased) if table.name == "landing_quarantine" else None
-        rows = rows if rows is not None else _counted(resources, snapshot, people)
-        found |= {(table.name, day.isoformat()): count for day, count in rows.items()}
+        count = _count_rejected if table.name == QUARANTINE else _count_rows
+        found |= {
+            (table.name, day.isoformat()): counted for day, counted in count(resources, snapshot, subjects).items()
+        }
     return found
 
 
-def _counted(resources: Resources, snapshot: Snapshot, people: Sequence[Person]) -> dict[date, Count]:
+def _count_rows(resources: Resources, snapshot: Snapshot, subjects: Subjects) -> dict[date, PartitionCount]:
     table = snapshot.table
     rows = resources.engine.rows(
         f"""
-        SELECT landing_date, count(*), count(*) FILTER (WHERE theirs),
-               CAST(coalesce(sum(content) FILTER (WHERE NOT theirs), 0) % 18446744073709551616 AS VARCHAR)
-        FROM (SELECT landing_date, {theirs(table)} AS theirs, {_content(table)} AS content FROM stored)
+        SELECT landing_date, count(*), count(*) FILTER (WHERE own),
+               CAST(coalesce(sum(content) FILTER (WHERE NOT own), 0) % 18446744073709551616 AS VARCHAR)
+        FROM (SELECT landing_date, {subject_condition(table)} AS own, {_content(table)} AS content FROM stored)
         GROUP BY ALL
         """,
         stored=resources.engine.relation(table, snapshot.files),
-        **frames(people),
+        **subjects.frames(),
     )
-    return {day: Count(number, own, others) for day, number, own, others in rows}
+    return {day: PartitionCount(number, own, others) for day, number, own, others in rows}
 
 
-def _quarantine(resources: Resources, snapshot: Snapshot, erased: Suppression) -> dict[date, Count]:
+def _count_rejected(resources: Resources, snapshot: Snapshot, subjects: Subjects) -> dict[date, PartitionCount]:
     table = snapshot.table
     rows = resources.engine.rows(
         f"SELECT landing_date, line, {_content(table)} FROM stored",
@@ -77,56 +80,70 @@ def _quarantine(resources: Resources, snapshot: Snapshot, erased: Suppression) -
     found: dict[date, tuple[int, int, int]] = {}
     for day, line, content in rows:
         number, own, others = found.get(day, (0, 0, 0))
-        if erased.of_rejected(line) is not None:
+        if subjects.own_rejected(line):
             found[day] = number + 1, own + 1, others
         else:
             found[day] = number + 1, own, (others + content) % 2**64
-    return {day: Count(number, own, str(others)) for day, (number, own, others) in found.items()}
+    return {day: PartitionCount(number, own, str(others)) for day, (number, own, others) in found.items()}
 
 
 def _content(table: Table) -> str:
-    # Of the record of files, sizes, digests and counts change with the files.
-    columns = ["source_file"] if table.name == _OF_FILES else table.column_names
+    # In the manifest, sizes, digests and counts change with the files.
+    columns = ["source_file"] if table.name == _MANIFEST else table.column_names
     return f"hash({', '.join(named(name) for name in columns)})::HUGEINT"
 
 
-def compared(before: Mapping[Partition, Count], after: Mapping[Partition, Count]) -> list[dict[str, object]]:
-    """What became of each partition that lost or gained rows or whose other rows are not what they were.
+def compare_counts(
+    before: Mapping[Partition, PartitionCount], after: Mapping[Partition, PartitionCount]
+) -> list[dict[str, object]]:
+    """Compare the counts before and after an erasure.
+
+    Others' rows of a derived table may differ: a device that a person who refused shared may be used once they are
+    gone, and the pairs of others with their readings go. So may the row of a shared device in the readings index,
+    which counts the readings of all who share it.
+
+    Args:
+        before: the counts before.
+        after: the counts after.
 
     Returns:
-        Of each: rows before, removed (the person's), after, and whether the others are identical. A derived table may
-        have others' rows that it did not have before, or lack some: a device that a person who refused shared may be
-        used once they are gone, and the pairs of others with their readings go.
+        Of each partition that differs: rows before, removed (the person's) and after, and whether the others are
+        identical.
     """
     rows = []
     for name, day in sorted(before.keys() | after.keys()):
-        was, now = before.get((name, day), _NOTHING), after.get((name, day), _NOTHING)
-        if was == now:
+        old, new = before.get((name, day), EMPTY), after.get((name, day), EMPTY)
+        if old == new:
             continue
         rows.append(
             {
                 "table": name,
                 "landing_date": day,
-                "before": was.rows,
-                "removed": was.theirs,
-                "after": now.rows,
-                "others_identical": was.others == now.others and was.rows - was.theirs == now.rows,
+                "before": old.rows,
+                "removed": old.subject_rows,
+                "after": new.rows,
+                "others_identical": old.others == new.others and old.rows - old.subject_rows == new.rows,
             }
         )
     return rows
 
 
-_NOTHING = Count(0, 0, "0")
+def document(counts: Mapping[Partition, PartitionCount]) -> list[list[object]]:
+    """Counts as JSON takes them.
+
+    Args:
+        counts: of each partition.
+    """
+    return [[*partition, count.rows, count.subject_rows, count.others] for partition, count in sorted(counts.items())]
 
 
-def document(counts: Mapping[Partition, Count]) -> list[list[object]]:
-    """As JSON takes it."""
-    return [[*partition, count.rows, count.theirs, count.others] for partition, count in sorted(counts.items())]
+def from_document(rows: Iterable[Iterable[object]]) -> dict[Partition, PartitionCount]:
+    """Counts from their JSON document.
 
-
-def from_document(rows: Iterable[Iterable[object]]) -> dict[Partition, Count]:
-    """From what :func:`document` gave."""
+    Args:
+        rows: what :func:`document` returned.
+    """
     return {
-        (str(name), str(day)): Count(int(str(number)), int(str(own)), str(others))
+        (str(name), str(day)): PartitionCount(int(str(number)), int(str(own)), str(others))
         for name, day, number, own, others in rows
     }

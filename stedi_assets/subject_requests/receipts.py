@@ -1,9 +1,9 @@
-"""Receipts: what an erasure found, removed and proved, chained so that a removed or altered one shows.
+"""Receipts of erasures, chained by seals so that a removed or altered one shows.
 
-A receipt names nobody. Each carries the seal of the one before it and its own, an HMAC-SHA256 (RFC 2104) under the
-privacy key over everything else in it, so whoever alters one without the key cannot mend the chain. The number of
-receipts and the last seal stand in a document of their own, and each request that is done names its receipt, so that a
-removed last one shows too.
+A receipt says what an erasure found, removed and proved, and names nobody. Each carries the seal of the one before it
+and its own, an HMAC-SHA256 (RFC 2104) under the privacy key over everything else in it, so whoever alters one without
+the key cannot mend the chain. The number of receipts and the last seal stand in a document of their own, and each
+request that is done names its receipt, so that a removed last one shows too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _START = "0" * 64
 
 
 class Receipts:
-    """The receipts in a privacy folder."""
+    """The receipts in a privacy folder.
+
+    Args:
+        folder: the privacy folder.
+    """
 
     def __init__(self, folder: PrivacyFolder) -> None:
         self._folder = folder
@@ -31,53 +35,69 @@ class Receipts:
         return [name for name in self._folder.names(_KIND) if name != _HEAD]
 
     def of(self, request: str) -> dict[str, Any] | None:
-        """The receipt of a request, if there is one."""
+        """The receipt of a request, or none.
+
+        Args:
+            request: the id of the request.
+        """
         for name in self.names():
             if name.partition("-")[2] == request:
                 return self._folder.read(_KIND, name)
         return None
 
     def add(self, request: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the receipt of a request, if there is none yet; what is stored."""
-        with self._folder.alone("receipts"):
-            known = self.of(request)
-            if known is None:
+        """Write the receipt of a request, if there is none yet.
+
+        Args:
+            request: the id of the request.
+            content: what the receipt says, but for its number and seals.
+
+        Returns:
+            The receipt as it is stored.
+        """
+        with self._folder.locked("receipts"):
+            receipt = self.of(request)
+            if receipt is None:
                 names = self.names()
                 last = self._folder.read(_KIND, names[-1]) if names else None
-                known = {
+                receipt = {
                     **content,
                     "request": request,
                     "number": len(names) + 1,
                     "previous": last["seal"] if last else _START,
                 }
-                known["seal"] = self._seal(known)
-                self._folder.write(_KIND, f"{len(names) + 1:06d}-{request}", known)
+                receipt["seal"] = self._seal(receipt)
+                self._folder.write(_KIND, f"{len(names) + 1:06d}-{request}", receipt)
             # A killed process may have left the head behind.
-            if known["number"] == len(self.names()):
-                self._folder.write(_KIND, _HEAD, {"receipts": known["number"], "seal": known["seal"]})
-            return known
+            if receipt["number"] == len(self.names()):
+                self._folder.write(_KIND, _HEAD, {"receipts": receipt["number"], "seal": receipt["seal"]})
+            return receipt
 
     def faults(self) -> list[str]:
-        """What is wrong with the chain; nothing where every receipt is there and as it was written."""
+        """The faults of the chain.
+
+        Returns:
+            A sentence for each; none where every receipt is there and as it was written.
+        """
         faults = []
         previous = _START
         names = self.names()
         for number, name in enumerate(names, start=1):
-            told = self._folder.read(_KIND, name) or {}
-            if told.get("number") != number or not name.startswith(f"{number:06d}-"):
+            receipt = self._folder.read(_KIND, name) or {}
+            if receipt.get("number") != number or not name.startswith(f"{number:06d}-"):
                 faults.append(f"receipt {number} is missing: the next that is there is {name}")
                 break
-            if told.get("seal") != self._seal(told):
+            if receipt.get("seal") != self._seal(receipt):
                 faults.append(f"receipt {name} was altered")
-            if told.get("previous") != previous:
+            if receipt.get("previous") != previous:
                 faults.append(f"receipt {name} does not follow the one before it")
-            previous = str(told.get("seal"))
+            previous = str(receipt.get("seal"))
         head = self._folder.read(_KIND, _HEAD)
         if (head or {"receipts": 0, "seal": _START}) != {"receipts": len(names), "seal": previous}:
             faults.append(f"there should be {(head or {}).get('receipts', 0)} receipts; {len(names)} are there")
         there = {name.partition("-")[2] for name in names}
-        lacking = [one.id for one in Requests(self._folder).all() if one.is_done and one.id not in there]
-        return [*faults, *(f"request {one} is done, and its receipt is missing" for one in lacking)]
+        lacking = [asked.id for asked in Requests(self._folder).all() if asked.is_done and asked.id not in there]
+        return [*faults, *(f"request {request} is done, and its receipt is missing" for request in lacking)]
 
     def _seal(self, receipt: Mapping[str, Any]) -> str:
         content = {key: value for key, value in receipt.items() if key != "seal"}

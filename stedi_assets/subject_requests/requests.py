@@ -1,4 +1,4 @@
-"""Requests to be forgotten: what was asked, by when it must be done, and whether it is.
+"""Erasure requests: what was asked, by when it must be done, and whether it is.
 
 A request holds the e-mail until it is done; then only its receipt and a tombstone stay. Run configuration, tags,
 logs and everything else that Dagster stores carry the request's id.
@@ -21,21 +21,21 @@ DUE_DAYS = 30
 
 
 class RequestError(ValueError):
-    """A request is not what can be worked with; the message says why."""
+    """A request cannot be carried out or shown; the message says why."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to be forgotten.
+    """A request to erase a person.
 
     Args:
-        id: names it everywhere else.
-        requested_at: in ms since 1970.
+        id: the name of the request in runs, tags, logs and receipts.
+        requested_at: the time at which it was filed, in ms since 1970.
         due: the day by which it must be done.
-        reason: in the words of whoever filed it.
-        email: whose; none once it is done.
-        done_at: when it was, in ms since 1970.
-        progress: what is known of its person while it is carried out; empty once it is done.
+        reason: the reason in the words of whoever filed it.
+        email: the e-mail of the person; none once it is done.
+        done_at: the time at which it was done, in ms since 1970.
+        progress: the document of its :class:`Progress` while it is carried out; none before and after.
     """
 
     id: str
@@ -52,11 +52,11 @@ class Request:
         return self.done_at is not None
 
     def days_left(self, today: date) -> int:
-        """Until it is due; negative where it is overdue."""
+        """The days until the request is due; negative where it is overdue."""
         return (self.due - today).days
 
     def state(self, today: date) -> str:
-        """``done``, ``overdue``, ``under way`` or ``open``."""
+        """The state of the request: ``done``, ``overdue``, ``under way`` or ``open``."""
         if self.is_done:
             return "done"
         if self.days_left(today) < 0:
@@ -65,7 +65,11 @@ class Request:
 
 
 class Requests:
-    """The requests in a privacy folder."""
+    """The requests in a privacy folder.
+
+    Args:
+        folder: the privacy folder.
+    """
 
     def __init__(self, folder: PrivacyFolder) -> None:
         self._folder = folder
@@ -76,31 +80,37 @@ class Requests:
         return sorted(found, key=lambda request: (request.requested_at, request.id))
 
     def open(self) -> list[Request]:
-        """Those that are not done."""
+        """The requests that are not done, the oldest first."""
         return [request for request in self.all() if not request.is_done]
 
     def get(self, request_id: str) -> Request:
-        """The request with this id.
+        """The request with an id, as it is stored now.
+
+        Args:
+            request_id: the id.
 
         Raises:
             RequestError: there is none.
         """
-        told = self._folder.read(_KIND, request_id) if request_id.isascii() and "/" not in request_id else None
-        if told is None:
+        stored = self._folder.read(_KIND, request_id) if request_id.isascii() and "/" not in request_id else None
+        if stored is None:
             msg = f"There is no erasure request {request_id!r}; `stedi erase --list` shows those there are."
             raise RequestError(msg)
-        return Request(**{**told, "due": date.fromisoformat(told["due"])})
+        return Request(**{**stored, "due": date.fromisoformat(stored["due"])})
 
     def file(self, email: str, reason: str, now: datetime, due_days: int = DUE_DAYS) -> Request:
-        """File a request; one that is open for the same e-mail is given back instead.
+        """File a request, unless one is open for the same e-mail.
 
         Args:
             email: trimmed and lower-cased.
             reason: kept with the request and in the receipt; must not name anybody.
             now: the time.
             due_days: days in which it must be done.
+
+        Returns:
+            The request that is open for the e-mail now.
         """
-        with self._folder.alone("filing"):
+        with self._folder.locked("filing"):
             for request in self.open():
                 if request.email == email:
                     return request
@@ -116,25 +126,46 @@ class Requests:
             return request
 
     def save(self, request: Request) -> None:
-        """Store a request as it is now."""
+        """Store a request in place of what was stored under its id.
+
+        Args:
+            request: the request.
+        """
         self._folder.write(_KIND, request.id, {**request.__dict__, "due": request.due.isoformat()})
 
     def begin(self, request: Request) -> Request:
-        """Store a request whose progress is known, unless another process that carries it out has done so before.
+        """Store the progress of a request, unless another process that carries it out has done so before.
+
+        The first count holds: a later one may have been made when some rows were gone.
+
+        Args:
+            request: the request with its progress.
 
         Returns:
-            The request as it is stored now. What the first one counted holds: the later may have counted when some
-            rows had gone.
+            The request as it is stored now.
         """
-        with self._folder.alone("beginning"):
+        with self._folder.locked("beginning"):
             stored = self.get(request.id)
             if stored.progress is None and not stored.is_done:
                 self.save(request)
                 return request
             return stored
 
-    def close(self, request: Request, now_ms: int) -> Request:
-        """Store that a request is done, and forget whose it was."""
-        done = replace(request, email=None, progress=None, done_at=now_ms)
+    def close(self, request: Request, done_at: int) -> Request:
+        """Store that a request is done, and forget whose it was.
+
+        Args:
+            request: the request.
+            done_at: the time at which it was done, in ms since 1970.
+
+        Returns:
+            The request as it is stored now.
+        """
+        done = replace(request, email=None, progress=None, done_at=done_at)
         self.save(done)
         return done
+
+
+def now_ms() -> int:
+    """The time, in ms since 1970."""
+    return int(datetime.now(timezone.utc).timestamp() * 1000)

@@ -1,6 +1,6 @@
-"""Looks for values in everything that is stored: bytes of files and decoded Parquet, used by a table or not.
+"""Search for values in everything that is stored: bytes of files and decoded Parquet, used by a table or not.
 
-Knows no rule and no table: this is the second opinion on what the rules removed.
+The search knows no rule and no table: it is the second opinion on what the rules removed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, list_of, named, quoted
+from stedi_assets.engines.session import Session
+from stedi_assets.engines.sql import as_named, list_of, named, quoted
 
 SHORTEST = 5
 """Characters below which a value stands in too many places by chance to be looked for."""
@@ -31,12 +32,12 @@ _BEFORE, _AFTER = rb"(?<![a-z0-9_.+-])", rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
 
 @dataclass
 class Findings:
-    """What was searched, and what was found.
+    """The findings of a search.
 
     Args:
-        files: how many files were read, per kind of place.
-        size: bytes that were read.
-        found: places that hold a value: kind of place, file, how often.
+        files: the number of files that were read, per kind of place.
+        size: the number of bytes that were read.
+        found: kind of place, file and number of hits, for each file that holds a value.
     """
 
     files: dict[str, int] = field(default_factory=dict)
@@ -45,14 +46,14 @@ class Findings:
 
 
 class Search:
-    """A search for some values.
+    """A search for values.
 
     Args:
-        needles: in lower case; too short ones are left out.
-        engine: decodes Parquet.
+        needles: the values, in lower case; too short ones are left out.
+        engine: the engine that decodes Parquet.
     """
 
-    def __init__(self, needles: Sequence[str], engine: DuckDBEngine) -> None:
+    def __init__(self, needles: Sequence[str], engine: Session) -> None:
         self.needles = [needle for needle in needles if len(needle) >= SHORTEST]
         self.too_short = len(needles) - len(self.needles)
         self._engine = engine
@@ -62,11 +63,13 @@ class Search:
     def folder(self, kind: str, folder: Path, findings: Findings, leave_out: Iterable[Path] = ()) -> None:
         """Search every file below a folder; Parquet decoded, gzip inflated, everything else as it is.
 
+        Symbolic links are followed, to files and to folders.
+
         Args:
-            kind: of place, for the findings.
-            folder: a missing one holds nothing.
-            findings: added to.
-            leave_out: files and folders not to look into.
+            kind: the kind of place, as the findings name it.
+            folder: the folder; a missing one holds nothing.
+            findings: the findings so far, which are added to.
+            leave_out: files and folders that are not searched.
         """
         skipped = set(leave_out)
         parquet: list[Path] = []
@@ -90,14 +93,14 @@ class Search:
         if self._pattern is None:
             return 0
         hits = 0
-        text, judged = b"", 0
+        text, searched = b"", 0
         for block in itertools.chain(blocks, [b""]):
             text += block.lower()
-            # What ends a block may go on in the next, and be another value then; after the last there is nothing.
+            # A hit at the end of a block may go on in the next, and be another value then.
             until = len(text) - _LOOKAHEAD if block else len(text)
-            hits += sum(judged < match.end() <= until for match in self._pattern.finditer(text))
+            hits += sum(searched < match.end() <= until for match in self._pattern.finditer(text))
             cut = max(0, len(text) - _OVERLAP)
-            text, judged = text[cut:], max(0, until - cut)
+            text, searched = text[cut:], max(0, until - cut)
         return hits
 
     def _parquet(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
@@ -148,14 +151,17 @@ def _spellings(needle: str) -> Iterator[str]:
     yield needle.replace("/", "\\/")
 
 
-def _files(folder: Path, leave_out: set[Path]) -> Iterator[Path]:
+def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     if not folder.is_dir():
         return
+    here = folder.resolve()
+    if here in above:
+        return  # A link to a folder that it lies in.
     for path in sorted(folder.iterdir()):
         if path in leave_out:
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path, leave_out)
+        if path.is_dir():
+            yield from _files(path, leave_out, above | {here})
         elif path.is_file():
             yield path
 

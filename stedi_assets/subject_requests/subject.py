@@ -1,34 +1,34 @@
-"""Who an e-mail is in the lake: the values by which their data is known, and which rows are theirs.
+"""Resolution of an e-mail to a person: the values by which somebody's data is known in the lake.
 
-Only for whoever erases, explains or exports: values of people do not leave this package but into the privacy folder
-and, where that is the purpose, to the caller.
+These values leave this package only for the privacy folder and, in an export or explanation, for the caller.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from stedi_assets.contracts import Identifier, Table
+from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
-from stedi_assets.engines.duckdb import named
-from stedi_assets.privacy.suppression import Suppression, values_in
-from stedi_assets.privacy.tombstones import Hasher, Tombstone, Tombstones
+from stedi_assets.engines.sql import named
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
+from stedi_assets.privacy.suppression import values_in
+from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
 
 
 @dataclass(frozen=True)
 class Person:
-    """The values by which somebody's data is known.
+    """A data subject: the normalised values by which their data is known.
 
     Args:
-        email: trimmed and lower-cased, like all the others.
-        subject_id: their pseudonym.
+        email: the e-mail.
+        subject_id: the pseudonym.
         serials: serial numbers that they and nobody else ever claimed.
         shared: serial numbers that somebody else claimed too.
         readings: serial number and time of the readings of shared devices that were theirs: they moved at that
@@ -47,25 +47,30 @@ class Person:
 
     @classmethod
     def of(cls, resources: Resources, email: str) -> Person:
-        """Resolve an e-mail (in any case, with spaces around it) from all that has landed."""
+        """Resolve an e-mail from all that has landed.
+
+        Args:
+            resources: the lake.
+            email: in any case, with spaces around it or not.
+
+        Returns:
+            The person; somebody who is nowhere has an e-mail and a pseudonym only.
+        """
         email = normalize(email)
         asked = pa.table({"email": [email]})
-        customers = _landing(resources, "customer_landing")
-        columns = (
-            f"{normalized_sql('email')} AS email, {normalized_sql('serialNumber')} AS serial, "
-            "registrationDate AS registered"
-        )
-        texts = ", ".join(f"{normalized_sql(name)} AS {name}" for name in ("customerName", "phone"))
+        customers = _landed(resources, CUSTOMERS)
+        fields = (SERIAL, *MARKS)
+        normalized = ", ".join(f"{normalized_sql(name)} AS {named(name)}" for name in fields)
         own = resources.engine.rows(
-            f"SELECT serial, customerName, phone, registered FROM (SELECT {columns}, {texts} FROM customers) "
-            "SEMI JOIN asked USING (email)",
+            f"SELECT {normalized}, {named(REGISTERED)} FROM customers "
+            f"WHERE {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
             customers=customers,
             asked=asked,
         )
-        found: list[dict[str, Any]] = [dict(zip(("serialNumber", "customerName", "phone"), row)) for row in own]
-        found += _rejected(resources, email)
-        serials = _values(found, "serialNumber")
-        marks = _values(found, "customerName") | _values(found, "phone")
+        records: list[dict[str, Any]] = [dict(zip(fields, row, strict=True)) for row in own]
+        records += _rejected(resources, email)
+        serials = _values(records, [SERIAL])
+        marks = _values(records, MARKS)
         others = _others(resources, customers, asked, serials, marks)
         shared = sorted(serials & others)
         return cls(
@@ -75,11 +80,17 @@ class Person:
             shared=tuple(shared),
             readings=_readings(resources, asked, shared) if shared else (),
             marks=tuple(sorted(marks - others)),
-            registered_at=max((row[3] for row in own if row[3] is not None), default=0),
+            registered_at=max((row[-1] for row in own if row[-1] is not None), default=0),
         )
 
     def tombstone(self, hasher: Hasher, request: str, erased_at: int) -> Tombstone:
-        """What stays of them."""
+        """The tombstone of the person.
+
+        Args:
+            hasher: the maker of keyed hashes.
+            request: the id of the erasure request.
+            erased_at: the time of the erasure, in ms since 1970.
+        """
 
         def hashes(kind: str, values: Iterable[str]) -> frozenset[str]:
             return frozenset(hasher.hash(kind, value) for value in values)
@@ -95,101 +106,47 @@ class Person:
         )
 
     def hints(self) -> list[str]:
-        """Values one of which stands in every raw line of theirs."""
+        """Values, one of which stands in every raw line of the person."""
         return [self.email, *self.serials, *self.shared, *self.marks]
 
     def needles(self) -> list[str]:
-        """What nobody else has, to look for wherever it might be."""
+        """Values that nobody else has, which a search looks for everywhere."""
         return [self.email, self.subject_id, *self.serials, *self.marks]
-
-    def frames(self) -> dict[str, pa.Table]:
-        """What the conditions of :func:`theirs` ask."""
-        return frames([self])
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Person:
-        """From what :meth:`document` gave."""
+        """The person from their JSON document.
+
+        Args:
+            document: what :meth:`document` returned.
+        """
         lists = {key: tuple(document[key]) for key in ("serials", "shared", "marks")}
         readings = tuple((serial, time) for serial, time in document["readings"])
         registered_at = document["registered_at"]
         return cls(document["email"], document["subject_id"], readings=readings, registered_at=registered_at, **lists)
 
     def document(self) -> dict[str, Any]:
-        """As JSON takes it; for the privacy folder only."""
+        """The person as JSON takes them; for the privacy folder only."""
         return dict(self.__dict__)
 
 
-def frames(people: Sequence[Person]) -> dict[str, pa.Table]:
-    """What the conditions of :func:`theirs` ask, for several people at once."""
-    readings = [reading for who in people for reading in who.readings]
-    return {
-        "asked": pa.table({"email": [who.email for who in people], "subject": [who.subject_id for who in people]}),
-        "devices": pa.table({"serial": pa.array([one for who in people for one in who.serials], pa.string())}),
-        "told_apart": pa.table(
-            {
-                "serial": pa.array([serial for serial, _ in readings], pa.string()),
-                "taken": pa.array([time for _, time in readings], pa.int64()),
-            }
-        ),
-    }
-
-
-class _Plain:
-    """Hashes nothing."""
-
-    def hash(self, kind: str, value: str) -> str:
-        """The value itself, told from those of other kinds."""
-        return f"{kind}\0{value}"
-
-
-def rules_for(resources: Resources, person: Person) -> Suppression:
-    """Rules that know one person as if they were erased now, to look for them; nothing is stored."""
-    plain = _Plain()
-    stone = person.tombstone(plain, "nobody", 2**62)
-    return Suppression(resources.engine, resources.lakehouse, Tombstones(plain, {stone.request: stone}))
-
-
-def theirs(table: Table) -> str:
-    """An SQL condition on rows of a table: somebody whom :func:`frames` describes is behind the row.
-
-    Of ``landing_quarantine`` the rules for lines decide, not SQL.
-    """
-    names = table.column_names
-    if any(column.identifies is Identifier.EMAIL_OR_DEVICE for column in table.columns):
-        return "(subject IN (SELECT email FROM asked) OR subject IN (SELECT serial FROM devices))"
-    if "email" in names:
-        return f"{normalized_sql('email')} IN (SELECT email FROM asked)"
-    if "user" in names:
-        return f"{normalized_sql('user')} IN (SELECT email FROM asked)"
-    if "serialNumber" in names:
-        serial = normalized_sql("serialNumber")
-        return (
-            f"({serial} IN (SELECT serial FROM devices) OR "
-            f'({serial}, "sensorReadingTime") IN (SELECT (serial, taken) FROM told_apart))'
-        )
-    subjects = [name for name in ("subject_id", "device_subject_id") if name in names]
-    if subjects:
-        said = " OR ".join(f"{named(name)} IN (SELECT subject FROM asked)" for name in subjects)
-        return f"coalesce({said}, false)"
-    return "false"
-
-
-def _landing(resources: Resources, name: str) -> Any:
-    table = contract(name)
+def _landed(resources: Resources, table: Table) -> Any:
     return resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
 
 
-def _values(found: Iterable[Mapping[str, Any]], name: str) -> set[str]:
-    return {value for one in found if isinstance(value := one.get(name), str) and value}
+def _values(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> set[str]:
+    """The texts in some fields of records that are not empty."""
+    found = (record.get(field) for record in records for field in fields)
+    return {value for value in found if isinstance(value, str) and value}
 
 
 def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
-    """What rejected customer records that name an e-mail say besides."""
+    """The fields of rejected customer records of an e-mail."""
     quarantine = contract("landing_quarantine")
     files = [
         file
         for file in resources.lakehouse.snapshot(quarantine).files
-        if file.partition["landing_table"] == "customer_landing"
+        if file.partition["landing_table"] == CUSTOMERS.name
     ]
     lines = resources.engine.rows(
         "SELECT line FROM quarantine", quarantine=resources.engine.relation(quarantine, files)
@@ -199,30 +156,27 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
         if email not in values_in(line):
             continue
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue
         # A record that names two people says of neither what is whose.
-        if isinstance(told, dict) and isinstance(told.get("email"), str) and normalize(told["email"]) == email:
-            found.append({key: normalize(value) for key, value in told.items() if isinstance(value, str)})
+        named_email = record.get(EMAIL) if isinstance(record, dict) else None
+        if isinstance(named_email, str) and normalize(named_email) == email:
+            found.append({key: normalize(value) for key, value in record.items() if isinstance(value, str)})
     return found
 
 
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
-    """Which of the values somebody else has too."""
+    """The values that somebody else has too."""
     wanted = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
+    values = " UNION ALL ".join(f"SELECT {normalized_sql(name)} AS value FROM others" for name in (SERIAL, *MARKS))
     rows = resources.engine.rows(
         f"""
         WITH others AS (
-            SELECT * FROM (
-                SELECT {normalized_sql("email")} AS email, {normalized_sql("serialNumber")} AS serial,
-                       {normalized_sql("customerName")} AS name, {normalized_sql("phone")} AS phone FROM customers
-            ) ANTI JOIN asked USING (email)
+            SELECT * FROM customers
+            WHERE NOT coalesce({normalized_sql(EMAIL)} IN (SELECT email FROM asked), false)
         )
-        SELECT value FROM wanted
-        WHERE value IN (SELECT serial FROM others WHERE serial IS NOT NULL)
-           OR value IN (SELECT name FROM others WHERE name IS NOT NULL)
-           OR value IN (SELECT phone FROM others WHERE phone IS NOT NULL)
+        SELECT value FROM wanted SEMI JOIN ({values}) USING (value)
         """,
         customers=customers,
         asked=asked,
@@ -232,27 +186,28 @@ def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[
 
 
 def _readings(resources: Resources, asked: pa.Table, shared: list[str]) -> tuple[tuple[str, int], ...]:
-    """The readings of shared devices that can be told to be this person's."""
+    """The readings of shared devices that can be attributed to this person."""
+    serial, step_time = normalized_sql(STEPS.subject_column.name), named(str(STEPS.event_time))
+    wearer, move_time = normalized_sql(MOVEMENTS.subject_column.name), named(str(MOVEMENTS.event_time))
     rows = resources.engine.rows(
         f"""
         WITH claimants AS (
-            SELECT DISTINCT {normalized_sql("email")} AS email, {normalized_sql("serialNumber")} AS serial
-            FROM customers
-            WHERE {normalized_sql("serialNumber")} IN (SELECT serial FROM shared)
+            SELECT DISTINCT {normalized_sql(EMAIL)} AS email, {normalized_sql(SERIAL)} AS serial FROM customers
+            WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM shared)
         ), steps AS (
-            SELECT DISTINCT {normalized_sql("serialNumber")} AS serial, "sensorReadingTime" AS taken FROM step_rows
-            WHERE {normalized_sql("serialNumber")} IN (SELECT serial FROM shared)
+            SELECT DISTINCT {serial} AS serial, {step_time} AS taken FROM step_rows
+            WHERE {serial} IN (SELECT serial FROM shared)
         ), moves AS (
-            SELECT DISTINCT {normalized_sql("user")} AS email, "timestamp" AS taken FROM move_rows
-            WHERE {normalized_sql("user")} IN (SELECT email FROM claimants)
+            SELECT DISTINCT {wearer} AS email, {move_time} AS taken FROM move_rows
+            WHERE {wearer} IN (SELECT email FROM claimants)
         )
         SELECT serial, taken FROM steps JOIN moves USING (taken) JOIN claimants USING (email, serial)
         GROUP BY ALL HAVING count(*) = 1 AND min(email) = (SELECT email FROM asked)
         ORDER BY ALL
         """,
-        customers=_landing(resources, "customer_landing"),
-        step_rows=_landing(resources, "step_trainer_landing"),
-        move_rows=_landing(resources, "accelerometer_landing"),
+        customers=_landed(resources, CUSTOMERS),
+        step_rows=_landed(resources, STEPS),
+        move_rows=_landed(resources, MOVEMENTS),
         asked=asked,
         shared=pa.table({"serial": shared}),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, Protocol
 
 import narwhals.stable.v2 as nw
 
@@ -17,9 +17,22 @@ MS_PER_DAY = 86_400_000
 
 Frame = nw.LazyFrame[Any]
 
-Cache = Callable[[Frame], Frame]
-"""Has the engine compute a frame once that is used several times, or by several landing days that are written
-one after the other. A rule gives the same rows without it."""
+
+class Cache(Protocol):
+    """Computes a frame once that is used several times, or by several days that are written one after the other.
+
+    A rule gives the same rows without it.
+    """
+
+    def __call__(self, frame: Frame, /, **keys: str) -> Frame:
+        """Return the same rows, with short keys for long names.
+
+        Args:
+            frame: the rows.
+            keys: new columns, each with the column that it stands for, whose values are all different and not
+                null. A key may be of any type, and is compared only with keys of the same frame.
+        """
+        ...
 
 
 def lazy(frame: Any) -> Frame:
@@ -28,9 +41,21 @@ def lazy(frame: Any) -> Frame:
     return known
 
 
-def uncached(frame: Frame) -> Frame:
-    """The frame as it is, to be computed wherever it is used."""
-    return frame
+def uncached(frame: Frame, /, **keys: str) -> Frame:
+    """The frame as it is, to be computed wherever it is used; a name is its own key.
+
+    Numbering the rows instead would need all of them in one place.
+    """
+    return frame.with_columns(**{key: nw.col(name) for key, name in keys.items()}) if keys else frame
+
+
+def window_partition(frame: Frame, *names: str) -> list[str]:
+    """What to partition a window by that looks at the rows of one group at a time.
+
+    Every engine partitions by ``names`` but PyArrow, which has no such windows in order: there a window runs over all
+    rows, and must be ordered by ``names`` first. A rule that holds both ways tells the groups apart by itself.
+    """
+    return [] if frame.implementation.is_pyarrow() else list(names)
 
 
 def normalised(name: str) -> nw.Expr:

@@ -9,7 +9,16 @@ from typing import Any
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import table
-from stedi_assets.transforms.common import Cache, Frame, columns_of, lazy, like_dates_of, normalised, uncached
+from stedi_assets.transforms.common import (
+    Cache,
+    Frame,
+    columns_of,
+    lazy,
+    like_dates_of,
+    normalised,
+    uncached,
+    window_partition,
+)
 from stedi_assets.transforms.customers import ORDER, consented_at
 
 
@@ -38,31 +47,34 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
             those with a record that consents on the days wanted (``ever_consenting``).
         cache: computes once what is used several times.
     """
-    # PyArrow knows no windows over the records of one customer in order, and those without an order it gets wrong:
-    # rows that come in several chunks get the values of other rows. Every engine knows windows over all records in
-    # order: first everybody's, by subject, then only those at which something changes.
-    by_subject = ["subject_id", *ORDER]
+    # Each window runs over the records of one subject, or, on PyArrow, over everybody's by subject: so that
+    # neighbours may be somebody else's, and are compared by subject. (Windows without an order, PyArrow gets wrong:
+    # rows that come in several chunks get the values of other rows.) First come all records, then only those at which
+    # something changes.
     records = (
         lazy(customer_landing)
         .select(*ORDER, email=normalised("email"), granted_at=consented_at())
         .join(lazy(subject_ids), on="email", how="inner")
         .select("subject_id", "granted_at", *ORDER)
-        .with_columns(one=nw.lit(1), allows=nw.when(nw.col("granted_at").is_null()).then(0).otherwise(1))
-        .with_columns(
-            place=nw.col("one").cum_sum().over(order_by=by_subject).cast(nw.Int64),
-            before=nw.col("subject_id").shift(1).over(order_by=by_subject).fill_null(""),
-            allowed=nw.col("allows").shift(1).over(order_by=by_subject).fill_null(0),
-        )
+    )
+    whose = window_partition(records, "subject_id")
+    by_subject = ORDER if whose else ["subject_id", *ORDER]
+    records = records.with_columns(
+        one=nw.lit(1), allows=nw.when(nw.col("granted_at").is_null()).then(0).otherwise(1)
+    ).with_columns(
+        place=nw.col("one").cum_sum().over(*whose, order_by=by_subject).cast(nw.Int64),
+        before=nw.col("subject_id").shift(1).over(*whose, order_by=by_subject).fill_null(""),
+        allowed=nw.col("allows").shift(1).over(*whose, order_by=by_subject).fill_null(0),
     )
     same = nw.col("before") == nw.col("subject_id")
     # Nobody allows anything before their first record. So what changes it, of each subject, is in turn a record
     # that begins an interval and the one that ends it.
     turns = records.filter(nw.col("allows") != nw.when(same).then(nw.col("allowed")).otherwise(0)).with_columns(
-        turn=nw.col("one").cum_sum().over(order_by="place").cast(nw.Int64),
-        preceding=nw.col("subject_id").shift(1).over(order_by="place").fill_null(""),
-        after=nw.col("subject_id").shift(-1).over(order_by="place").fill_null(""),
-        ended_at=nw.col("lastUpdateDate").shift(-1).over(order_by="place"),
-        ended_on=nw.col("landing_date").shift(-1).over(order_by="place"),
+        turn=nw.col("one").cum_sum().over(*whose, order_by="place").cast(nw.Int64),
+        preceding=nw.col("subject_id").shift(1).over(*whose, order_by="place").fill_null(""),
+        after=nw.col("subject_id").shift(-1).over(*whose, order_by="place").fill_null(""),
+        ended_at=nw.col("lastUpdateDate").shift(-1).over(*whose, order_by="place"),
+        ended_on=nw.col("landing_date").shift(-1).over(*whose, order_by="place"),
     )
     again = nw.col("preceding") == nw.col("subject_id")
     ends = nw.col("after") == nw.col("subject_id")
@@ -73,7 +85,7 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
             withdrawn_at=nw.when(ends).then(nw.col("ended_at")),
             withdrawn_landing_date=nw.when(ends).then(nw.col("ended_on")),
         )
-        .with_columns(first=nw.col("first").cum_max().over(order_by="turn"))
+        .with_columns(first=nw.col("first").cum_max().over(*whose, order_by="turn"))
         .with_columns(grant_number=(nw.col("turn") - nw.col("first")) // 2 + 1)
     )
     return cache(columns_of(intervals, table("consent_history")))

@@ -32,8 +32,8 @@ def machine_learning_curated(
     that millisecond, else null.
 
     Args:
-        step_trainer_trusted, accelerometer_trusted: at least the readings, of any landing day, at
-            the times of those of the days wanted.
+        step_trainer_trusted: at least the readings, of any landing day, at the times of those of the days wanted.
+        accelerometer_trusted: at least the readings, of any landing day, at the times of those of the days wanted.
         customers_curated: customers of **all** landing days.
         customer_landing: records of **all** landing days.
         days: the landing days wanted; none takes all.
@@ -43,20 +43,18 @@ def machine_learning_curated(
     """
     excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     # Consent is asked anew, so that a stale row of a trusted table is left out at once. Many readings, few
-    # people and devices: they are joined by numbers, and the pseudonyms are attached at the very end.
+    # people and devices: they are joined by short keys, and the pseudonyms are attached at the very end.
     # A customer may lie in a stale partition of customers_curated as well, under the pseudonym of an older key.
     subjects = lazy(customers_curated).group_by("email").agg(nw.col("subject_id").min())
     people = cache(
-        consents(customer_landing)
-        .filter(~nw.col("consented_at").is_null())
-        .join(subjects, on="email", how="left")
-        .with_row_index("person", order_by="email")
+        consents(customer_landing).filter(~nw.col("consented_at").is_null()).join(subjects, on="email", how="left"),
+        person="email",
     )
     devices = cache(
         people.with_columns(one=nw.lit(1))
         .group_by("serialNumber")
-        .agg(nw.col("one").sum().alias("claimants"), nw.col("person").min().alias("owner"))
-        .with_row_index("device", order_by="serialNumber")
+        .agg(nw.col("one").sum().alias("claimants"), nw.col("person").min().alias("owner")),
+        device="serialNumber",
     )
     claims = cache(people.join(devices, on="serialNumber", how="inner"))
     wearers = claims.filter(~nw.col("subject_id").is_null()).select(

@@ -29,13 +29,13 @@ def accelerometer_trusted(
     Returns:
         Each reading once per landing day, however often it landed that day.
     """
-    # Many readings, few people: duplicates are found by a number for each person, which costs half of what
+    # Many readings, few people: duplicates are found by a short key for each person, which costs half of what
     # comparing e-mails does.
     people = cache(
         consents(customer_landing)
         .filter(~nw.col("consented_at").is_null())
-        .with_row_index("person", order_by="email")
-        .select("person", "consented_at", user=nw.col("email"))
+        .select("consented_at", user=nw.col("email")),
+        person="user",
     )
     readings = lazy(accelerometer_landing).with_columns(user=normalised("user")).join(people, on="user", how="inner")
     if readings_before_consent is ReadingsBeforeConsent.EXCLUDE:
@@ -73,7 +73,8 @@ def step_trainer_trusted(
     excluding = readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     time = nw.col("sensorReadingTime")
     people = cache(consents(customer_landing))
-    devices = cache(_devices(people, customers_curated))
+    # Many readings, few devices: see ``accelerometer_trusted``.
+    devices = cache(_devices(people, customers_curated), device="serialNumber")
     numbers = devices.select("serialNumber", "device")
     readings = (
         lazy(step_trainer_landing)
@@ -115,8 +116,6 @@ def _devices(people: Frame, customers_curated: Any) -> Frame:
             nw.col("consented_at").max().alias("all_since"),
         )
         .filter(~nw.col("curated_since").is_null())
-        # Many readings, few devices: see ``accelerometer_trusted``.
-        .with_row_index("device", order_by="serialNumber")
     )
 
 

@@ -140,12 +140,14 @@ def by_duckdb(landing: tuple[Path, dict[str, int]], tmp_path_factory: pytest.Tem
     return run("duckdb_script.py", landing[0], tmp_path_factory.mktemp("duckdb") / "out")
 
 
+@pytest.mark.process
 def test_the_duckdb_script_makes_the_expected_rows(
     landing: tuple[Path, dict[str, int]], by_duckdb: dict[str, list[Row]]
 ) -> None:
     assert {table: len(rows) for table, rows in by_duckdb.items()} == landing[1]
 
 
+@pytest.mark.process
 def test_the_duckdb_script_knows_whose_reading_and_whose_device_it_is(by_duckdb: dict[str, list[Row]]) -> None:
     def subject(name: str | None) -> str | None:
         return name and hmac.new(KEY.encode(), f"{name}@example.com".encode(), hashlib.sha256).hexdigest()
@@ -158,6 +160,8 @@ def test_the_duckdb_script_knows_whose_reading_and_whose_device_it_is(by_duckdb:
     assert all(row["same_customer"] == (row["subject_id"] == row["device_subject_id"]) for row in added)
 
 
+@pytest.mark.process
+@pytest.mark.spark
 @pytest.mark.slow
 def test_the_pyspark_job_makes_the_same_rows(
     landing: tuple[Path, dict[str, int]], by_duckdb: dict[str, list[Row]], tmp_path: Path

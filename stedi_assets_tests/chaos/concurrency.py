@@ -106,7 +106,7 @@ def read(root: Path) -> None:
     while not (root / "done").exists() or not times:
         try:
             now = state(root / "lake")
-        except Exception as error:  # noqa: BLE001 - whatever a reader gets is what we want to know
+        except Exception as error:
             odd.append(f"{type(error).__name__}: {error}")
             now = {}
         for name, held in now.items():

@@ -28,10 +28,10 @@ import stedi_assets.defs.materialize  # noqa: F401 - imported before the forks
 from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.privacy.folder import opened
+from stedi_assets.privacy.folder import open_privacy_folder
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
-from stedi_assets.staleness.plan import differing, landing_differences
+from stedi_assets.staleness.plan import differing
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
@@ -45,9 +45,9 @@ from stedi_assets_tests.chaos.processes import (
     with_state_in_memory,
     without_checks,
 )
-from stedi_assets_tests.dagster.lake import Small
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
 from stedi_assets_tests.oracle.rules import pseudonym
-from stedi_assets_tests.privacy.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
 
 FORGOTTEN = ON_SEVERAL_DAYS
 WRITES = {
@@ -106,12 +106,14 @@ def erase(here: Path, stored: bool) -> None:
 def prepare(root: Path) -> None:
     """A lake with a request, and one from which its person was erased undisturbed."""
     old, new = root / "old", root / "new"
-    small = Small.at(old)
+    small = SmallLake.at(old)
     land(small, DAYS[:1])
     small.close()
     without_checks()
     stedi("materialize", landing=old / "landing", lake=old / "lake", home=old / "home")
-    Requests(opened(Settings.from_environment().privacy_uri)).file(email(FORGOTTEN), "asked by letter", NOW)
+    Requests(open_privacy_folder(Settings.from_environment().privacy_uri)).file(
+        email(FORGOTTEN), "asked by letter", NOW
+    )
     assert mentioned(old) == {"landing", "lake", "home"}
     copied(old, new)
     erase(new, stored=True)
@@ -198,7 +200,7 @@ def faults(here: Path) -> list[str]:
     found += [f"{place} mentions the forgotten" for place in mentioned(here)]
     found += [f"{name} has files of no version" for name, t in TABLES.items() if resources.lakehouse.unused_files(t)]
     found += [f"{name} differs" for name in differing(resources.view())]
-    found += [f"{name} differs" for name in landing_differences(resources, resources.listing())]
+    found += [f"{name} differs" for name in resources.landing_differences(resources.listing())]
     beside = [path for place in ("landing", "home/data/privacy") for path in (here / place).rglob(".*.*")]
     found += [f"{path.name} was left" for path in beside]
     resources.close()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import TABLES
-from stedi_assets.engines.duckdb import DuckDBEngine, named
+from stedi_assets.engines.duckdb import DuckDBEngine
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.sample import write_sample
 from stedi_assets_tests.oracle.rules import COLUMNS, LandedFile, Tables, compute

@@ -69,7 +69,7 @@ def forked(work: Callable[[], object], log: Path) -> int:
             os.dup2(output.fileno(), 2)
         work()
         code = 0
-    except BaseException:  # noqa: BLE001 - the child ends here, whatever happened
+    except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -20,7 +20,9 @@ CLEAR = (
 """What a writer that did not end well may say. Anything else is a defect."""
 
 
+@pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_eight_processes_at_once(name: str, tmp_path: Path) -> None:
     said = told("concurrency", tmp_path, name)

@@ -13,7 +13,9 @@ KILLS = 30
 SEED = 20230801
 
 
+@pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_erasure_is_carried_out_by_the_next_run(tmp_path: Path) -> None:
     started = time.monotonic()
     said = told("erase", tmp_path, SEED, KILLS)

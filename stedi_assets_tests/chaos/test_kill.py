@@ -13,7 +13,9 @@ KILLS = 30
 SEED = 20230806
 
 
+@pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_run_leaves_every_table_as_before_or_as_after(tmp_path: Path) -> None:
     started = time.monotonic()
     said = told("kill", tmp_path, SEED, KILLS)

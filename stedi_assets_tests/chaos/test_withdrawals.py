@@ -10,6 +10,7 @@ from stedi_assets_tests.chaos.processes import told
 from stedi_assets_tests.chaos.withdrawals import PEOPLE, SHOWN, SLOW, WITHDRAWING
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_no_read_shows_who_withdrew_once_that_is_reconciled(tmp_path: Path) -> None:
     said = told("withdrawals", tmp_path)

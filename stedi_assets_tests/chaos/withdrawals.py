@@ -19,7 +19,8 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets_tests.chaos.kill import without_checks
 from stedi_assets_tests.chaos.lakes import LAST_DAY
 from stedi_assets_tests.chaos.processes import all_done, ended, forked, import_before_forking, imported
-from stedi_assets_tests.dagster.lake import Small, customer, lines
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import customer, lines
 
 PEOPLE = ("ann", "bob", "cat", "dan", "kim", "lou")
 WITHDRAWING = (("ann", "bob"), ("cat", "dan"))
@@ -51,7 +52,7 @@ def wait_for(*flags: Path) -> None:
 def prepare(root: Path) -> None:
     """Everybody shares."""
     without_checks()
-    small = Small.at(root)
+    small = SmallLake.at(root)
     small.land_people(*PEOPLE, day=LAST_DAY)
     small.materialize()
     names = {}
@@ -66,7 +67,7 @@ def prepare(root: Path) -> None:
 def withdraw(root: Path) -> None:
     """Land withdrawals, group by group, and reconcile; note when each was done."""
     without_checks()
-    small = Small.at(root)
+    small = SmallLake.at(root)
     told = {}
     for number, group in enumerate(WITHDRAWING):
         wait_for(*(root / f"{table}-{number}.read" for table in SLOW))
@@ -93,7 +94,7 @@ def make_slowly(root: Path, table: str) -> None:
         return new
 
     DuckDBEngine.write = slow  # type: ignore[method-assign]
-    small = Small.at(root)
+    small = SmallLake.at(root)
     succeeded = 0
     for number in range(len(WITHDRAWING)):
         result = small.run([table], LAST_DAY)

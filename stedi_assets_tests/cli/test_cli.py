@@ -1,14 +1,12 @@
-"""The ``stedi`` command as its users have it: real processes, their output and their exit codes."""
+"""The ``stedi`` command: its output, its messages and its exit codes, in this process and as a real one."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,35 +23,13 @@ from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
-from stedi_assets_tests.dagster.lake import Small, clean_environment, customer, lines, movement, step
+from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
+from stedi_assets_tests.kit.examples import chosen, slow_where_many
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import customer, lines, movement, step
 
 HOUSE = Path(__file__).parents[2]
 POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(ReadingsBeforeConsent, Pairing)]
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-def stedi(folder: Path, *arguments: str, **env: str) -> Done:
-    """Run ``stedi`` in a folder, as a pipe sees it."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("stedi")), *arguments],
-        cwd=folder,
-        env=clean_environment(folder, **env),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 # ---- a whole session ---------------------------------------------------------------------------
@@ -78,7 +54,7 @@ def test_an_empty_folder_is_up_to_date(session: tuple[Path, dict[str, Done]]) ->
     _, said = session
     assert (said["dry before"].code, said["dry before"].out) == (0, "")
     assert said["counts before"].code == 0
-    assert all(row["rows"] == "0" for row in rows_of(said["counts before"].out))
+    assert all(row["rows"] == "0" for row in said["counts before"].rows())
 
 
 def test_the_sample_is_made(session: tuple[Path, dict[str, Done]]) -> None:
@@ -97,7 +73,7 @@ def test_the_sample_is_made(session: tuple[Path, dict[str, Done]]) -> None:
 def test_a_dry_run_says_what_would_be_run_and_runs_nothing(session: tuple[Path, dict[str, Done]]) -> None:
     _, said = session
     assert said["dry"].code == 1
-    listed = rows_of(said["dry"].out)
+    listed = said["dry"].rows()
     assert {row["table"] for row in listed} == {"customer_landing", "accelerometer_landing", "step_trainer_landing"}
     assert all(row["rows now"] == "0" and "new file" in row["why"] for row in listed)
     assert (said["dry after"].code, said["dry after"].out) == (0, "")
@@ -118,7 +94,7 @@ def test_everything_is_made_once(session: tuple[Path, dict[str, Done]]) -> None:
 def test_the_counts_are_as_expected(session: tuple[Path, dict[str, Done]]) -> None:
     _, said = session
     assert said["counts"].code == 0
-    rows = rows_of(said["counts"].out)
+    rows = said["counts"].rows()
     assert {row["verdict"] for row in rows if row["expected"]} == {"as expected"}
     assert {row["table"]: int(row["rows"]) for row in rows}["machine_learning_curated"] == 43681
 
@@ -129,7 +105,7 @@ def test_counts_that_differ(session: tuple[Path, dict[str, Done]]) -> None:
     wrong.write_text('{"customer_trusted": 1}')
     done = stedi(folder, "counts", STEDI_EXPECTED_COUNTS="wrong.json")
     assert done.code == 1
-    assert {row["table"]: row["verdict"] for row in rows_of(done.out)}["customer_trusted"] == "DIFFERS"
+    assert {row["table"]: row["verdict"] for row in done.rows()}["customer_trusted"] == "DIFFERS"
     assert "stedi materialize --dry-run" in done.err
     wrong.write_text("no json")
     done = stedi(folder, "counts", STEDI_EXPECTED_COUNTS="wrong.json")
@@ -175,9 +151,10 @@ def test_queries_that_fail(session: tuple[Path, dict[str, Done]]) -> None:
         assert "There are the tables customer_landing," in done.err
 
 
+@pytest.mark.process
 def test_a_reader_that_has_enough_is_no_error(session: tuple[Path, dict[str, Done]]) -> None:
     folder, _ = session
-    command = f"{Path(sys.executable).with_name('stedi')} query 'FROM machine_learning_curated' | head -n 1"
+    command = f"{STEDI} query 'FROM machine_learning_curated' | head -n 1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         cwd=folder,
@@ -210,6 +187,21 @@ def test_its_state_lies_in_the_folder(session: tuple[Path, dict[str, Done]]) -> 
     assert {path.name for path in folder.iterdir()} - {"wrong.json"} == {".dagster", "data"}
 
 
+@pytest.mark.process
+@pytest.mark.slow
+def test_as_processes_they_say_the_same(session: tuple[Path, dict[str, Done]], tmp_path: Path) -> None:
+    """The first session again, each command a process of its own."""
+    _, said = session
+    assert stedi_process(tmp_path, "sample").code == 0
+    assert stedi_process(tmp_path, "materialize", "--dry-run") == said["dry"]
+    done = stedi_process(tmp_path, "materialize")
+    assert (done.code, done.out) == (0, "")
+    assert "Every table is up to date (1 run in" in done.err
+    assert stedi_process(tmp_path, "materialize") == said["again"]
+    assert stedi_process(tmp_path, "counts") == said["counts"]
+    assert stedi_process(tmp_path, "query", QUERY) == stedi(tmp_path, "query", QUERY)
+
+
 # ---- help and settings -------------------------------------------------------------------------
 
 
@@ -234,7 +226,6 @@ def test_the_examples_keep_their_lines() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "takes"),
     [
-        ("STEDI_ENGINE", "polars", "'duckdb' or 'spark'"),
         ("STEDI_PAIRING", "both", "'timestamp' or 'customer'"),
         ("STEDI_READINGS_BEFORE_CONSENT", "no", "'include' or 'exclude'"),
         ("STEDI_FIRST_DAY", "yesterday", "YYYY-MM-DD"),
@@ -249,10 +240,12 @@ def test_wrong_settings_are_named(tmp_path: Path, name: str, value: str, takes: 
     assert len(done.err.splitlines()) == 1
 
 
-def test_an_engine_that_is_not_there_is_said(tmp_path: Path) -> None:
-    done = stedi(tmp_path, "materialize", STEDI_ENGINE="spark")
+@pytest.mark.process
+def test_a_wrong_setting_ends_a_process_with_one_line(tmp_path: Path) -> None:
+    done = stedi_process(tmp_path, "counts", STEDI_PAIRING="both")
+    assert done == stedi(tmp_path, "counts", STEDI_PAIRING="both")
     assert done.code == 2
-    assert done.err.startswith("Error: STEDI_ENGINE is 'spark', but")
+    assert len(done.err.splitlines()) == 1
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
@@ -266,9 +259,9 @@ def test_wrong_usage(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Small:
+def small(tmp_path: Path) -> SmallLake:
     """Two landing days of Ann and Bob in ``data``, not materialized."""
-    lake = Small.at(tmp_path / "data")
+    lake = SmallLake.at(tmp_path / "data")
     lake.land_people("ann")
     lake.land("customer_landing", lines(customer("bob")), day="2023-08-07")
     lake.land("accelerometer_landing", lines(movement("bob")), day="2023-08-07")
@@ -276,24 +269,31 @@ def small(tmp_path: Path) -> Small:
     return lake
 
 
-def landed(small: Small) -> dict[str, int]:
+def landed(small: SmallLake) -> dict[str, int]:
     return {name: small.count(name) for name in ("customer_landing", "customer_trusted", "machine_learning_curated")}
 
 
-def test_one_day(small: Small, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("without_checks")
+def test_one_day(small: SmallLake, tmp_path: Path) -> None:
     done = stedi(tmp_path, "materialize", "--day", "2023-08-07")
     assert done.code == 0
     assert landed(small) == {"customer_landing": 1, "customer_trusted": 1, "machine_learning_curated": 1}
     dry = stedi(tmp_path, "materialize", "--dry-run")
     assert dry.code == 1
-    assert {row["landing day"] for row in rows_of(dry.out)} == {"2023-08-06"}
+    assert {row["landing day"] for row in dry.rows()} == {"2023-08-06"}
+
+
+@pytest.mark.usefixtures("without_checks")
+def test_one_day_by_force(small: SmallLake, tmp_path: Path) -> None:
+    small.materialize(days=[date(2023, 8, 7)])
     done = stedi(tmp_path, "materialize", "--force", "--day", "2023-08-07")
     assert done.code == 0
     assert "(1 run in" in done.err
     assert landed(small)["customer_landing"] == 1
 
 
-def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_day_that_fails_does_not_keep_others_from_being_made(small: SmallLake, tmp_path: Path) -> None:
     broken = small.path("accelerometer_landing", "broken.json.gz")
     broken.write_bytes(b"this is no gzip file")
     done = stedi(tmp_path, "materialize")
@@ -314,8 +314,9 @@ def test_a_day_that_fails_does_not_keep_others_from_being_made(small: Small, tmp
     assert landed(small)["machine_learning_curated"] == 4
 
 
+@pytest.mark.slow
 def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
-    small: Small, monkeypatch: pytest.MonkeyPatch
+    small: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stedi_assets.engines.duckdb import DuckDBEngine
 
@@ -340,7 +341,7 @@ def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
     assert small.count("customers_curated") == 2
 
 
-def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_without_end_are_given_up(small: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stedi_assets.defs.materialize.GIVE_UP", 2)
     for number in range(1, 6):
         small.land("step_trainer_landing", lines(step("ann")), "broken.json.gz", day=f"2023-08-0{number}")
@@ -351,7 +352,9 @@ def test_failures_without_end_are_given_up(small: Small, monkeypatch: pytest.Mon
 # ---- Dagster's state ---------------------------------------------------------------------------
 
 
-def test_dagster_and_stedi_share_their_state(small: Small, tmp_path: Path) -> None:
+@pytest.mark.process
+@pytest.mark.slow
+def test_dagster_and_stedi_share_their_state(small: SmallLake, tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((HOUSE / "dagster.yaml").read_text())
     dagster = subprocess.run(
         [
@@ -372,7 +375,8 @@ def test_dagster_and_stedi_share_their_state(small: Small, tmp_path: Path) -> No
     assert len(list((tmp_path / ".dagster").rglob("runs.db"))) == 1
 
 
-def test_dagster_home(small: Small, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("without_checks")
+def test_dagster_home(small: SmallLake, tmp_path: Path) -> None:
     home = tmp_path / "elsewhere"
     assert stedi(tmp_path, "materialize", DAGSTER_HOME=str(home)).code == 0
     assert (home / "history" / "runs.db").exists()
@@ -400,7 +404,7 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
     """Materialize under a policy; rows of every table, and the pairs of one customer."""
     before, pairing = policy.split("/")
     policies = Policies(ReadingsBeforeConsent(before), Pairing(pairing))
-    lake = Small.at(folder, policies)
+    lake = SmallLake.at(folder, policies)
     lake.resources = Resources.of(
         Settings(landing, str(folder / "lake"), policies=policies, dagster_home=folder / "home")
     )
@@ -413,11 +417,13 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "faults"])
 def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
-    """A sample, plain or with faults; its lake goes from one policy to the next."""
+    """A sample, plain or with faults, of 80 customers or of 956; its lake goes from one policy to the next."""
     folder = tmp_path_factory.mktemp("faults" if request.param else "plain")
-    return folder, write_sample(str(folder / "data" / "landing"), faults=request.param)
+    return folder, write_sample(str(folder / "data" / "landing"), customers=chosen(80, 956), faults=request.param)
 
 
+@slow_where_many
+@pytest.mark.usefixtures("without_checks")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled
@@ -425,10 +431,10 @@ def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], p
     done = stedi(folder, "materialize", **settings_of(policy))
     assert done.code == 0, done.err
     counts = stedi(folder, "counts", **settings_of(policy))
-    rows = {row["table"]: int(row["rows"]) for row in rows_of(counts.out)}
+    rows = {row["table"]: int(row["rows"]) for row in counts.rows()}
     assert {name: rows[name] for name in expected.tables} == expected.tables
     assert counts.code == 0, "the command knows what its policy makes of the sample"
-    lake = Small.at(folder / "data")
+    lake = SmallLake.at(folder / "data")
     assert sum(row[0] for row in lake.rows("machine_learning_curated", "same_customer")) == expected.same_customer
     lake.close()
 
@@ -441,6 +447,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_published_counts_of_the_public_data(tmp_path_factory: pytest.TempPathFactory, policy: str) -> None:
     reference = os.environ.get("STEDI_REFERENCE_LANDING")

@@ -1,19 +1,21 @@
-"""The commands for privacy officers, as they have them: real processes, their output and their exit codes."""
+"""The commands for privacy officers, as they have them: their output and their exit codes."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shutil
 import stat
-import subprocess
-import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stedi_assets_tests.dagster.lake import DAY, Small, clean_environment, customer, lines, movement, step
+from stedi_assets_tests.kit.commands import Done, stedi, stedi_process
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
 class Desk:
@@ -22,24 +24,15 @@ class Desk:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def stedi(self, *arguments: str, given: str = "") -> tuple[int, str, str]:
-        """Run ``stedi`` as a pipe sees it: exit code, output, messages."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("stedi")), *arguments],
-            cwd=self.root,
-            env=clean_environment(
-                self.root,
-                STEDI_LANDING_URI=str(self.root / "landing"),
-                STEDI_LAKE_URI=str(self.root / "lake"),
-                STEDI_PRIVACY_URI=str(self.root / "privacy"),
-            ),
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
+    def stedi(self, *arguments: str, given: str = "", run: Callable[..., Done] = stedi) -> tuple[int, str, str]:
+        """Run ``stedi``: exit code, output, messages."""
+        places = {
+            "STEDI_LANDING_URI": str(self.root / "landing"),
+            "STEDI_LAKE_URI": str(self.root / "lake"),
+            "STEDI_PRIVACY_URI": str(self.root / "privacy"),
+        }
+        done = run(self.root, *arguments, given=given, **places)
+        return done.code, done.out, done.err
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -50,7 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Ann and bob consent and moved twice each, once before ann consented; cid withdrew; one line is broken."""
     root = tmp_path_factory.mktemp("desk")
-    lake = Small.at(root)
+    lake = SmallLake.at(root)
     withdrawn = customer("cid", updated=1_691_299_999_500, consents=False)
     people = [*map(customer, ["ann", "bob", "cid"]), withdrawn]
     lake.land("customer_landing", lines(*people))
@@ -60,6 +53,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     lake.materialize()
     lake.close()
     return Desk(root)
+
+
+@pytest.fixture
+def own_desk(desk: Desk, tmp_path: Path) -> Desk:
+    """A copy of it, to change."""
+    shutil.copytree(desk.root, tmp_path, dirs_exist_ok=True)
+    return Desk(tmp_path)
 
 
 def test_why_somebody_is_there(desk: Desk) -> None:
@@ -137,7 +137,8 @@ def test_one_thing_at_a_time(desk: Desk) -> None:
     assert "give one" in said
 
 
-def test_an_erasure_from_the_first_look_to_the_receipt(desk: Desk) -> None:
+def test_an_erasure_from_the_first_look_to_the_receipt(own_desk: Desk) -> None:
+    desk = own_desk
     (desk.root / "who.txt").write_text("Bob@example.com\n")
     code, out, said = desk.stedi("erase", "who.txt", "--dry-run")
     assert code == 0
@@ -174,6 +175,14 @@ def test_an_erasure_from_the_first_look_to_the_receipt(desk: Desk) -> None:
     code, _, said = desk.stedi("erase", "--verify")
     assert code == 1
     assert "was altered" in said
+
+
+@pytest.mark.process
+def test_an_email_from_a_pipe(desk: Desk) -> None:
+    asked = ("explain", "-")
+    piped = desk.stedi(*asked, given="ann@example.com\n", run=stedi_process)
+    assert piped == desk.stedi(*asked, given="ann@example.com\n")
+    assert piped[0] == 0
 
 
 def test_a_typed_email(desk: Desk) -> None:

@@ -1,1 +1,1 @@
-"""The contracts, the settings and the other parts that hold no rows."""
+"""The contracts of the tables, and how names are compared."""

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stedi_assets.contracts.names import WHITE_SPACE, normalize, normalized_sql
+from stedi_assets_tests.kit.examples import examples
 
 ODD = [
     "",
@@ -20,11 +21,14 @@ ODD = [
     "a\0b",
 ]
 
+CONNECTION = duckdb.connect(config={"threads": 1})
+
 
 def in_sql(names: list[str]) -> list[str]:
-    with duckdb.connect() as connection:
-        connection.register("names", pa.table({"name": pa.array(names, pa.string())}))
-        return [name for (name,) in connection.execute(f"SELECT {normalized_sql('name')} FROM names").fetchall()]
+    given = pa.table({"name": pa.array(names, pa.string())})
+    with CONNECTION.cursor() as cursor:
+        cursor.register("given", given)
+        return [name for (name,) in cursor.execute(f"SELECT {normalized_sql('name')} FROM given").fetchall()]
 
 
 def test_every_code_point_is_the_same_in_sql_and_in_python() -> None:
@@ -32,7 +36,7 @@ def test_every_code_point_is_the_same_in_sql_and_in_python() -> None:
     assert in_sql(characters) == [normalize(character) for character in characters]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(10, 50), deadline=None)
 @given(
     st.lists(
         st.one_of(st.sampled_from(ODD), st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)),

@@ -30,6 +30,9 @@ from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
+from stedi_assets_tests.kit.records import Record, accelerometer_record, customer, step_record
+
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -261,32 +264,24 @@ NORA = "Nora.Invented@example.com"
 NORAS_DEVICE = "11111111-0000-4000-8000-000000000001"
 
 
-def customer(moment: int) -> dict[str, object]:
-    return {
-        "customerName": "Nora Invented",
-        "email": NORA,
-        "phone": "5550100",
-        "birthDay": "1990-01-01",
-        "serialNumber": NORAS_DEVICE,
-        "registrationDate": moment,
-        "lastUpdateDate": moment,
-        "shareWithResearchAsOfDate": moment,
-    }
+def registered(moment: int) -> Record:
+    """Nora's record, with consent since a moment."""
+    nora = {"email": NORA, "serialNumber": NORAS_DEVICE, "registrationDate": moment}
+    return customer("nora", updated=moment, shareWithResearchAsOfDate=moment, **nora)
 
 
-def moves(moments: range) -> list[dict[str, object]]:
-    return [{"user": NORA, "timestamp": moment, "x": 1.0, "y": 0.0, "z": -1.0} for moment in moments]
+def moves(moments: range) -> list[Record]:
+    return [accelerometer_record(NORA, moment) for moment in moments]
 
 
-def steps(moments: range) -> list[dict[str, object]]:
-    return [{"sensorReadingTime": m, "serialNumber": NORAS_DEVICE, "distanceFromObject": 210} for m in moments]
+def steps(moments: range) -> list[Record]:
+    return [step_record(NORAS_DEVICE, moment) for moment in moments]
 
 
 def numbers(materialization: dict[str, Any]) -> dict[str, int]:
     return {e["label"]: e["intValue"] for e in materialization["metadataEntries"] if e.get("intValue") is not None}
 
 
-@pytest.mark.slow
 def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -> None:
     today = datetime.now(timezone.utc).date()
     midnight = int(datetime(today.year, today.month, today.day, tzinfo=timezone.utc).timestamp() * 1000)
@@ -298,7 +293,7 @@ def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -
     assert "Every landed day is as ingested" in first["skipReason"]
 
     # Three files of today, 40 readings of either sensor, 30 of them of the same milliseconds; and one file too early.
-    server.drop("customer_landing", "nora.json", [customer(midnight)], today)
+    server.drop("customer_landing", "nora.json", [registered(midnight)], today)
     server.drop("accelerometer_landing", "nora.json", moves(range(midnight, midnight + 40)), today)
     server.drop("step_trainer_landing", "nora.json", steps(range(midnight + 10, midnight + 50)), today)
     server.drop("step_trainer_landing", "early.json", steps(range(midnight, midnight + 5)), "2099-01-01")
@@ -383,7 +378,6 @@ def held(resources: Resources, who: Somebody) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.slow
 def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
     """From the file that lands to the last row gone, on every landing day, with nobody's hand on it."""
     resources = server.resources()
@@ -405,7 +399,6 @@ def test_whoever_withdraws_is_out_of_every_table(server: Server) -> None:
     assert window < GONE_WITHIN * crowd
 
 
-@pytest.mark.slow
 def test_a_request_to_be_forgotten_is_carried_out(server: Server) -> None:
     resources = server.resources()
     who = somebody(resources, 1)

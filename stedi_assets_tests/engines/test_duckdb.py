@@ -18,7 +18,8 @@ import pytest
 
 from stedi_assets.contracts import table
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.duckdb import DuckDBEngine, as_named, sweep_spilled
+from stedi_assets.engines.duckdb import DuckDBEngine, sweep_spilled
+from stedi_assets.engines.sql import as_named
 from stedi_assets.lakehouse import Lakehouse, LakehouseError
 
 DAY = date(2023, 8, 6)
@@ -102,6 +103,8 @@ SPILLING = """
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_what_a_killed_process_spilled_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
     folders, processes = [], []
     for _ in range(2):

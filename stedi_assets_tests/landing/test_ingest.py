@@ -32,6 +32,8 @@ from stedi_assets.landing.ingest import DayReport, Ingestion
 from stedi_assets.landing.manifest import ManifestEntry, manifest_entries, recorded_fingerprints
 from stedi_assets.landing.parse import CUT_OFF_REASON
 from stedi_assets.landing.profile import UnreadableFileError
+from stedi_assets_tests.kit.examples import examples
+from stedi_assets_tests.kit.records import step_record
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
 from stedi_assets_tests.oracle import rules
 
@@ -41,7 +43,7 @@ NOT_JSON = "not one JSON object"
 
 
 def step(number: int, time: int = NOON) -> bytes:
-    return b'{"sensorReadingTime":%d,"serialNumber":"s","distanceFromObject":%d}\n' % (time, number)
+    return json.dumps(step_record("s", time, number), separators=(",", ":")).encode() + b"\n"
 
 
 def steps(*numbers: int) -> bytes:
@@ -358,7 +360,7 @@ def test_a_folder_where_a_file_should_be(lake: Lake):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(3, 8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nothing_is_lost_and_the_oracle_agrees(
     engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory, table: str, data: st.DataObject
@@ -737,7 +739,10 @@ def test_replaced_by_threads_at_once(engine: DuckDBEngine, tmp_path: Path, days:
         new.append(engine.write(engine.frame(rows), lake.lakehouse, lake.table, {day: f"{number:016x}"}))
     with ThreadPoolExecutor(len(days)) as pool:
         versions = list(
-            pool.map(lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]), zip(days, new))
+            pool.map(
+                lambda job: Lakehouse(lake.lakehouse.uri).replace(lake.table, [job[0]], job[1]),
+                zip(days, new, strict=True),
+            )
         )
     counts = Counter(lake.numbers())
     if days[0] == days[1]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stedi_assets.contracts import LandingSource
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.line import DEEPEST, Rejected, Value, validate_line
+from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, EARLIEST, GOOD, LATEST, NOON, TABLES, lines
 from stedi_assets_tests.oracle.rules import RejectedLineError, parse
 
@@ -251,7 +252,7 @@ def test_a_customers_own_dates_have_no_range():
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60, 150), deadline=None)
 @given(data=st.data())
 def test_the_oracle_agrees(table: str, data: st.DataObject):
     line = data.draw(lines(table))

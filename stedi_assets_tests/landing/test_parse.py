@@ -28,6 +28,7 @@ from stedi_assets.landing.profile import profile_file
 from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
 from stedi_assets.landing.suppress import DaySuppression
+from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
 
 FS = fsspec.filesystem("file")
@@ -85,7 +86,7 @@ several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=60)
+@settings(several, max_examples=examples(15, 60))
 @given(data=st.data())
 def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
@@ -137,7 +138,7 @@ class Whole:
     def read(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> list[Row] | None:
         """The rows of files, or none where they are not read this way."""
         batch = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             path = f"{self.table}/{name}"
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_bytes(content)
@@ -171,7 +172,7 @@ class Whole:
             (sum(4 if field.type is DataType.TEXT else 2 for field in of) * lines, (len(of) - 1) * lines)
             for of in ([field for field in fields if field.required], fields)
         )
-        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most))
+        return all(low <= has <= high for low, has, high in zip(fewest, self.marks(content), most, strict=True))
 
     def check(self, *contents: bytes, names: Iterable[str] = ("a.json", "b.json", "c.json")) -> None:
         """Whatever is read this way is what ``validate_line`` says, every line."""
@@ -181,7 +182,7 @@ class Whole:
             return
         self.accepted += 1
         expected = []
-        for name, content in zip(names, contents):
+        for name, content in zip(names, contents, strict=True):
             good, bad = judged(self.table, content)
             assert not bad
             numbered = self.table == "customer_landing"
@@ -336,7 +337,7 @@ def test_three_bad_lines_that_make_up_for_each_other(whole: Whole):
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=80)
+@settings(several, max_examples=examples(20, 80))
 @given(data=st.data())
 def test_what_is_read_whole_is_what_is_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     whole = Whole(engine, table, folder)

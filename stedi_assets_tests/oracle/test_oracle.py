@@ -21,6 +21,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from stedi_assets_tests.kit.examples import examples
+from stedi_assets_tests.kit.records import LONG_AGO, NOON, Record
+from stedi_assets_tests.kit.records import accelerometer_record as worn
+from stedi_assets_tests.kit.records import customer_record as customer
+from stedi_assets_tests.kit.records import step_record as step
+
 from .histories import DAYS, History, Step, histories, schedules
 from .rules import (
     ASSETS,
@@ -40,13 +46,9 @@ from .rules import (
 if TYPE_CHECKING:
     from .rules import Pairing, ReadingsBeforeConsent
 
-Record = dict[str, object]
-
 KEY = b"a key for tests"
 DAY_1, DAY_2, DAY_3 = date(2023, 8, 6), date(2023, 8, 7), date(2023, 8, 8)
 DAY_1_END = 1_691_366_399_999  # 2023-08-06T23:59:59.999Z
-NOON = 1_691_323_200_000  # 2023-08-06T12:00:00Z
-LONG_AGO = 1_600_000_000_000
 
 ANN, BOB, CAT, DEE = "ann@example.com", "bob@example.com", "cat@example.com", "dee@example.com"
 
@@ -61,22 +63,6 @@ def whole(table: str, content: bytes, *, day: date = DAY_1, name: str = "a.json"
     """Make a file of its bytes."""
     path = f"{table}_landing/landing_date={day}/{name}"
     return LandedFile(f"{table}_landing", day, path, content)
-
-
-def customer(email: str, serial: str, research: int | None = LONG_AGO, update: int = 1) -> Record:
-    """Make a customer's record with the required fields and consent."""
-    record: Record = {"email": email, "serialNumber": serial, "lastUpdateDate": update}
-    return record if research is None else {**record, "shareWithResearchAsOfDate": research}
-
-
-def worn(user: str, timestamp: int = NOON, x: float = 1.0) -> Record:
-    """Make an accelerometer reading."""
-    return {"user": user, "timestamp": timestamp, "x": x, "y": 2.0, "z": 3.0}
-
-
-def step(serial: str, time: int = NOON, distance: int = 7) -> Record:
-    """Make a step reading."""
-    return {"sensorReadingTime": time, "serialNumber": serial, "distanceFromObject": distance}
 
 
 def rows(tables: Tables, table: str, *columns: str) -> list[Row]:
@@ -755,7 +741,7 @@ POLICIES: list[tuple[ReadingsBeforeConsent, Pairing]] = [
     ("exclude", "customer"),
 ]
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @few
@@ -912,6 +898,7 @@ class AllSeenError(Exception):
     """Ends the search below."""
 
 
+@pytest.mark.slow
 def test_the_strategy_reaches_every_situation() -> None:
     missing = set(WANTED)
 
@@ -966,6 +953,7 @@ def reference() -> Landing:
     return land(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policies", "published"),
     [

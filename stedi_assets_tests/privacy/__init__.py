@@ -1,0 +1,1 @@
+"""Pseudonyms and their keys, and that nobody's values leave the tables."""

@@ -23,8 +23,15 @@ import pytest
 
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
+from stedi_assets_tests.kit.records import (
+    LONG_AGO,
+    NOON,
+    Record,
+    accelerometer_record,
+    customer_record,
+    step_record,
+)
 
-Record = dict[str, Any]
 Constructor = Callable[[str, Iterable[Record]], Any]
 """Makes a frame of a table's columns from the table's name and records; what a record lacks is null."""
 
@@ -37,8 +44,6 @@ JAVA_MISSING = "PySpark is installed but finds no Java: install a Java runtime, 
 DAY_1, DAY_2, DAY_3 = date(2023, 8, 6), date(2023, 8, 7), date(2023, 8, 8)
 DAY_1_END = 1_691_366_399_999
 """The last millisecond of the first day."""
-NOON = 1_691_323_200_000
-LONG_AGO = 1_600_000_000_000
 ANN, BOB, CAT, DEE = "ann@example.com", "bob@example.com", "cat@example.com", "dee@example.com"
 
 
@@ -90,7 +95,9 @@ def spark() -> Iterator[Any]:
         session.stop()
 
 
-@pytest.fixture(params=["pandas", "pandas[pyarrow]", "pyarrow", "duckdb", "pyspark"])
+@pytest.fixture(
+    params=["pandas", "pandas[pyarrow]", "pyarrow", "duckdb", pytest.param("pyspark", marks=pytest.mark.spark)]
+)
 def constructor(request: pytest.FixtureRequest) -> Constructor:
     """Frames of one backend."""
     if request.param == "duckdb":
@@ -127,24 +134,22 @@ def customer(
     email: str, serial: str, share: int | None = LONG_AGO, update: int = 1, day: date = DAY_1, **more: Any
 ) -> Record:
     """A record as it landed, with consent."""
-    fields = {"email": email, "serialNumber": serial, "shareWithResearchAsOfDate": share, "lastUpdateDate": update}
-    return {**fields, "landing_date": day, "source_file": "a.json", "source_line": 1, **more}
+    return {**customer_record(email, serial, share, update), **landed(day), "source_line": 1, **more}
 
 
 def worn(user: str, time: int = NOON, x: float = 1.0, day: date = DAY_1) -> Record:
-    """An accelerometer reading."""
-    return {"user": user, "timestamp": time, "x": x, "y": 2.0, "z": 3.0, "source_file": "a.json", "landing_date": day}
+    """An accelerometer reading as it landed."""
+    return {**accelerometer_record(user, time, x), **landed(day)}
 
 
 def step(serial: str, time: int = NOON, distance: int = 7, day: date = DAY_1) -> Record:
-    """A step reading."""
-    return {
-        "sensorReadingTime": time,
-        "serialNumber": serial,
-        "distanceFromObject": distance,
-        "source_file": "a.json",
-        "landing_date": day,
-    }
+    """A step reading as it landed."""
+    return {**step_record(serial, time, distance), **landed(day)}
+
+
+def landed(day: date) -> Record:
+    """What landing adds to a record."""
+    return {"landing_date": day, "source_file": "a.json"}
 
 
 def trusted(*records: Record) -> list[Record]:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
+from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.transforms.conftest import (
     ANN,
     BOB,
@@ -201,7 +202,7 @@ _records = st.lists(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30, 250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(records=_records, data=st.data())
 def test_any_records_in_any_order(duck: duckdb.DuckDBPyConnection, records: list[Record], data: st.DataObject) -> None:
     arrived = data.draw(st.permutations(records))

@@ -8,12 +8,13 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
+from stedi_assets_tests.kit.examples import drawing_afresh
 from stedi_assets_tests.oracle.histories import History, histories
 from stedi_assets_tests.oracle.rules import ASSETS, COLUMNS, Tables, land, refine
 from stedi_assets_tests.transforms.conftest import Record, arrow, pandas_arrow_frame, pandas_frame, rows
@@ -29,16 +30,10 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def records(tables: Tables, name: str) -> list[Record]:
-    return [dict(zip(COLUMNS[name], row)) for row in tables[name].elements()]
+    return [dict(zip(COLUMNS[name], row, strict=True)) for row in tables[name].elements()]
 
 
-@settings(
-    max_examples=50,
-    deadline=None,
-    backend="hypothesis-urandom",
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@drawing_afresh(4, 50)
 @given(
     history=histories(),
     backend=st.sampled_from(BACKENDS),

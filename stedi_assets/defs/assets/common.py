@@ -1,9 +1,15 @@
-"""What every asset has in common, taken from its contract."""
+"""What every asset has in common, taken from its contract.
+
+Dagster concepts: arguments of an asset (group, owners, tags, partitions definition, backfill policy), asset inputs with
+partition mappings, freshness policy.
+
+A property of a single table does not belong here: it goes into the table's contract.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -14,8 +20,6 @@ from stedi_assets.defs.partitions import landing_days
 from stedi_assets.errors import redact_errors
 
 OWNERS = ["team:data-engineering"]
-
-_OTHER_DAYS = "Reads other landing days too: "
 
 
 def asset_arguments(contract: Table, first_day: date) -> dict[str, Any]:
@@ -57,8 +61,8 @@ def table_asset(
 
     def decorate(compute: Callable[..., Any]) -> dg.AssetsDefinition:
         arguments = asset_arguments(table(name), first_day)
-        made: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(redact_errors(f"computing {name}")(compute))
-        return made
+        asset: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(redact_errors(f"computing {name}")(compute))
+        return asset
 
     return decorate
 
@@ -76,6 +80,3 @@ def _mapping(scope: Scope) -> dg.PartitionMapping:
         # after; reconciliation looks at all of them.
         return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1, allow_nonexistent_upstream_partitions=True)
     return dg.AllPartitionMapping()
-
-
-ONE_DAY = timedelta(days=1)

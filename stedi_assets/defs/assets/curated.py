@@ -1,4 +1,10 @@
-"""The curated zone: what data scientists use."""
+"""The curated zone: what data scientists use.
+
+Dagster concept: asset.
+
+One function per table, which hands its inputs and the pseudonyms to a transform. A condition on rows does not belong
+here.
+"""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,10 @@
-"""The landing tables: raw files of a day become rows, rejected lines become quarantine."""
+"""The landing tables: raw files of a day become rows, rejected lines become quarantine.
+
+Dagster concepts: asset, run config (``missing_files``), and external assets (``dg.AssetSpec``) for the tables that are
+written with partitions of others.
+
+What a run reports of a day belongs here; reading, judging and committing lines belong to ``landing.ingest``.
+"""
 
 from datetime import date
 

@@ -1,4 +1,9 @@
-"""The trusted zone: only what customers who share with research left behind."""
+"""The trusted zone: only data of customers who share with research.
+
+Dagster concept: asset.
+
+One function per table, which hands its inputs to a transform. A condition on rows does not belong here.
+"""
 
 from datetime import date
 from typing import Any

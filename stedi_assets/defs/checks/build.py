@@ -1,4 +1,10 @@
-"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible."""
+"""Makes Dagster's asset checks: one operation per table, so that the table is read as seldom as possible.
+
+Dagster concept: multi-asset check (``dg.multi_asset_check``), with blocking checks and severities.
+
+How results are reported for each partition of a run belongs here; what a check verifies belongs to ``from_contracts``
+and ``rules``.
+"""
 
 from collections.abc import Collection, Iterator
 from datetime import date
@@ -7,15 +13,15 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from stedi_assets.contracts import ASSET_TABLES, Table
-from stedi_assets.defs.checks.from_contracts import generated
+from stedi_assets.defs.checks.from_contracts import contract_checks
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
-from stedi_assets.defs.checks.rules import written
+from stedi_assets.defs.checks.rules import table_checks
 from stedi_assets.defs.io_manager import days_between
 from stedi_assets.defs.partitions import landing_days
 from stedi_assets.errors import described, redact_errors
 from stedi_assets.resources import Resources
 
-EACH_DAY = 31
+MAX_DAYS_REPORTED = 31
 """Days of one run beyond which a check reports on the run as a whole: every report is an event to store."""
 
 Result = dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[None]
@@ -24,7 +30,7 @@ Materializations = dict[date, AssetCheckEvaluationTargetMaterializationData | No
 
 def checks_of(table: Table) -> list[Check]:
     """All checks of a table, those that the contract generates first."""
-    return [*generated(table), *written(table)]
+    return [*contract_checks(table), *table_checks(table)]
 
 
 def whole_table_checks() -> frozenset[tuple[str, str]]:
@@ -44,7 +50,7 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
         check.name: dg.AssetCheckSpec(
             check.name,
             asset=table.name,
-            description=check.says,
+            description=check.description,
             blocking=check.blocking,
             # A check of the whole table is not about the days of a run.
             partitions_def=None if check.whole else landing_days(first_day),
@@ -59,32 +65,33 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             keys = context.partition_key_range
             days = set(days_between(keys.start, keys.end))
         checked = CheckContext(resources, table, days)
-        as_declared = True
-        found: Materializations | None = None
+        schema_matches = True
+        materializations: Materializations | None = None
         for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
             check = checks[key.name]
-            verdict = _judged(check, checked, as_declared)
-            as_declared = as_declared and (check.name != "schema" or verdict.passed)
-            if check.whole or days is None or len(days) == 1 or len(days) > EACH_DAY:
+            outcome = _evaluated(check, checked, schema_matches)
+            schema_matches = schema_matches and (check.name != "schema" or outcome.passed)
+            if check.whole or days is None or len(days) == 1 or len(days) > MAX_DAYS_REPORTED:
                 yield dg.AssetCheckResult(
                     asset_key=key.asset_key,
                     check_name=key.name,
-                    passed=verdict.passed,
+                    passed=outcome.passed,
                     severity=check.severity,
-                    description=verdict.says,
-                    metadata=dict(verdict.numbers),
+                    description=outcome.description,
+                    metadata=dict(outcome.numbers),
                 )
             else:
-                found = _materializations(context.instance, key.asset_key, days) if found is None else found
-                yield from _of_each_day(specs[key.name], check.severity, verdict, found)
+                if materializations is None:
+                    materializations = _materializations(context.instance, key.asset_key, days)
+                yield from _of_each_day(specs[key.name], check.severity, outcome, materializations)
 
     return run
 
 
 def _of_each_day(
-    spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity, verdict: CheckOutcome, days: Materializations
+    spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity, outcome: CheckOutcome, days: Materializations
 ) -> Iterator[Result]:
-    """The verdict on a run of several days, as one on each.
+    """The outcome on a run of several days, as one on each.
 
     Dagster stores the result of such a run without a partition, and shows the check of each as skipped.
     """
@@ -94,10 +101,10 @@ def _of_each_day(
         yield dg.AssetCheckEvaluation(
             asset_key=spec.asset_key,
             check_name=spec.name,
-            passed=verdict.passed,
+            passed=outcome.passed,
             severity=severity,
-            description=f"{verdict.says} (Of {span}.)",
-            metadata={"landing days": span, **verdict.numbers},
+            description=f"{outcome.description} (Of {span}.)",
+            metadata={"landing days": span, **outcome.numbers},
             blocking=spec.blocking,
             partition=day.isoformat(),
             target_materialization_data=materialization,
@@ -106,30 +113,31 @@ def _of_each_day(
 
 def _materializations(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Collection[date]) -> Materializations:
     """The materialization that the stored rows of each day come from, as Dagster knows them."""
-    found: Materializations = {}
+    materializations: Materializations = {}
     for day in sorted(days):
         wanted = dg.AssetRecordsFilter(asset_key, asset_partitions=[day.isoformat()])
         records = instance.fetch_materializations(wanted, limit=1).records
-        found[day] = None
+        materializations[day] = None
         if records:
-            found[day] = AssetCheckEvaluationTargetMaterializationData(
+            materializations[day] = AssetCheckEvaluationTargetMaterializationData(
                 storage_id=records[0].storage_id,
                 run_id=records[0].event_log_entry.run_id,
                 timestamp=records[0].timestamp,
             )
-    return found
+    return materializations
 
 
-def _judged(check: Check, checked: CheckContext, as_declared: bool) -> CheckOutcome:
-    """The verdict of a check.
+def _evaluated(check: Check, checked: CheckContext, schema_matches: bool) -> CheckOutcome:
+    """The outcome of a check.
 
-    Of a table with other columns than its contract's, what cannot be judged has failed. Any other error is
+    Of a table with other columns than its contract's, what cannot be evaluated has failed. Any other error is
     one of this code or of the machine, and raises.
     """
     with redact_errors(f"checking {check.name} of {checked.table.name}"):
         try:
             return check.evaluate(checked)
         except Exception as error:
-            if as_declared:
+            if schema_matches:
                 raise
-            return CheckOutcome(passed=False, says=f"Cannot be judged, see the schema check: {described(error)}")
+            why = f"Cannot be evaluated, see the schema check: {described(error)}"
+            return CheckOutcome(passed=False, description=why)

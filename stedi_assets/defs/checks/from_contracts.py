@@ -1,4 +1,9 @@
-"""Checks that follow from any contract: schema, required values, unique key, ranges, age, row counts."""
+"""Checks that follow from any contract: schema, required values, unique key, ranges, age, row counts.
+
+Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
+
+A check belongs here if the contract alone says what it verifies. One that knows a table by name belongs to ``rules``.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,14 @@ from stedi_assets.contracts.line import event_bounds
 from stedi_assets.contracts.names import WHITE_SPACE_SQL
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.expected_counts import expected_counts
 from stedi_assets.resources import today
 
 WARN = dg.AssetCheckSeverity.WARN
 
 
-def generated(table: Table) -> list[Check]:
+def contract_checks(table: Table) -> list[Check]:
     """The checks that the contract asks for."""
     checks = [
         Check("schema", "The stored columns are the contract's, in name and type.", _schema, blocking=True),
@@ -54,13 +59,13 @@ def _schema(checked: CheckContext) -> CheckOutcome:
     stored = checked.snapshot.schema
     expected = arrow_schema(checked.table)
     if stored is None:
-        return CheckOutcome(passed=False, says="The table does not exist.")
+        return CheckOutcome(passed=False, description="The table does not exist.")
     have = {field.name: str(field.type).replace("large_", "").removesuffix("_view") for field in stored}
     want = {field.name: str(field.type) for field in expected}
     wrong = sorted(name for name in {**have, **want} if have.get(name) != want.get(name))
     return CheckOutcome(
         passed=not wrong,
-        says=f"Columns that are missing, of another type or too many: {', '.join(wrong) or 'none'}.",
+        description=f"Columns that are missing, of another type or too many: {', '.join(wrong) or 'none'}.",
         numbers={"columns": len(have)},
     )
 
@@ -69,12 +74,12 @@ def _required(checked: CheckContext) -> CheckOutcome:
     required = [column for column in checked.table.data_columns if column.required]
     texts = [column for column in required if column.type is DataType.TEXT]
     numbers = [column for column in required if column.type is not DataType.TEXT]
-    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers)))
-    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts))
+    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers), strict=True))
+    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts), strict=True)
     lacking = {column.name: found[column.name] for column in required if found[column.name]}
     return CheckOutcome(
         passed=not lacking,
-        says="Rows without a required value: " + (_listed(lacking) or "none") + ".",
+        description="Rows without a required value: " + (_listed(lacking) or "none") + ".",
         numbers={f"lacking {name}": count for name, count in lacking.items()},
     )
 
@@ -106,7 +111,7 @@ def _unique(checked: CheckContext) -> CheckOutcome:
         (distinct,) = checked.query(f"SELECT count(*) FROM (SELECT DISTINCT {key}, landing_date FROM rows)")
     return CheckOutcome(
         passed=rows == distinct,
-        says=f"{rows - distinct} of {rows} rows repeat the key of another.",
+        description=f"{rows - distinct} of {rows} rows repeat the key of another.",
         numbers={"rows": rows, "repeated": rows - distinct},
     )
 
@@ -131,7 +136,7 @@ def _ranges(checked: CheckContext) -> CheckOutcome:
     found = {name: count for name, count in zip(conditions, counts, strict=True) if count}
     return CheckOutcome(
         passed=not found,
-        says="Rows outside the allowed range: " + (_listed(found) or "none") + ".",
+        description="Rows outside the allowed range: " + (_listed(found) or "none") + ".",
         numbers={f"outside {name}": count for name, count in found.items()},
     )
 
@@ -139,11 +144,11 @@ def _ranges(checked: CheckContext) -> CheckOutcome:
 def _newest(checked: CheckContext) -> CheckOutcome:
     days = [file.landing_date for file in checked.snapshot.files if file.rows]
     if not days:
-        return CheckOutcome(passed=False, says="The table has no rows.")
+        return CheckOutcome(passed=False, description="The table has no rows.")
     age = today() - max(days)
     return CheckOutcome(
         passed=age <= checked.table.max_age,
-        says=f"The newest landing day with rows is {max(days)}, {age.days} days ago; at most "
+        description=f"The newest landing day with rows is {max(days)}, {age.days} days ago; at most "
         f"{checked.table.max_age / timedelta(days=1):g} days are expected.",
         numbers={"age in days": age.days},
     )
@@ -154,11 +159,11 @@ def _row_count(checked: CheckContext) -> CheckOutcome:
     rows = checked.snapshot.rows()
     if expected is None:
         return CheckOutcome(
-            passed=True, says=f"{rows} rows; nothing says how many are expected.", numbers={"rows": rows}
+            passed=True, description=f"{rows} rows; nothing says how many are expected.", numbers={"rows": rows}
         )
     return CheckOutcome(
         passed=rows == expected,
-        says=f"{rows} rows; {expected} are expected once every landing day has been run.",
+        description=f"{rows} rows; {expected} are expected once every landing day has been run.",
         numbers={"rows": rows, "expected": expected},
     )
 

@@ -1,4 +1,9 @@
-"""What a check is and what it sees."""
+"""What a check is and what it sees.
+
+Dagster concept: none of its own; ``build`` makes asset checks of these.
+
+The types of a check, its outcome and its view of the stored rows belong here, without a check itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import DataType, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.resources import Resources
 
@@ -25,12 +30,12 @@ class CheckOutcome:
 
     Args:
         passed: whether the promise holds.
-        says: one sentence with numbers, for whoever sees it fail.
+        description: one sentence with numbers, for whoever sees it fail.
         numbers: for plots over time.
     """
 
     passed: bool
-    says: str
+    description: str
     numbers: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -72,7 +77,7 @@ class CheckContext:
         """
         engine = self.resources.engine
         columns = ", ".join(named(c.name) for c in self.table.data_columns if c.type is DataType.TEXT)
-        if self.table.source is None and "email" not in self.table.column_names:
+        if self.table.source is None and not self.table.has_one_row_per_subject:
             return engine.arrow(f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL", checked=self.rows)
         return self.rows.project(f"{columns}, 1::BIGINT AS n")
 
@@ -92,7 +97,7 @@ class Check:
 
     Args:
         name: unique among the table's checks.
-        says: what it promises, in a sentence.
+        description: what it promises, in a sentence.
         evaluate: looks.
         blocking: whether what is made from the table must wait for it to pass.
         severity: whether failing is an error or a warning.
@@ -100,7 +105,7 @@ class Check:
     """
 
     name: str
-    says: str
+    description: str
     evaluate: Callable[[CheckContext], CheckOutcome]
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR

@@ -1,4 +1,10 @@
-"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings."""
+"""Checks that say what only some tables can: consent, references, nothing lost, no identifiers, warnings.
+
+Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
+
+A check belongs here if a contract cannot say what it verifies. Who consents is decided in ``transforms``, and how a
+stored row is traced to a person in ``staleness.consent``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
-from stedi_assets.engines.duckdb import named
+from stedi_assets.engines.sql import named
 from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
 from stedi_assets.staleness.index import ReadingsIndex
@@ -19,7 +25,7 @@ _LONGEST = 36
 _SERIAL = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
-def written(table: Table) -> list[Check]:
+def table_checks(table: Table) -> list[Check]:
     """The hand-written checks of a table."""
     checks: list[Check] = []
     if table.source is not None:
@@ -55,14 +61,17 @@ def written(table: Table) -> list[Check]:
     if table.name == "consent_history":
         checks.append(
             Check(
-                "consent", "Who shares with research now has one open interval, nobody else any.", _open, blocking=True
+                "consent",
+                "Who shares with research now has one open interval, nobody else any.",
+                _open_intervals,
+                blocking=True,
             )
         )
     if table.anonymous:
         checks.append(
             Check("no_identifiers", "No direct identifier, by column and by value.", _identifiers, blocking=True)
         )
-    if table.name in _REFERENCES:
+    if table.references:
         checks.append(
             Check("references", "Every row refers to rows of the tables it is made from.", _references, severity=WARN)
         )
@@ -100,8 +109,8 @@ def _nothing_lost(checked: CheckContext) -> CheckOutcome:
     (rows,) = checked.query("SELECT count(*) FROM rows")
     return CheckOutcome(
         passed=lines == rows + rejected + skipped + erased,
-        says=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped duplicates"
-        + (f", {erased} are of people who were erased." if erased else "."),
+        description=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped "
+        "duplicates" + (f", {erased} are of people who were erased." if erased else "."),
         numbers={"lines": lines, "rows": rows, "quarantined": rejected, "skipped": skipped, "erased": erased},
     )
 
@@ -112,7 +121,7 @@ def _rejected(checked: CheckContext) -> CheckOutcome:
     rejected = sum(file.rows for file in files)
     return CheckOutcome(
         passed=not rejected,
-        says=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
+        description=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
         numbers={"quarantined": rejected},
     )
 
@@ -126,7 +135,7 @@ def _duplicates(checked: CheckContext) -> CheckOutcome:
     ]
     return CheckOutcome(
         passed=not files,
-        says=f"{len(files)} files were skipped, because files with the same bytes had landed "
+        description=f"{len(files)} files were skipped, because files with the same bytes had landed "
         "(landing_files.duplicate_of says which).",
         numbers={"skipped files": len(files)},
     )
@@ -143,8 +152,9 @@ def _indexed(checked: CheckContext) -> CheckOutcome:
     )
     return CheckOutcome(
         passed=not missing and counted == stored,
-        says=f"{missing} landing days have no partition in readings_index that is of their files; of {stored} rows it "
-        f"counts {counted}. Where it lacks a day, that is slower and nothing else; `stedi materialize` writes it.",
+        description=f"{missing} landing days have no partition in readings_index that is of their files; of {stored} "
+        f"rows it counts {counted}. Where it lacks a day, runs are slower, and nothing else; `stedi materialize` "
+        "writes it.",
         numbers={"landing days without an index": missing, "rows": stored, "readings": counted},
     )
 
@@ -157,7 +167,7 @@ def _consent(checked: CheckContext) -> CheckOutcome:
     (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return CheckOutcome(
         passed=not wrong,
-        says=f"{wrong} rows are of people whose latest record does not consent.",
+        description=f"{wrong} rows are of people whose latest record does not consent.",
         numbers={"rows without consent": wrong},
     )
 
@@ -167,19 +177,19 @@ def _consent_everywhere(checked: CheckContext) -> CheckOutcome:
     rows = sum(found.values())
     return CheckOutcome(
         passed=not rows,
-        says=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record does not "
-        "consent; the consent sensor and `stedi materialize` take them out.",
+        description=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record "
+        "does not consent; the consent sensor and `stedi materialize` take them out.",
         numbers={"rows without consent": rows, "landing days with such rows": len(found)},
     )
 
 
-def _open(checked: CheckContext) -> CheckOutcome:
+def _open_intervals(checked: CheckContext) -> CheckOutcome:
     resources, name = checked.resources, checked.table.name
     view = resources.view()
     stored, expected = view.snapshot(name), view.fingerprints(name)
     made, days = stored.fingerprints(), {file.landing_date for file in stored.files if file.rows}
     # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
-    # is not is judged by the days of this run: the others still have to be made, and reconciliation says so.
+    # is not is checked by the days of this run: the others still have to be made, and reconciliation says so.
     whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
     people = view.customers
     consenting = resources.pseudonyms.subject_ids(resources.engine.arrow(CONSENTING, customers=people))
@@ -197,8 +207,8 @@ def _open(checked: CheckContext) -> CheckOutcome:
     lacking = lacking if whole else 0
     return CheckOutcome(
         passed=not (refused or repeated or lacking or halves),
-        says=f"{refused} people whose latest record does not consent have an open interval, {repeated} people have "
-        f"several, {lacking} who consent have none; {halves} rows say only half of a withdrawal."
+        description=f"{refused} people whose latest record does not consent have an open interval, {repeated} people "
+        f"have several, {lacking} who consent have none; {halves} rows say only half of a withdrawal."
         + ("" if whole else " Only of the days of this run: others are to be made anew, see `stedi materialize`."),
         numbers={
             "open without consent": refused,
@@ -224,33 +234,35 @@ def _identifiers(checked: CheckContext) -> CheckOutcome:
     (values,) = checked.query(f"SELECT ({found or '0'})::BIGINT FROM texts", texts=checked.texts)
     return CheckOutcome(
         passed=not columns and not values,
-        says=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; values that look like an "
+        description=f"Columns that are direct identifiers: {', '.join(columns) or 'none'}; values that look like an "
         f"e-mail, a phone number or a serial number: {values}.",
         numbers={"identifying columns": len(columns), "identifying values": values},
     )
 
 
-_REFERENCES = {
-    "accelerometer_trusted": ('"user"', "customer_trusted", "email"),
-    "customers_curated": ("email", "customer_trusted", "email"),
-    "step_trainer_trusted": ('"serialNumber"', "customers_curated", '"serialNumber"'),
-    "machine_learning_curated": ("subject_id", "customers_curated", "subject_id"),
-}
-
-
 def _references(checked: CheckContext) -> CheckOutcome:
-    column, upstream, key = _REFERENCES[checked.table.name]
-    (dangling,) = checked.query(
-        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {column} NOT IN (SELECT {key} FROM upstream)",
+    dangling = {column: _dangling(checked, column) for column in checked.table.references}
+    missing = [
+        f"{rows} rows have a {column} that is not in {checked.table.references[column][0]}"
+        for column, rows in dangling.items()
+    ]
+    return CheckOutcome(
+        passed=not any(dangling.values()),
+        description=f"{', '.join(missing)}; if a landing day has not been run yet, run `stedi materialize`.",
+        numbers={"dangling rows": sum(dangling.values())},
+    )
+
+
+def _dangling(checked: CheckContext, column: str) -> int:
+    """The rows whose value of a column is not where the contract says that it must be found."""
+    upstream, key = checked.table.references[column]
+    (rows,) = checked.query(
+        f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {named(column)} NOT IN "
+        f"(SELECT {named(key)} FROM upstream)",
         texts=checked.texts,
         upstream=checked.relation(upstream),
     )
-    return CheckOutcome(
-        passed=not dangling,
-        says=f"{dangling} rows have a {column.strip(chr(34))} that is not in {upstream}; if a landing day has not "
-        "been run yet, run `stedi materialize`.",
-        numbers={"dangling rows": dangling},
-    )
+    return int(rows)
 
 
 def _shared(checked: CheckContext) -> CheckOutcome:
@@ -261,7 +273,7 @@ def _shared(checked: CheckContext) -> CheckOutcome:
     )
     return CheckOutcome(
         passed=not serials,
-        says=f"{serials} serial numbers are claimed by {claimants} customers; their step readings are used only "
+        description=f"{serials} serial numbers are claimed by {claimants} customers; their step readings are used only "
         "where it is clear that whoever moved consents.",
         numbers={"shared serial numbers": serials, "claimants": claimants},
     )
@@ -271,7 +283,7 @@ def _same_customer(checked: CheckContext) -> CheckOutcome:
     rows, same = checked.query("SELECT count(*), count(*) FILTER (WHERE same_customer) FROM rows")
     return CheckOutcome(
         passed=rows == same,
-        says=f"{rows - same} of {rows} pairs join different customers who share a millisecond; filter by "
+        description=f"{rows - same} of {rows} pairs join different customers who share a millisecond; filter by "
         "same_customer, or set STEDI_PAIRING=customer.",
         numbers={"pairs": rows, "same customer": same, "different customers": rows - same},
     )

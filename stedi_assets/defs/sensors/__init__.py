@@ -1,7 +1,10 @@
-"""The sensors: thin shells that ask for runs where ``reconcile`` says that something differs.
+"""The sensors: they request runs where ``staleness.plan`` says that something differs.
 
-``landing`` compares the landing tables with the landing folders, ``consent`` the derived tables with what they
-should hold now; ``past`` reads from Dagster which runs there were and are. No rule about data lives here.
+Dagster concept: sensor.
+
+``landing`` compares the landing tables with the landing folders, ``consent`` the derived tables with what they should
+hold now. When to request a run, and when to request it again after a failure, belongs here. A rule about data does not;
+which runs there were is read in ``run_history``. The sensor of erasure requests is in ``defs.erasure``.
 """
 
 from stedi_assets.defs.sensors.consent import consent_sensor

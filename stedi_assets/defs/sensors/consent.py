@@ -1,9 +1,11 @@
 """The consent sensor: requests runs for exactly the partitions that are not what they should be now.
 
-Consent that changed is the reason for most of them; a late reading, a customer who landed after their readings, a
-pair whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found
-the same way: ``reconcile`` compares the tables with what they should hold. Whether to ask for it (again, or already)
-is the pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
+Dagster concepts: sensor and run request, with a cursor, a run key and tags of partition ranges.
+
+Consent that changed is the reason for most of them. A late reading, a customer who landed after their readings, a pair
+whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found the same
+way: ``staleness.plan`` compares the tables with what they should hold. Whether to request it (again, or already) is the
+pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
 """
 
 import time
@@ -29,7 +31,7 @@ from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
-from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, holding_too_much, row_counts, runs, state
+from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, row_counts, rows_to_remove, runs, state
 
 SENSOR = "consent_sensor"
 
@@ -39,10 +41,12 @@ INTERVAL = 15
 BACKOFF = 30
 """Seconds to wait after a first failure; doubled after every further one."""
 
-LONGEST = 15 * 60
+MAX_BACKOFF = 15 * 60
 """Seconds that are waited at the most: it never gives up, since somebody may have withdrawn."""
 
-_REMEMBERED = 20
+_HISTORY_LIMIT = 2000
+"""Runs of before that are looked at, at the most, to tell what is under way or in backoff."""
+
 _LANDING = frozenset(table.name for table in LANDING_TABLES)
 
 
@@ -66,76 +70,76 @@ class Request:
         return f"{self.run.first_day}-{self.run.last_day}-{self.name}-{self.attempt}"
 
 
-def named(run: Run) -> str:
+def request_name(run: Run) -> str:
     """The name of what a run is requested for."""
     return fingerprint(run.tables, str(run.first_day), str(run.last_day))
 
 
 def due(
-    stale: Mapping[str, Collection[date]], urgent: Mapping[str, Collection[date]], going_on: Sequence[ActiveRun]
+    stale: Mapping[str, Collection[date]], urgent: Mapping[str, Collection[date]], active: Sequence[ActiveRun]
 ) -> tuple[dict[str, set[date]], list[str]]:
     """Which partitions to ask for now.
 
-    What holds rows of people who do not consent is asked for at once. The rest waits while anything lands, since
+    What holds rows of people who do not consent is requested at once. The rest waits while anything lands, since
     that changes what it should be: while 365 days land one after the other, most of the lake would be made anew after
     each of them. What a run on its way makes is left to it; where that read an older state, it differs afterwards.
 
     Args:
         stale: the partitions that differ.
         urgent: those of them that hold rows of people who do not consent.
-        going_on: the runs that have not ended.
+        active: the runs that have not ended.
 
     Returns:
         The partitions, and a sentence for each kind of those that wait.
     """
-    landing = any(run.tables & _LANDING for run in going_on)
+    landing = any(run.tables & _LANDING for run in active)
     wanted: dict[str, set[date]] = {}
     coming = later = 0
     urgent_days = {day for days in urgent.values() for day in days}
     for name, days in stale.items():
         for day in days:
-            if any(run.makes(name, day) for run in going_on):
+            if any(run.makes(name, day) for run in active):
                 coming += 1
             # On a day where something must go, so must what is made from it.
             elif landing and day not in urgent_days:
                 later += 1
             else:
                 wanted.setdefault(name, set()).add(day)
-    said = []
+    messages = []
     if coming:
-        said.append(f"{coming} partitions that differ are being made")
+        messages.append(f"{coming} partitions that differ are being made")
     if later:
-        said.append(f"{later} partitions that differ wait until nothing lands")
-    return wanted, said
+        messages.append(f"{later} partitions that differ wait until nothing lands")
+    return wanted, messages
 
 
 def requests(
-    wanted: Sequence[Run], past: Mapping[str, Sequence[RequestedRun]], now: float
+    wanted: Sequence[Run], history: Mapping[str, Sequence[RequestedRun]], now: float
 ) -> tuple[list[Request], list[str]]:
     """Which runs to request, and what is left for later.
 
     Args:
         wanted: the runs that would make what differs.
-        past: of each name, the runs that were requested under it, the newest first.
+        history: of each name, the runs that were requested under it, the newest first.
         now: in seconds since 1970.
 
     Returns:
         The requests, and a sentence for each run that waits: what failed is tried again after a while, after longer
         and longer pauses.
     """
-    asked: list[Request] = []
+    requested: list[Request] = []
     waiting: list[str] = []
     for run in wanted:
-        before = past.get(named(run), ())
-        failed = failures_in_backoff(before, now, BACKOFF, LONGEST)
+        before = history.get(request_name(run), ())
+        failed = failures_in_backoff(before, now, BACKOFF, MAX_BACKOFF)
         days = str(run.first_day) if run.first_day == run.last_day else f"{run.first_day} to {run.last_day}"
         if any(one.running for one in before):
             waiting.append(f"{days}: a run is on its way")
         elif failed:
             waiting.append(f"{days}: failed {failed} times, will be tried again after a pause")
         else:
-            asked.append(Request(run, named(run), len(before)))
-    return asked, waiting
+            requested.append(Request(run, request_name(run), len(before)))
+    return requested, waiting
 
 
 def consent_sensor(job: Any) -> dg.SensorDefinition:
@@ -154,8 +158,8 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, resources: dg.ResourceParam[Resources]) -> dg.SensorResult:
         with redact_errors("comparing the tables with what they should hold"):
             view = resources.view()
-            at = state(view)
-            if context.cursor == at:
+            now = state(view)
+            if context.cursor == now:
                 return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
             try:
                 # What a killed run left without its index would be added up at every look.
@@ -163,21 +167,22 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
                     view = resources.view()
                 stale = differing(view)
                 if not stale:
-                    return dg.SensorResult(skip_reason="Every table holds what it should.", cursor=at)
-                going_on = active_runs(context.instance)
-                wanted, said = due(stale, holding_too_much(view, stale), going_on)
+                    return dg.SensorResult(skip_reason="Every table holds what it should.", cursor=now)
+                active = active_runs(context.instance)
+                wanted, messages = due(stale, rows_to_remove(view, stale), active)
                 planned = runs(wanted, row_counts(view, wanted), RUN_ROWS)
             finally:
                 # The process lives on, and the next look may be hours away.
                 resources.close()
-        past = requested_runs(context.instance, REQUEST_TAG, [named(run) for run in planned], limit=_REMEMBERED * 100)
-        asked, waiting = requests(planned, past, time.time())
-        said += waiting
-        if not asked:
-            return dg.SensorResult(skip_reason="; ".join(said) + ".")
-        for sentence in said:
-            context.log.warning(sentence)
-        return dg.SensorResult(run_requests=[_run_request(request) for request in asked])
+        names = [request_name(run) for run in planned]
+        history = requested_runs(context.instance, REQUEST_TAG, names, limit=_HISTORY_LIMIT)
+        requested, waiting = requests(planned, history, time.time())
+        messages += waiting
+        if not requested:
+            return dg.SensorResult(skip_reason="; ".join(messages) + ".")
+        for message in messages:
+            context.log.warning(message)
+        return dg.SensorResult(run_requests=[_run_request(request) for request in requested])
 
     return sensor
 
@@ -191,6 +196,6 @@ def _run_request(request: Request) -> dg.RunRequest:
         tags={
             REQUEST_TAG: request.name,
             SENSOR_TAG: SENSOR,
-            **({} if first == last else dict(zip(RANGE_TAGS, (first, last)))),
+            **({} if first == last else dict(zip(RANGE_TAGS, (first, last), strict=True))),
         },
     )

@@ -1,7 +1,9 @@
 """The landing sensor: requests a run for each day whose raw files are not what was ingested.
 
-A thin shell: what differs is ``reconcile``'s to say, whether to ask for it (again) is the pure
-:func:`requests`. No wall clock in there, no state but what the tables and the runs themselves say.
+Dagster concepts: sensor and run request, with a run key, tags and run config.
+
+What differs is asked of ``staleness.plan``; whether to request it (again) is the pure :func:`requests`, with backoff.
+That function reads no clock, and there is no state but what the tables and the runs themselves say.
 """
 
 import time
@@ -28,20 +30,20 @@ from stedi_assets.landing.day_plan import MissingFiles
 from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.resources import Resources
-from stedi_assets.staleness.plan import downstream, landing_differences
+from stedi_assets.staleness.plan import downstream
 
 SENSOR = "landing_sensor"
 
 INTERVAL = 15
 """Seconds between ticks, at the least."""
 
-ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 """How often the same files of a day are tried before somebody has to look."""
 
 BACKOFF = 30
 """Seconds to wait after a first failure; doubled after every further one."""
 
-REMEMBERED = 7 * 24 * 60 * 60
+FAILURE_LOOKBACK = 7 * 24 * 60 * 60
 """Seconds for which a failed run is remembered that left the landing tables right and others not made."""
 
 
@@ -72,7 +74,7 @@ class Request:
 def requests(
     differences: Mapping[str, Mapping[date, Difference]],
     files: Mapping[date, Collection[LandingFile]],
-    past: Mapping[date, Sequence[RequestedRun]],
+    history: Mapping[date, Sequence[RequestedRun]],
     now: float,
     erasing: bool = False,
 ) -> tuple[list[Request], list[str]]:
@@ -81,51 +83,51 @@ def requests(
     Args:
         differences: of each landing table, the days that differ.
         files: the raw files of each day.
-        past: the runs that were requested for each day, the newest first; of days that differ and of days
+        history: the runs that were requested for each day, the newest first; of days that differ and of days
             whose last run failed.
         now: in seconds since 1970.
         erasing: an erasure is being carried out. It writes raw files anew and makes their days itself, so what
             only changed waits for its end.
 
     Returns:
-        The requests, and a sentence for each day that is to be run and is not requested. One run per day,
+        The requests, and a message for each day that is to be run and is not requested. One run per day,
         never while one of the same day is running: what that one does not settle differs afterwards
         too. What failed is tried again after a while, a few times; also where the landing tables are as the
         raw files are, and only what is made from them is not.
     """
     wanted: list[Request] = []
     waiting: list[str] = []
-    for day in sorted({day for days in differences.values() for day in days} | past.keys()):
+    for day in sorted({day for days in differences.values() for day in days} | history.keys()):
         changed = {name: days[day] for name, days in differences.items() if day in days}
-        runs = past.get(day, ())
+        runs = history.get(day, ())
         failed = list(takewhile(lambda run: run.failed, runs))
         if not changed and not failed:
             continue
         if changed:
-            named = fingerprint(
+            name = fingerprint(
                 str(day),
                 [(name, str(why)) for name, why in sorted(changed.items())],
                 sorted((file.path, file.size, file.stamp) for file in files.get(day, ()) if file.table in changed),
             )
-            tried = [run for run in runs if run.request == named]
+            attempts = [run for run in runs if run.request == name]
         else:
-            named, tried = fingerprint(str(day), "again", failed[-1].run_id), failed
+            name, attempts = fingerprint(str(day), "again", failed[-1].run_id), failed
         if any(run.running for run in runs):
             waiting.append(f"{day}: a run is on its way")
         elif erasing and changed and all(why.only_changed for why in changed.values()):
             waiting.append(f"{day}: an erasure is writing raw files anew")
-        elif len(tried) >= ATTEMPTS:
+        elif len(attempts) >= MAX_ATTEMPTS:
             waiting.append(
-                f"{day}: tried {len(tried)} times and still differs; look at the last run, mend what it says, "
+                f"{day}: tried {len(attempts)} times and still differs; look at the last run, mend what it says, "
                 "and materialize the day by hand or change a file"
             )
-        elif tried and now < max(run.ended for run in tried) + BACKOFF * 2 ** (len(tried) - 1):
+        elif attempts and now < max(run.ended for run in attempts) + BACKOFF * 2 ** (len(attempts) - 1):
             waiting.append(f"{day}: will be tried again after a pause")
         else:
             # What the last run did not make is not seen in the landing tables.
             tables = {*changed, *(failed[0].tables if failed else ())}
             keep = tuple(sorted(name for name, why in changed.items() if why.missing))
-            wanted.append(Request(day, downstream(tables), named, len(tried), keep))
+            wanted.append(Request(day, downstream(tables), name, len(attempts), keep))
     return wanted, waiting
 
 
@@ -144,25 +146,24 @@ def landing_sensor(job: Any) -> dg.SensorDefinition:
         began = is_erasing(context.instance)
         with redact_errors("comparing the landing tables with the landing folders"):
             listing = resources.listing()
-            differences = landing_differences(resources, listing)
+            differences = resources.landing_differences(listing)
         now = time.time()
         days = {day for found in differences.values() for day in found}
-        past = _past(context.instance, days | _failed_days(context.instance, now))
-        for day in past.keys() - days:
-            if _made_since(context.instance, day, past[day]):
-                del past[day]
+        history = _requested_runs(context.instance, days | _failed_days(context.instance, now))
+        for day in history.keys() - days:
+            if _materialized_since(context.instance, day, history[day]):
+                del history[day]
         still = began or is_erasing(context.instance)
-        wanted, waiting = requests(differences, _by_day(listing), past, now, still)
-        said = [*waiting, *(f"{path}: left alone, {reason}" for path, reason in listing.ignored[:20])]
+        wanted, waiting = requests(differences, _by_day(listing), history, now, still)
+        messages = [*waiting, *(f"{path}: left alone, {reason}" for path, reason in listing.ignored[:20])]
         if len(listing.ignored) > 20:
-            said.append(f"and {len(listing.ignored) - 20} more files left alone")
+            messages.append(f"and {len(listing.ignored) - 20} more files left alone")
         if wanted:
-            for sentence in said:
-                context.log.warning(sentence)
+            for message in messages:
+                context.log.warning(message)
             return dg.SensorResult(run_requests=[_run_request(request) for request in wanted])
         return dg.SensorResult(
-            skip_reason="; ".join(["Every landed day is as ingested" if not waiting else "", *said]).removeprefix("; ")
-            + "."
+            skip_reason="; ".join([*([] if waiting else ["Every landed day is as ingested"]), *messages]) + "."
         )
 
     return sensor
@@ -188,28 +189,28 @@ def _run_request(request: Request) -> dg.RunRequest:
 
 def _failed_days(instance: dg.DagsterInstance, now: float) -> set[date]:
     """The days of which a requested run failed lately."""
-    since = datetime.fromtimestamp(now - REMEMBERED, timezone.utc)
+    since = datetime.fromtimestamp(now - FAILURE_LOOKBACK, timezone.utc)
     failed = dg.RunsFilter(tags={SENSOR_TAG: SENSOR}, statuses=list(FAILED), updated_after=since)
     return {date.fromisoformat(run.tags[DAY_TAG]) for run in instance.get_runs(failed, limit=200)}
 
 
-def _past(instance: dg.DagsterInstance, days: Collection[date]) -> dict[date, list[RequestedRun]]:
+def _requested_runs(instance: dg.DagsterInstance, days: Collection[date]) -> dict[date, list[RequestedRun]]:
     """The runs that were requested for each day, the newest first."""
     found = requested_runs(instance, DAY_TAG, [day.isoformat() for day in days])
     return {date.fromisoformat(day): runs for day, runs in found.items()}
 
 
-def _made_since(instance: dg.DagsterInstance, day: date, runs: Sequence[RequestedRun]) -> bool:
+def _materialized_since(instance: dg.DagsterInstance, day: date, runs: Sequence[RequestedRun]) -> bool:
     """Whether everything that the last run was to make has been made since, by hand."""
     last = runs[0]
-    made = (
+    records = (
         instance.fetch_materializations(
             dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[day.isoformat()], after_timestamp=last.ended),
             limit=1,
         ).records
         for name in last.tables
     )
-    return last.failed and all(made)
+    return last.failed and all(records)
 
 
 def _by_day(listing: Listing) -> dict[date, list[LandingFile]]:

@@ -1,0 +1,99 @@
+"""The progress of an erasure: what is known of its person, and what the lake held, before anything was removed.
+
+It is stored in the request until that is done, in the privacy folder only. Each step of an erasure reads it, so that
+any process can go on where another one was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from stedi_assets.privacy.tombstones import Hasher, Tombstone
+from stedi_assets.subject_requests import partition_counts
+from stedi_assets.subject_requests.partition_counts import Partition, PartitionCount
+from stedi_assets.subject_requests.places import Place
+from stedi_assets.subject_requests.requests import Request
+from stedi_assets.subject_requests.subject import Person
+
+
+class ErasureError(RuntimeError):
+    """An erasure is not complete; the message says what is left, in places and numbers."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an erasure knew when it began.
+
+    Args:
+        person: the data subject.
+        erased_at: the time of the erasure, in ms since 1970; a registration after it is a new customer.
+        found: the places in which the person was.
+        before: the count of every partition.
+        together: ids of the requests that were begun in the same pass, this one included.
+        receipts: the number of receipts that there were.
+        versions: the version of every table.
+    """
+
+    person: Person
+    erased_at: int
+    found: tuple[Place, ...]
+    before: Mapping[Partition, PartitionCount]
+    together: tuple[str, ...]
+    receipts: int
+    versions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, request: Request) -> Progress:
+        """The progress that a request holds.
+
+        Args:
+            request: one that was begun and is not done.
+
+        Raises:
+            ErasureError: the request was not begun.
+        """
+        stored = request.progress
+        if stored is None:
+            msg = f"The request {request.id} was not begun; run its job from the first step."
+            raise ErasureError(msg)
+        return cls(
+            person=Person.from_document(stored["person"]),
+            erased_at=stored["erased_at"],
+            found=tuple(_place(*row) for row in stored["found"]),
+            before=partition_counts.from_document(stored["before"]),
+            together=tuple(stored["together"]),
+            receipts=stored["receipts"],
+            versions=stored["versions"],
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The progress as JSON takes it; for the privacy folder only."""
+        return {
+            "person": self.person.document(),
+            "erased_at": self.erased_at,
+            "found": [_row(place) for place in self.found],
+            "before": partition_counts.document(self.before),
+            "together": list(self.together),
+            "receipts": self.receipts,
+            "versions": dict(self.versions),
+        }
+
+    def tombstone(self, hasher: Hasher, request_id: str) -> Tombstone:
+        """The tombstone that stays of the person.
+
+        Args:
+            hasher: the privacy folder, which has the key.
+            request_id: the request that it belongs to.
+        """
+        return self.person.tombstone(hasher, request_id, self.erased_at)
+
+
+def _row(place: Place) -> Sequence[object]:
+    return [place.kind, place.location, str(place.landing_date or ""), place.number]
+
+
+def _place(kind: str, location: str, landing_date: str, number: int) -> Place:
+    return Place(kind, location, date.fromisoformat(landing_date) if landing_date else None, number)

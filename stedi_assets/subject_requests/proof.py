@@ -1,0 +1,138 @@
+"""The proof of an erasure: the person is nowhere, nobody else's rows are gone, and what the receipt says of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stedi_assets.contracts import LANDING_TABLES, TABLES
+from stedi_assets.landing.manifest import manifest_entries
+from stedi_assets.resources import Resources
+from stedi_assets.subject_requests.matching import Subjects
+from stedi_assets.subject_requests.partition_counts import (
+    EMPTY,
+    Partition,
+    PartitionCount,
+    compare_counts,
+    count_partitions,
+)
+from stedi_assets.subject_requests.places import LINKED_RAW_FILE, Place, count_by_table, find_places
+from stedi_assets.subject_requests.progress import ErasureError, Progress
+from stedi_assets.subject_requests.receipts import Receipts
+from stedi_assets.subject_requests.requests import Request, now_ms
+from stedi_assets.subject_requests.search import Findings, Search
+
+_PLACES_SHOWN = 50
+
+
+def prove(resources: Resources, request: Request) -> dict[str, Any]:
+    """Prove that the person of a request is nowhere.
+
+    Args:
+        resources: the lake.
+        request: one that was begun.
+
+    Returns:
+        The content of the receipt, which names nobody.
+
+    Raises:
+        ErasureError: the person is somewhere, or others' rows are gone.
+    """
+    progress = Progress.of(request)
+    subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
+    left = find_places(resources, subjects)
+    search = Search(progress.person.needles(), resources.engine)
+    findings = _search_everywhere(resources, request, search)
+    if left or findings.found:
+        raise _open_places(request, left, findings)
+    after = count_partitions(resources, subjects)
+    interleaved = [name.partition("-")[2] for name in Receipts(resources.privacy).names()[progress.receipts :]]
+    if not interleaved:
+        _require_others_rows(resources, request, progress.before, after)
+    return {
+        "tool": f"stedi-assets {version('stedi-assets')}",
+        "requested_at": request.requested_at,
+        "erased_at": progress.erased_at,
+        "done_at": now_ms(),
+        "found": count_by_table(progress.found),
+        # Whose rows are among those removed, and who was erased before this one was counted again.
+        "together_with": sorted(set(progress.together) - {request.id}),
+        "interleaved_with": sorted(set(interleaved) - set(progress.together)),
+        "partitions": compare_counts(progress.before, after),
+        "versions": {
+            name: [progress.versions[name], resources.lakehouse.snapshot(table).version]
+            for name, table in TABLES.items()
+        },
+        "searched": {
+            "values": len(search.needles),
+            "values too short to look for": search.too_short,
+            "files": findings.files,
+            "bytes": findings.size,
+            "found": 0,
+        },
+    }
+
+
+def _search_everywhere(resources: Resources, request: Request, search: Search) -> Findings:
+    """Search everything that is stored, but for the request itself, which names the person until it is done."""
+    settings, privacy = resources.settings, resources.privacy.path
+    findings = Findings()
+    search.folder("landing zone", _local_folder(settings.landing_uri), findings)
+    search.folder("lake", _local_folder(settings.lake_uri), findings)
+    search.folder("privacy folder", privacy, findings, [privacy / "requests" / f"{request.id}.json"])
+    search.folder("Dagster's storage", settings.dagster_home, findings)
+    return findings
+
+
+def _local_folder(uri: str) -> Path:
+    if "://" in uri:
+        msg = f"{uri} is not a folder of this machine; an erasure there cannot be proven so far."
+        raise ErasureError(msg)
+    return Path(uri)
+
+
+def _open_places(request: Request, left: Sequence[Place], findings: Findings) -> ErasureError:
+    """The error that names the places in which the person still is."""
+    places = [
+        f"{place.kind} {place.location} {place.landing_date or ''}".strip() + f": {place.number}" for place in left
+    ]
+    places += [f"{kind}, {file}: {number}" for kind, file, number in findings.found]
+    links = sum(place.kind == LINKED_RAW_FILE for place in left)
+    remedy = (
+        f"\nExpected raw files; {links} of these are symbolic links to files that lie elsewhere, which an erasure does "
+        "not write. Move each of these files to where its link is (mv FILE LINK)."
+        if links
+        else ""
+    )
+    return ErasureError(
+        f"The person of {request.id} is still in {len(places)} place(s), so there is no receipt:\n  "
+        + "\n  ".join(sorted(places)[:_PLACES_SHOWN])
+        + remedy
+        + "\nMend them (lines of others that mention the person are left to you), then run it again."
+    )
+
+
+def _require_others_rows(
+    resources: Resources,
+    request: Request,
+    before: Mapping[Partition, PartitionCount],
+    after: Mapping[Partition, PartitionCount],
+) -> None:
+    """Require that landing tables lost nothing but the person's rows; more may have landed meanwhile.
+
+    Files that differed by the person's lines only are copies of each other now, and count once.
+    """
+    for table in LANDING_TABLES:
+        entries = manifest_entries(resources.engine, resources.lakehouse, table)
+        duplicated = {entry.landing_date.isoformat() for entry in entries if entry.duplicate_of is not None}
+        for (name, day), old in before.items():
+            new = after.get((name, day), EMPTY)
+            if name == table.name and day not in duplicated and new.rows < old.rows - old.subject_rows:
+                msg = (
+                    f"{name} of {day} had {old.rows} rows, of which {old.subject_rows} are the person's of "
+                    f"{request.id}, and has {new.rows} now: others' rows are gone. Restore that day's raw files from "
+                    "a backup, materialize it, and run this again."
+                )
+                raise ErasureError(msg)

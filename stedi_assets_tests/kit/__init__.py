@@ -1,0 +1,1 @@
+"""What tests of several packages share: records, small lakes, commands, and how many random examples."""

@@ -1,0 +1,1 @@
+"""Which partitions are stale, and that any runs in any order end with the same rows."""

@@ -1,0 +1,1 @@
+"""What is held about a person, why, and how it is erased."""

@@ -1,0 +1,75 @@
+"""The settings: their defaults, what they take, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
+
+GOOD: list[tuple[str, str, str, Any]] = [
+    ("STEDI_LANDING_URI", "/data/in/", "landing_uri", "/data/in"),
+    ("STEDI_LANDING_URI", "file:///data/in", "landing_uri", "/data/in"),
+    ("STEDI_LANDING_URI", "s3://bucket/in/", "landing_uri", "s3://bucket/in"),
+    ("STEDI_LAKE_URI", "s3://bucket/lake", "lake_uri", "s3://bucket/lake"),
+    ("STEDI_READINGS_BEFORE_CONSENT", "EXCLUDE", "policies", Policies(ReadingsBeforeConsent.EXCLUDE)),
+    ("STEDI_PAIRING", "customer", "policies", Policies(pairing=Pairing.CUSTOMER)),
+    ("STEDI_PSEUDONYM_KEY", "a secret", "pseudonym_key", "a secret"),
+    ("STEDI_FIRST_DAY", " 2020-02-29", "first_day", date(2020, 2, 29)),
+    ("STEDI_EXPECTED_COUNTS", "counts.json", "expected_counts", "counts.json"),
+    ("STEDI_PRIVACY_URI", "/private/folder/", "privacy_uri", "/private/folder"),
+    ("STEDI_MEMORY_LIMIT", "512MB", "memory_limit", "512MB"),
+    ("STEDI_MEMORY_LIMIT", "1.5 GiB", "memory_limit", "1.5 GiB"),
+    ("DAGSTER_HOME", "/var/dagster", "dagster_home", Path("/var/dagster")),
+]
+BAD = [
+    ("STEDI_READINGS_BEFORE_CONSENT", "yes", "'include' or 'exclude'"),
+    ("STEDI_PAIRING", "email", "'timestamp' or 'customer'"),
+    ("STEDI_FIRST_DAY", "01.02.2022", "a day as YYYY-MM-DD"),
+    ("STEDI_FIRST_DAY", "2022-02-30", "a day as YYYY-MM-DD"),
+    ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "4", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "4iB", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "4 kmgB", "a size such as"),
+]
+
+
+@pytest.mark.parametrize("environment", [{}, {name: "" for name, *_ in GOOD}], ids=["unset", "empty"])
+def test_the_defaults(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings.from_environment(environment) == Settings(
+        landing_uri=str(tmp_path / "data" / "landing"),
+        lake_uri=str(tmp_path / "data" / "lake"),
+        dagster_home=tmp_path / ".dagster",
+        policies=Policies(ReadingsBeforeConsent.INCLUDE, Pairing.TIMESTAMP),
+        first_day=date(2022, 1, 1),
+        privacy_uri=str(tmp_path / "data" / "privacy"),
+    )
+
+
+@pytest.mark.parametrize(("name", "value", "setting", "expected"), GOOD)
+def test_a_variable_is_taken(name: str, value: str, setting: str, expected: Any) -> None:
+    environment = {name: value}
+    assert getattr(Settings.from_environment(environment), setting) == expected
+
+
+def test_the_process_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEDI_PAIRING", "customer")
+    assert Settings.from_environment().policies.pairing is Pairing.CUSTOMER
+
+
+@pytest.mark.parametrize(("name", "value", "takes"), BAD)
+def test_a_wrong_value_is_an_error_that_says_what_is_taken(name: str, value: str, takes: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(takes)) as caught:
+        Settings.from_environment({name: value})
+    assert name in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert "Unset it for" in str(caught.value)
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "a secret" not in repr(Settings.from_environment({"STEDI_PSEUDONYM_KEY": "a secret"}))
