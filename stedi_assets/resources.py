@@ -12,7 +12,7 @@ from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.landing.differences import Difference, plan
+from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
@@ -76,7 +76,7 @@ class Resources:
         quarantine = self.lakehouse.snapshot(table("landing_quarantine"))
         returns = {request: str(registered) for request, registered in self.erased().returns().items()}
         differences = {
-            landing.name: plan(
+            landing.name: day_differences(
                 landing.name,
                 listing,
                 manifest_entries(self.engine, self.lakehouse, landing),

@@ -1,4 +1,4 @@
-"""What can go wrong with stored tables."""
+"""The errors of stored tables."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class NewFile:
         partition: value of each partition column, as text.
         rows: how many rows it has.
         size: in bytes.
-        minimum, maximum: per column with statistics; never of a column that could identify a person.
+        minimum: smallest value per column with statistics; never of a column that could identify a person.
+        maximum: greatest value, likewise.
         nulls: per column, how many rows lack it.
     """
 
@@ -43,7 +44,19 @@ class NewFile:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that a table consists of."""
+    """A Parquet file that a table consists of.
+
+    Args:
+        path: below the table's folder.
+        uri: where it lies; its content never changes.
+        landing_date: the day of its partition.
+        partition: value of each partition column, as text.
+        rows: how many rows it has.
+        size: in bytes.
+        fingerprint: of the inputs that its partition was made from; none of a file that another tool wrote.
+        minimum: smallest value per column with statistics.
+        maximum: greatest value per column with statistics.
+    """
 
     path: str
     uri: str
@@ -69,6 +82,10 @@ def new_path(partition: Mapping[str, str], fingerprint: str) -> str:
 
 
 def fingerprint_in(path: str) -> str | None:
-    """The fingerprint that a data file's name starts with; none in a file that another tool wrote."""
+    """The fingerprint that a data file's name starts with; none in a file that another tool wrote.
+
+    Args:
+        path: the file's path.
+    """
     matched = _FINGERPRINT.match(posixpath.basename(path))
     return matched[1] if matched else None

@@ -47,10 +47,10 @@ class Lakehouse:
         self._caches: dict[str, PartitionCache[Any]] = {}
 
     def committing(self) -> AbstractContextManager[None]:
-        """No other writer of this machine commits, or vacuums, within the block.
+        """The lock under which no other writer of this machine commits or vacuums.
 
-        For whoever must know, at the moment of a commit, that what it was made from still holds. In an object store
-        there is no such lock; commits are atomic there too, but may follow a check by a moment.
+        A writer that checks, right before its commit, that the inputs are still the same takes it for both. In an
+        object store there is no such lock; commits are atomic there too, but may follow a check by a moment.
         """
         return commits.commit_lock(self.uri)
 
@@ -111,7 +111,7 @@ class Lakehouse:
         *,
         within: Mapping[str, str] | None = None,
     ) -> int:
-        """Replace the partitions of ``days`` by ``files``, in one commit.
+        """Replace the partitions of some landing days by new files, in one commit.
 
         A reader sees all the old files or all the new ones. Writers of other days do not disturb
         each other; of two writers of the same day one waits for the other, and the later one wins.
@@ -156,7 +156,7 @@ class Lakehouse:
         raise WriteConflictError(msg)
 
     def vacuum(self, table: Table) -> int:
-        """Delete every file below the table's folder that its current version does not use.
+        """Delete every file below a table's folder that its current version does not use.
 
         Readers of older versions lose them. A writer of this machine that has not committed yet loses its new files
         too; it notices, and its run is tried again. In an object store, do not run it while something writes.
@@ -175,9 +175,10 @@ class Lakehouse:
             return vacuum.delete_unused_files(delta)
 
     def unused_files(self, table: Table) -> list[DataFile]:
-        """The Parquet files below the table's folder that its current version does not use: what vacuuming deletes.
+        """The Parquet files below a table's folder that its current version does not use, which a vacuum deletes.
 
-        Not those that a killed writer left half written, or that somebody writes now: they cannot be read.
+        Files that a killed writer left half written, or that somebody writes now, are not among them: they cannot be
+        read.
 
         Args:
             table: the contract.

@@ -45,7 +45,7 @@ class Snapshot:
 
     @property
     def identity(self) -> str:
-        """Tells this version of this table from every other, and from a table that was made anew in its place."""
+        """A text that no other version of this table has, nor a table that was made anew in its place."""
         if self._pinned is None:
             return "none"
         # Who restores a log by hand may reuse a version; the commit's file is another one then.
@@ -66,8 +66,8 @@ class Snapshot:
         """
         if what not in self._remembered:
             self._remembered[what] = compute()
-        found: Result = self._remembered[what]
-        return found
+        result: Result = self._remembered[what]
+        return result
 
     @cached_property
     def files(self) -> tuple[DataFile, ...]:
@@ -163,8 +163,8 @@ class Snapshot:
             days: the landing days.
         """
         known = self.ranges(column)
-        found = [known[day] for day in set(days) if day in known]
-        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+        ranges = [known[day] for day in set(days) if day in known]
+        return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
     def ranges(self, column: str) -> Mapping[date, tuple[int, int]]:
         """The bounds of each landing day that has rows; see :meth:`bounds`.
@@ -218,8 +218,9 @@ def _data_files(table: Table, root: str, adds: pa.Table) -> list[DataFile]:
         for prefix in ("min.", "max.")
     )
     files = []
-    described = zip(columns["path"], columns["num_records"], columns["size_bytes"], strict=True)
-    for number, (path, rows, size) in enumerate(described):
+    for number, (path, rows, size) in enumerate(
+        zip(columns["path"], columns["num_records"], columns["size_bytes"], strict=True)
+    ):
         partition = {name: str(values[number]) for name, values in zip(table.partition_by, partitions, strict=True)}
         files.append(
             DataFile(

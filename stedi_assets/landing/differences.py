@@ -1,6 +1,6 @@
 """The differences between the raw files and the landing tables: which days are to be run, and why.
 
-``plan`` is pure: the listing and the manifest in, the days to run out. The landing sensor and
+``day_differences`` is pure: the listing and the manifest in, the days to run out. The landing sensor and
 ``stedi materialize`` both are thin shells over it.
 """
 
@@ -18,14 +18,15 @@ from stedi_assets.landing.manifest import ManifestEntry, first_copies
 
 @dataclass(frozen=True)
 class Difference:
-    """Why one day of one landing table should be run.
+    """The reasons to run one day of one landing table.
 
     Args:
-        new, changed: how many raw files were not there before, or are not as they were.
+        new: how many raw files are not in the manifest.
+        changed: how many are not as the manifest has them.
         missing: how many ingested files are gone; alone they are no reason to run.
-        other: what else differs, in words.
+        other: another difference, in words.
         moved: how many ingested files lie on another day now, since their modification time says so.
-        returned: whether somebody whose lines were left out after an erasure has registered anew.
+        returned: whether somebody whose lines were suppressed after an erasure has registered anew.
     """
 
     new: int = 0
@@ -47,25 +48,25 @@ class Difference:
         return ", ".join([*parts, *back, *([self.other] if self.other else [])])
 
 
-def plan(
+def day_differences(
     table: str,
     listing: Listing,
-    ingested: Collection[ManifestEntry],
+    manifest: Collection[ManifestEntry],
     stored: Mapping[date, str | None],
     recorded: Mapping[date, str | None],
     quarantined: Mapping[date, str | None] | None = None,
     returns: Mapping[str, str] | None = None,
 ) -> dict[date, Difference]:
-    """Which days of a landing table differ from what lies in its folder.
+    """The days of a landing table that differ from the raw files in its folder.
 
     Args:
         table: its name.
-        listing: what lies there.
-        ingested: the table's rows of ``landing_files``.
-        stored: what the landing table's partitions say that they were made from.
-        recorded: what the manifest's partitions say that they were made from. The two agree unless a run was killed
-            between their commits or a table was changed by hand.
-        quarantined: the same of the quarantine's partitions; none looks away from them.
+        listing: the raw files.
+        manifest: the table's manifest entries.
+        stored: the fingerprints of the landing table's partitions.
+        recorded: the fingerprints of the manifest's partitions; they agree with ``stored`` unless a run was killed
+            between the two commits or a table was changed by hand.
+        quarantined: the fingerprints of the quarantine's partitions; none leaves them out of account.
         returns: per erasure request, who has registered anew since, as in ``erased_under``.
 
     Returns:
@@ -73,64 +74,69 @@ def plan(
         every file is gone is never named: it could not be made again.
     """
     by_day = listing.by_day(table)
-    lies_on = {file.path: day for day, files in by_day.items() for file in files}
-    before: dict[date, dict[str, ManifestEntry]] = {}
+    listed_day = {file.path: day for day, files in by_day.items() for file in files}
+    ingested: dict[date, dict[str, ManifestEntry]] = {}
     moved: Counter[date] = Counter()
-    for file in ingested:
-        if lies_on.get(file.source_file, file.landing_date) == file.landing_date:
-            before.setdefault(file.landing_date, {})[file.source_file] = file
+    for entry in manifest:
+        if listed_day.get(entry.source_file, entry.landing_date) == entry.landing_date:
+            ingested.setdefault(entry.landing_date, {})[entry.source_file] = entry
         else:
-            moved[file.landing_date] += 1
-    first = first_copies(file for files in before.values() for file in files.values())
+            moved[entry.landing_date] += 1
+    first = first_copies(entry for entries in ingested.values() for entry in entries.values())
     differences: dict[date, Difference] = {}
     for day in sorted(by_day.keys() | moved.keys()):
-        files, known = by_day.get(day, []), before.get(day, {})
-        there = [known[file.path] for file in files if file.path in known]
+        files, entries = by_day.get(day, []), ingested.get(day, {})
+        present = [entries[file.path] for file in files if file.path in entries]
         difference = Difference(
-            new=len(files) - len(there),
-            changed=sum(file.path in known and not _same(file, known[file.path]) for file in files),
-            missing=len(known) - len(there),
-            other=_other(there, first) or _unlike(day, known.values(), stored, recorded, quarantined),
+            new=len(files) - len(present),
+            changed=sum(file.path in entries and not _is_unchanged(file, entries[file.path]) for file in files),
+            missing=len(entries) - len(present),
+            other=_other_duplicates(present, first)
+            or _other_fingerprints(day, entries.values(), stored, recorded, quarantined),
             moved=moved[day],
-            returned=_returned(there, returns or {}),
+            returned=_has_returned(present, returns or {}),
         )
         if any((difference.new, difference.changed, difference.moved, difference.returned, difference.other)):
             differences[day] = difference
     return differences
 
 
-def _same(listed: LandingFile, ingested: ManifestEntry) -> bool:
-    return (listed.size, listed.stamp) == (ingested.size, ingested.stamp)
+def _is_unchanged(file: LandingFile, entry: ManifestEntry) -> bool:
+    return (file.size, file.stamp) == (entry.size, entry.stamp)
 
 
-def _other(files: Iterable[ManifestEntry], first: Mapping[str, tuple[date, str]]) -> str:
-    for file in files:
-        counts = first[file.digest][1] if file.lines else file.source_file
-        if file.duplicate_of != (None if counts == file.source_file else counts):
+def _other_duplicates(entries: Iterable[ManifestEntry], first: Mapping[str, tuple[date, str]]) -> str:
+    """A sentence where another of several equal files counts than the manifest says; empty otherwise."""
+    for entry in entries:
+        counts = first[entry.digest][1] if entry.lines else entry.source_file
+        if entry.duplicate_of != (None if counts == entry.source_file else counts):
             return "another file with the same bytes counts now"
     return ""
 
 
-def _returned(files: Iterable[ManifestEntry], returns: Mapping[str, str]) -> bool:
-    for file in files:
-        left_out = json.loads(file.erased_under) if file.erased_under else {}
-        if any(returns.get(request, said) != said for request, said in left_out.items()):
+def _has_returned(entries: Iterable[ManifestEntry], returns: Mapping[str, str]) -> bool:
+    """Whether somebody whose lines were suppressed has registered anew since the files were ingested."""
+    for entry in entries:
+        suppressed = json.loads(entry.erased_under) if entry.erased_under else {}
+        if any(returns.get(request, before) != before for request, before in suppressed.items()):
             return True
     return False
 
 
-def _unlike(
+def _other_fingerprints(
     day: date,
-    files: Iterable[ManifestEntry],
+    entries: Iterable[ManifestEntry],
     stored: Mapping[date, str | None],
     recorded: Mapping[date, str | None],
     quarantined: Mapping[date, str | None] | None,
 ) -> str:
+    """A sentence where the three tables' partitions of a day are not of one run; empty otherwise."""
     if day not in recorded:
         return ""
-    said = recorded[day]
-    if said is None or stored.get(day) != said:
+    fingerprint = recorded[day]
+    if fingerprint is None or stored.get(day) != fingerprint:
         return "the table is not as its run left it"
-    if quarantined is not None and quarantined.get(day) != (said if any(file.rejected for file in files) else None):
+    expected = fingerprint if any(entry.rejected for entry in entries) else None
+    if quarantined is not None and quarantined.get(day) != expected:
         return "the quarantine is not as its run left it"
     return ""

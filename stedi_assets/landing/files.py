@@ -99,8 +99,8 @@ class LandingZone:
         """List the raw files.
 
         Args:
-            first_day: files dated before it are reported and left alone.
-            last_day: files dated after it are reported and left alone.
+            first_day: files that landed before are reported and left alone.
+            last_day: files that landed after are, too.
             tables: the landing tables to list.
             only: keep these landing days only. Folders on this machine that name another day
                 (``landing_date=YYYY-MM-DD``) are not looked into, and what is ignored in them is not reported.

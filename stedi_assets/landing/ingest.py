@@ -26,12 +26,23 @@ from stedi_assets.landing.suppress import DaySuppression
 from stedi_assets.privacy.suppression import Suppression
 
 ATTEMPTS = 5
-"""Times that days are read again, because what was written of them was vacuumed away before it was committed."""
+"""Times that days are read: new files may be vacuumed away before they are committed."""
 
 
 @dataclass
 class DayReport:
-    """What running one day of a landing table did, in numbers."""
+    """The counts of one ingested day of a landing table.
+
+    Args:
+        files: how many raw files it has, kept ones included.
+        duplicates: how many of them have the same bytes as another.
+        kept: how many of them are gone.
+        lines: how many lines of files that count are not blank.
+        rows: how many of them are rows.
+        rejected: how many are in the quarantine.
+        erased: how many were suppressed.
+        reasons: how many were rejected for each reason.
+    """
 
     files: int = 0
     duplicates: int = 0
@@ -44,7 +55,7 @@ class DayReport:
 
 
 class Ingestion:
-    """Brings raw files of some days into one landing table.
+    """The ingestion of raw files into one landing table.
 
     Args:
         engine: reads and writes.
@@ -70,7 +81,7 @@ class Ingestion:
         self._erased = erased
 
     def run(self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]]) -> dict[date, DayReport]:
-        """Replace the partitions of ``days`` by what ``files`` hold.
+        """Replace the partitions of some landing days by the content of their raw files.
 
         Somebody who is erased meanwhile is left out: the days are read again then. Days that cannot be run stay as
         they were; the others are committed before the error is raised.
@@ -80,10 +91,10 @@ class Ingestion:
             files: the raw files of each, as listed.
 
         Returns:
-            What became of each day.
+            The counts of each day.
 
         Raises:
-            MissingFilesError: files of a day are gone and nobody said what to do with their rows.
+            MissingFilesError: files of a day are gone, and ``missing`` is to fail.
             UnreadableFileError: a file cannot be read.
         """
         attempt = 0
@@ -130,12 +141,12 @@ class Ingestion:
         context = self._context
         stored = context.lakehouse.snapshot(context.table)
         manifest = manifest_entries(context.engine, context.lakehouse, context.table)
-        # Copies on days that are not run now keep their say on which of equal files counts, unless the
+        # Copies on days that are not run now may still be the ones that count of equal files, unless the
         # file has moved: its modification time made another day of it.
-        here = {file.path for day in days for file in files.get(day, ())}
+        listed = {file.path for day in days for file in files.get(day, ())}
         first: dict[str, tuple[date, str]] = {}
         add_first_copies(
-            first, (entry for entry in manifest if entry.landing_date not in days and entry.source_file not in here)
+            first, (entry for entry in manifest if entry.landing_date not in days and entry.source_file not in listed)
         )
         ingested: dict[date, list[ManifestEntry]] = {day: [] for day in days}
         for entry in manifest:

@@ -21,7 +21,22 @@ CACHED_ENTRIES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """A raw file as it was when it was ingested; a row of ``landing_files``."""
+    """A raw file as it was when it was ingested: a row of ``landing_files``.
+
+    Args:
+        source_file: its path below the landing root.
+        size: in bytes, as stored.
+        stamp: changes when the content does; see ``LandingFile``.
+        digest: SHA-256 of its bytes.
+        lines: how many lines are not blank.
+        rows: how many of them are rows.
+        rejected: how many are in the quarantine.
+        duplicate_of: the path of the file with the same bytes that counts in its place.
+        landing_table: the name of its table.
+        landing_date: the day that it landed.
+        erased: how many lines were suppressed.
+        erased_under: JSON: per erasure request under which lines were, who had registered anew by then.
+    """
 
     source_file: str
     size: int
@@ -37,24 +52,31 @@ class ManifestEntry:
     erased_under: str | None = None
 
 
-_NAMES = tuple(one.name for one in fields(ManifestEntry))
+_COLUMNS = tuple(one.name for one in fields(ManifestEntry))
 
 
-def record(rows: pa.Table) -> list[ManifestEntry]:
-    """The rows of ``landing_files`` as objects."""
-    # By column: a lake has 100,000 of them, and every tick of the landing sensor asks.
-    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _NAMES), strict=True)]
+def from_rows(rows: pa.Table) -> list[ManifestEntry]:
+    """The manifest entries of rows of ``landing_files``.
+
+    Args:
+        rows: the rows.
+    """
+    # By column: a lake has 100,000 of them.
+    return [ManifestEntry(*row) for row in zip(*(rows[name].to_pylist() for name in _COLUMNS), strict=True)]
 
 
-def as_rows(files: Iterable[ManifestEntry]) -> pa.Table:
-    """Objects as rows of ``landing_files``."""
-    schema = arrow_schema(contract("landing_files"))
-    held = list(files)
-    return pa.table({name: [getattr(file, name) for file in held] for name in schema.names}, schema=schema)
+def as_rows(entries: Iterable[ManifestEntry]) -> pa.Table:
+    """The rows of ``landing_files`` for manifest entries.
+
+    Args:
+        entries: the entries.
+    """
+    schema, listed = arrow_schema(contract("landing_files")), list(entries)
+    return pa.table({name: [getattr(entry, name) for entry in listed] for name in schema.names}, schema=schema)
 
 
 def add_first_copies(first: dict[str, tuple[date, str]], entries: Iterable[ManifestEntry]) -> None:
-    """Bring what :func:`first_copies` gave up to date.
+    """Add manifest entries to the files that count; see :func:`first_copies`.
 
     Args:
         first: changed in place.
@@ -67,7 +89,7 @@ def add_first_copies(first: dict[str, tuple[date, str]], entries: Iterable[Manif
 
 
 def first_copies(entries: Iterable[ManifestEntry]) -> dict[str, tuple[date, str]]:
-    """Of each digest, the day and the path of the file that counts: the earliest landed, then the first by name.
+    """The day and the path of the file that counts of each digest: the earliest landed, then the first by name.
 
     Args:
         entries: the files.
@@ -92,7 +114,7 @@ def manifest_entries(engine: Session, lakehouse: Lakehouse, table: Table) -> lis
 
     def read(files: Sequence[DataFile]) -> dict[date, tuple[ManifestEntry, ...]]:
         entries: dict[date, list[ManifestEntry]] = {file.landing_date: [] for file in files}
-        for entry in record(engine.relation(manifest, files).to_arrow_table()):
+        for entry in from_rows(engine.relation(manifest, files).to_arrow_table()):
             entries[entry.landing_date].append(entry)
         return {day: tuple(of_day) for day, of_day in entries.items()}
 

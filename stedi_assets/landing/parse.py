@@ -1,11 +1,11 @@
 """Raw lines to rows, at the speed of the engine's JSON reader.
 
 DuckDB's reader coerces (``"123"`` and ``1.5`` become integers, ``true`` a number) and takes one of
-two equal keys, so by itself it cannot be trusted with what ``contracts.line.validate_line`` must reject.
-Two ways to have both its speed and the rule:
+two equal keys, so by itself it cannot be trusted with what ``contracts.line.validate_line`` must reject. Two ways to
+have both its speed and the rule:
 
-``fast_path_query`` reads many files in one query, and its caller *proves* afterwards, with the counts of
-``profile``, that every line is good as read:
+``fast_path_query`` reads many files in one query, and its caller *proves* afterwards, with what
+``profile`` counted, that every line is good as read:
 
 * The reader gives at most one row per line, and none for a blank one. So where as many rows look
   good as there are lines, each line is one object, and its row looks good.
@@ -56,7 +56,7 @@ _COERCED_BY_READER = (b"true", b"false", b"\v", b"\f")
 
 
 @dataclass(frozen=True)
-class ParsedPiece:
+class ParsedLines:
     """The rows and the rejected lines of a piece of a file.
 
     Args:
@@ -81,13 +81,11 @@ def allows_fast_path(table: Table, profiles: Sequence[FileProfile], paths: Seque
     source = _source(table)
     marks = _marks(profiles)
     optional = {field.name: sum(one.lines for one in profiles) for field in source.fields if not field.required}
+    fewest, most = (_fewest_marks(source, profiles, nulls) for nulls in (optional, {}))
     return (
         any(one.lines for one in profiles)
         and all(one.plain for one in profiles)
-        and all(number <= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, {}), strict=True))
-        and all(
-            number >= fewest for number, fewest in zip(marks, _fewest_marks(source, profiles, optional), strict=True)
-        )
+        and all(low <= number <= high for low, number, high in zip(fewest, marks, most, strict=True))
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)
     )
@@ -102,8 +100,9 @@ def proves_fast_path(table: Table, profiles: Sequence[FileProfile], rows: int, n
         rows: how many rows it gave.
         nulls: of each column, how many of them lack it.
     """
-    lines = sum(one.lines for one in profiles)
-    return rows == lines and _marks(profiles) == _fewest_marks(_source(table), profiles, nulls)
+    return rows == sum(one.lines for one in profiles) and _marks(profiles) == _fewest_marks(
+        _source(table), profiles, nulls
+    )
 
 
 def _marks(profiles: Sequence[FileProfile]) -> tuple[int, int]:
@@ -160,7 +159,7 @@ def has_line_numbers(table: Table) -> bool:
 
 def read_lines(
     engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
-) -> Iterator[ParsedPiece]:
+) -> Iterator[ParsedLines]:
     """Read one raw file line by line, whatever is in it.
 
     Args:
@@ -181,7 +180,7 @@ def read_lines(
     for piece in chunks(fs, path, PIECE_BYTES):
         if isinstance(piece, CutOff):
             reject = (number, CUT_OFF_REASON, piece.rest.decode("utf-8", "backslashreplace"))
-            yield ParsedPiece(_data_schema(table).empty_table(), (reject,), 1)
+            yield ParsedLines(_data_schema(table).empty_table(), (reject,), 1)
             return
         for part in _parts(piece):
             yield _read_piece(engine, part, table, source_file, landing_date, number)
@@ -202,7 +201,7 @@ def _parts(piece: bytes) -> Iterator[bytes]:
 
 def _read_piece(
     engine: Engine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
-) -> ParsedPiece:
+) -> ParsedLines:
     source = _source(table)
     text = np.frombuffer(piece, np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
@@ -244,7 +243,7 @@ def _read_piece(
         extra = _origin(table, source_file, np.array([line_number for line_number, _ in validated]))
         tables.append(_as_table(table, {**columns, **extra}))
     rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
-    return ParsedPiece(rows, tuple(rejects), len(starts) - blank)
+    return ParsedLines(rows, tuple(rejects), len(starts) - blank)
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:

@@ -26,7 +26,7 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.landing import quarantine, reading
 from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError
-from stedi_assets.landing.differences import plan
+from stedi_assets.landing.differences import day_differences
 from stedi_assets.landing.files import LandingZone
 from stedi_assets.landing.ingest import DayReport, Ingestion
 from stedi_assets.landing.manifest import ManifestEntry, manifest_entries, recorded_fingerprints
@@ -85,7 +85,7 @@ class Lake:
         return self.lakehouse.snapshot(contract(name))
 
     def plan(self) -> dict[date, str]:
-        found = plan(
+        found = day_differences(
             self.table.name,
             self.zone.list(date(2022, 1, 1), date(2099, 1, 1)),
             self.record(),

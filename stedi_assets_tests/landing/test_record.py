@@ -1,4 +1,4 @@
-"""``plan``: which days differ from what was ingested. Pure: cases say what lies there."""
+"""``day_differences``: which days differ from what was ingested. Pure: cases say what lies there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.landing.differences import Difference, plan
+from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingFile, Listing
-from stedi_assets.landing.manifest import ManifestEntry, as_rows, first_copies, record
+from stedi_assets.landing.manifest import ManifestEntry, as_rows, first_copies, from_rows
 
 T = "step_trainer_landing"
 D1, D2, D3 = date(2023, 8, 6), date(2023, 8, 7), date(2023, 8, 8)
@@ -45,7 +45,7 @@ def planned(
 ) -> dict[date, str]:
     """The plan in words; where nothing else is said, tables are as their runs left them."""
     days: dict[date, str | None] = dict.fromkeys((file.landing_date for file in ingested), MADE)
-    found = plan(
+    found = day_differences(
         T,
         Listing(tuple(files)),
         ingested,
@@ -169,5 +169,5 @@ def test_the_record_as_rows_and_back():
     files = [was("a"), was("b", D2, "x", "a", lines=7), was("é", lines=0)]
     rows = as_rows(files)
     assert rows.schema == arrow_schema(contract("landing_files"))
-    assert record(rows) == files
-    assert record(as_rows([])) == []
+    assert from_rows(rows) == files
+    assert from_rows(as_rows([])) == []

@@ -4,8 +4,8 @@ Dagster concepts: sensor and run request, with a cursor, a run key and tags of p
 
 Consent that changed is the reason for most of them. A late reading, a customer who landed after their readings, a pair
 whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found the same
-way: ``staleness.stale`` compares the tables with what they should hold. Whether to request it (again, or already) is the
-pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
+way: ``staleness.stale`` compares the tables with what they should hold. Whether to request it (again, or already) is
+the pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
 """
 
 import time
