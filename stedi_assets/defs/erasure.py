@@ -152,7 +152,7 @@ def erasure_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
             if any(run.running for run in runs):
                 waiting.append(f"{request} is under way")
             elif failed:
-                waiting.append(f"{request} failed {failed} times and will be tried again; its last run description why")
+                waiting.append(f"{request} failed {failed} times and will be tried again; its last run says why")
             else:
                 requested.append(
                     dg.RunRequest(
