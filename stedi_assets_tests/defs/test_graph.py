@@ -20,7 +20,7 @@ import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.build import build_definitions
+from stedi_assets.defs.build import build_assets, build_definitions
 from stedi_assets.defs.erasure import QUEUE
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
@@ -193,3 +193,13 @@ def test_dagster_materializes_a_partition_and_a_range(folder: Path) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     SNAPSHOT.write_text(json.dumps(shape(build_definitions(Settings())), indent=2) + "\n")
+
+
+def test_each_asset_links_to_its_source() -> None:
+    for definition in build_assets(Settings()):
+        for spec in definition.specs if isinstance(definition, dg.AssetsDefinition) else ():
+            if spec.key.to_user_string() not in {table.name for table in ASSET_TABLES}:
+                continue
+            (reference,) = spec.metadata["dagster/code_references"].code_references
+            lines = Path(reference.file_path).read_text().splitlines()
+            assert "@table_asset" in lines[reference.line_number - 1]

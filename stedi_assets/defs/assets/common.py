@@ -61,10 +61,18 @@ def table_asset(
 
     def decorate(compute: Callable[..., Any]) -> dg.AssetsDefinition:
         arguments = asset_arguments(table(name), first_day)
+        arguments["metadata"] |= code_reference(compute)
         asset: dg.AssetsDefinition = dg.asset(**arguments, deps=list(deps))(redact_errors(f"computing {name}")(compute))
         return asset
 
     return decorate
+
+
+def code_reference(function: Callable[..., Any]) -> dict[str, dg.CodeReferencesMetadataValue]:
+    """The link from the UI into the source of a function."""
+    code = function.__code__
+    source = dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno)
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[source])}
 
 
 def freshness(contract: Table) -> dg.FreshnessPolicy:
