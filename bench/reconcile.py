@@ -32,7 +32,7 @@ from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
-from stedi_assets.staleness.plan import differing, state
+from stedi_assets.staleness.stale import stale_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,9 +181,9 @@ class Ticking:
         started = time.perf_counter()
         view = self.resources.view()
         found: dict[str, Any] = {}
-        now = state(view)
+        now = view.state()
         if now != self._cursor:
-            found = differing(view)
+            found = stale_partitions(view)
             self._cursor = "" if found else now
             self.resources.close()
         return time.perf_counter() - started, found

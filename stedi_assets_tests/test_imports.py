@@ -25,7 +25,7 @@ ROOT = PACKAGE.parent
 
 READING = """
 import sys
-import stedi_assets.cli.main, stedi_assets.expected_counts, stedi_assets.staleness.plan
+import stedi_assets.cli.main, stedi_assets.expected_counts, stedi_assets.staleness.stale
 import stedi_assets.subject_requests.explain, stedi_assets.subject_requests.export
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

@@ -281,7 +281,7 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.staleness.plan import differing, reasons, rows_to_remove
+    from stedi_assets.staleness.stale import reasons, rows_to_remove, stale_partitions
 
     rows: list[tuple[Any, ...]] = []
 
@@ -293,7 +293,7 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
             for day, difference in found.items():
                 differs(name, day, str(difference))
     view = resources.view()
-    stale = differing(view)
+    stale = stale_partitions(view)
     to_remove, why = rows_to_remove(view, stale), reasons(view, stale)
     for name, partitions in stale.items():
         for day in sorted(partitions):

@@ -3,7 +3,7 @@
 Dagster concepts: instance (opened with the project's storages) and in-process execution of a job.
 
 Runs are Dagster runs like any other, recorded in the instance, so the UI shows them. In which order they go, how many
-days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.plan``, as the
+days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.stale``, as the
 sensors do.
 """
 
@@ -25,12 +25,13 @@ from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.build import JOB, build_definitions
 from stedi_assets.defs.checks.build import whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
+from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
 from stedi_assets.errors import redact_errors
 from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_home_is_set
 from stedi_assets.staleness import index
-from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, downstream, row_counts, runs
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.forgetting import Rebuild
 
 RUN_BYTES = 8 << 30
@@ -247,7 +248,7 @@ class Materializer:
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
                 view = self._resources.view()
-                stale = self._without_blocked(differing(view))
+                stale = self._without_blocked(stale_partitions(view))
             if not stale or len(self._messages) >= GIVE_UP:
                 break
             self._execute(runs(stale, row_counts(view, stale), RUN_ROWS), {})

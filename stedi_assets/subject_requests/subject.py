@@ -67,7 +67,7 @@ class Person:
             customers=customers,
             asked=asked,
         )
-        records: list[dict[str, Any]] = [dict(zip(fields, row, strict=True)) for row in own]
+        records: list[dict[str, Any]] = [dict(zip(fields, row[:-1], strict=True)) for row in own]
         records += _rejected(resources, email)
         serials = _values(records, [SERIAL])
         marks = _values(records, MARKS)

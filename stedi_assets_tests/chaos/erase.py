@@ -31,7 +31,7 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.folder import open_privacy_folder
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
-from stedi_assets.staleness.plan import differing
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
@@ -199,7 +199,7 @@ def faults(here: Path) -> list[str]:
     found += [f"{request.id} is not done" for request in requests if not request.is_done]
     found += [f"{place} mentions the forgotten" for place in mentioned(here)]
     found += [f"{name} has files of no version" for name, t in TABLES.items() if resources.lakehouse.unused_files(t)]
-    found += [f"{name} differs" for name in differing(resources.view())]
+    found += [f"{name} differs" for name in stale_partitions(resources.view())]
     found += [f"{name} differs" for name in resources.landing_differences(resources.listing())]
     beside = [path for place in ("landing", "home/data/privacy") for path in (here / place).rglob(".*.*")]
     found += [f"{path.name} was left" for path in beside]

@@ -415,7 +415,10 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
     return rows, same
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "faults"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(False, id="plain", marks=pytest.mark.slow), pytest.param(True, id="faults")],
+)
 def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
     """A sample, plain or with faults, of 80 customers or of 956; its lake goes from one policy to the next."""
     folder = tmp_path_factory.mktemp("faults" if request.param else "plain")

@@ -16,8 +16,8 @@ from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.io_manager import RETRIES
 from stedi_assets.defs.run_history import SENSOR_TAG, ActiveRun, RequestedRun
+from stedi_assets.defs.runs import Run
 from stedi_assets.defs.sensors.consent import BACKOFF, MAX_BACKOFF, SENSOR, due, request_name, requests
-from stedi_assets.staleness.plan import Run
 from stedi_assets_tests.kit.lake import SmallLake, copied
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 from stedi_assets_tests.kit.ticking import Ticking

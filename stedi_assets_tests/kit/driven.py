@@ -22,6 +22,7 @@ from stedi_assets import transforms
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.materialize import Outcome
+from stedi_assets.defs.runs import downstream, runs
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Lakehouse, NewFile, VacuumedError
@@ -30,7 +31,7 @@ from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness.customers import LatestRecords
-from stedi_assets.staleness.plan import differing, downstream, runs
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.progress import ErasureError
 from stedi_assets.subject_requests.requests import Requests
@@ -261,7 +262,7 @@ class DrivenLake:
 
     def differing(self) -> dict[str, set[date]]:
         """What reconciliation would run."""
-        return {name: set(days) for name, days in differing(self.resources.view()).items()}
+        return {name: set(days) for name, days in stale_partitions(self.resources.view()).items()}
 
     def rows(self, name: str) -> Rows:
         """The rows of one of the oracle's tables, as the lake has them."""

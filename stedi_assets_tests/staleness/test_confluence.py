@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
 from stedi_assets.defs.build import build_assets, build_resources
+from stedi_assets.defs.runs import runs
 from stedi_assets.settings import Policies
-from stedi_assets.staleness.plan import runs
 from stedi_assets_tests.kit.driven import (
     KEY,
     OTHER_KEY,

@@ -18,7 +18,7 @@ from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
-from stedi_assets.staleness.plan import differing, state
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.staleness.view import LakeView
 from stedi_assets_tests.kit.driven import INPUTS, KEY, OTHER_KEY, POLICIES, DrivenLake, settle
 from stedi_assets_tests.kit.examples import chosen, drawing_afresh
@@ -110,9 +110,9 @@ READINGS = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_c
 
 
 def test_nothing_is_made_anew_where_nothing_changed(lake: Watched) -> None:
-    before = state(lake.resources.view())
+    before = lake.resources.view().state()
     assert lake.settles() == ({}, {})
-    assert state(lake.resources.view()) == before
+    assert lake.resources.view().state() == before
 
 
 def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
@@ -181,10 +181,10 @@ def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
 
 
 def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> None:
-    seen = {state(lake.resources.view())}
+    seen = {lake.resources.view().state()}
 
     def other() -> bool:
-        now = state(lake.resources.view())
+        now = lake.resources.view().state()
         return now not in seen and not seen.add(now)  # type: ignore[func-returns-value]
 
     assert not other()
@@ -200,7 +200,7 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
         assert other()
     # As another process sees it.
     view = lake.resources.view()
-    assert state(fresh(lake)) == state(view)
+    assert fresh(lake).state() == view.state()
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def assert_remembered_right(lake: DrivenLake, days: Sequence[date]) -> None:
         assert some == fresh(lake).fingerprints(name, days), name
         whole = one.fingerprints(name)
         assert some == {day: whole.get(day, some[day]) for day in days}, name
-    assert differing(lake.resources.view()) == differing(fresh(lake))
+    assert stale_partitions(lake.resources.view()) == stale_partitions(fresh(lake))
 
 
 @pytest.mark.usefixtures("consents_once")

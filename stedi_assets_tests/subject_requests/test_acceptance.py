@@ -19,7 +19,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.landing.copy import land as copy_in
 from stedi_assets.sample import write_sample
-from stedi_assets.staleness.plan import differing
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import carry_out
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 from stedi_assets.subject_requests.places import find_places
@@ -131,7 +131,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
         assert name == QUARANTINE or left.num_rows < rows.num_rows
     assert Receipts(resources.privacy).faults() == []
     assert not resources.landing_differences(resources.listing())
-    assert not differing(resources.view())
+    assert not stale_partitions(resources.view())
 
 
 def assert_index_counts_what_is_left(

@@ -19,7 +19,7 @@ from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
-from stedi_assets.staleness.plan import differing
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.progress import ErasureError
@@ -108,7 +108,7 @@ def without_ann(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def nothing_differs(lake: SmallLake) -> bool:
     resources = lake.resources
-    return not resources.landing_differences(resources.listing()) and not differing(resources.view())
+    return not resources.landing_differences(resources.listing()) and not stale_partitions(resources.view())
 
 
 # ---- who is forgotten, and what is left ------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The sensors: they request runs where ``staleness.plan`` says that something differs.
+"""The sensors: they request runs where ``staleness.stale`` says that something differs.
 
 Dagster concept: sensor.
 

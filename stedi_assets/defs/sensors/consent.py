@@ -4,8 +4,8 @@ Dagster concepts: sensor and run request, with a cursor, a run key and tags of p
 
 Consent that changed is the reason for most of them. A late reading, a customer who landed after their readings, a pair
 whose halves landed days apart, a run that failed or read an older state, and a table changed by hand are found the same
-way: ``staleness.plan`` compares the tables with what they should hold. Whether to request it (again, or already) is the
-pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
+way: ``staleness.stale`` compares the tables with what they should hold. Whether to request it (again, or already) is
+the pure :func:`requests`. The cursor only saves work: it says that nothing has changed since nothing differed.
 """
 
 import time
@@ -27,11 +27,12 @@ from stedi_assets.defs.run_history import (
     failures_in_backoff,
     requested_runs,
 )
+from stedi_assets.defs.runs import RUN_ROWS, Run, row_counts, runs
 from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
-from stedi_assets.staleness.plan import RUN_ROWS, Run, differing, row_counts, rows_to_remove, runs, state
+from stedi_assets.staleness.stale import rows_to_remove, stale_partitions
 
 SENSOR = "consent_sensor"
 
@@ -158,14 +159,14 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, resources: dg.ResourceParam[Resources]) -> dg.SensorResult:
         with redact_errors("comparing the tables with what they should hold"):
             view = resources.view()
-            now = state(view)
+            now = view.state()
             if context.cursor == now:
                 return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
             try:
                 # What a killed run left without its index would be added up at every look.
                 if index.fill(resources.engine, resources.lakehouse):
                     view = resources.view()
-                stale = differing(view)
+                stale = stale_partitions(view)
                 if not stale:
                     return dg.SensorResult(skip_reason="Every table holds what it should.", cursor=now)
                 active = active_runs(context.instance)

@@ -2,7 +2,7 @@
 
 Dagster concepts: sensor and run request, with a run key, tags and run config.
 
-What differs is asked of ``staleness.plan``; whether to request it (again) is the pure :func:`requests`, with backoff.
+What differs is asked of ``staleness.stale``; whether to request it (again) is the pure :func:`requests`, with backoff.
 That function reads no clock, and there is no state but what the tables and the runs themselves say.
 """
 
@@ -24,13 +24,13 @@ from stedi_assets.defs.run_history import (
     is_erasing,
     requested_runs,
 )
+from stedi_assets.defs.runs import downstream
 from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.day_plan import MissingFiles
 from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.resources import Resources
-from stedi_assets.staleness.plan import downstream
 
 SENSOR = "landing_sensor"
 

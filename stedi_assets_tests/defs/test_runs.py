@@ -9,7 +9,7 @@ import pytest
 from stedi_assets.contracts import (
     ASSET_TABLES,
 )
-from stedi_assets.staleness.plan import Run, downstream, runs
+from stedi_assets.defs.runs import Run, downstream, runs
 
 
 def days(*numbers: int) -> list[date]:
