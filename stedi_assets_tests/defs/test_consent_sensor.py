@@ -170,13 +170,13 @@ def people(lake: SmallLake, name: str, column: str) -> set[str]:
 
 
 def settle(ticking: Ticking) -> list[list[dg.RunRequest]]:
-    """Tick and run until nothing is requested for; what each tick requested for."""
-    requested = []
+    """Tick and run until nothing is requested; what each tick requested."""
+    ticks = []
     for _ in range(6):
         requested, _ = ticking.tick()
         if not requested:
-            return requested
-        requested.append(requested)
+            return ticks
+        ticks.append(requested)
         for request in requested:
             assert ticking.run(request).success
     raise AssertionError("no end")
