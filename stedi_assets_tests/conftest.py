@@ -95,3 +95,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the asset checks out of runs: they only read, and take half of the time. For tests of what runs make."""
     monkeypatch.setattr("stedi_assets.defs.build.build_checks", lambda _: [])
+
+
+@pytest.fixture
+def without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a ``Materializer`` make tables without Dagster's runs, which take most of the time. See ``run_directly``."""
+    from stedi_assets_tests.kit.driven import run_directly
+
+    monkeypatch.setattr("stedi_assets.defs.materialize.Materializer._execute_one", run_directly)

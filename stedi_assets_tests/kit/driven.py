@@ -21,15 +21,17 @@ import pytest
 from stedi_assets import transforms
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.materialize import Outcome
+from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.defs.runs import downstream, runs
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Lakehouse, NewFile, VacuumedError
+from stedi_assets.landing.day_plan import MissingFiles
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
+from stedi_assets.staleness import index
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import Erasure
@@ -143,11 +145,7 @@ class DrivenLake:
 
     def land(self, name: str, days: Sequence[date]) -> None:
         """Make partitions of a landing table."""
-        resources = self.resources
-        files = resources.listing(frozenset(days)).by_day(name)
-        Ingestion(self.engine, self.lakehouse, resources.landing, contract(name), erased=resources.erased).run(
-            days, files
-        )
+        land_partitions(self.resources, name, days)
 
     def landed(self) -> dict[str, list[date]]:
         """The days of each landing table that the landing sensor would ask for."""
@@ -164,32 +162,7 @@ class DrivenLake:
         """Begin to make partitions of one table; what it gives commits them, if that is still right by then."""
         if name not in INPUTS:
             return lambda: self.land(name, days)
-        view = self.resources.view()
-        inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
-        frame = self._transformed(name, inputs, days)
-        fingerprints = view.fingerprints(name, days)
-        files = self.engine.write(frame, self.lakehouse, contract(name), fingerprints)
-
-        def finish() -> None:
-            with self.lakehouse.committing(), contextlib.suppress(VacuumedError):
-                if view.is_current() or self.resources.view().fingerprints(name, days) == fingerprints:
-                    self.lakehouse.replace(contract(name), days, files)
-
-        return finish
-
-    def _transformed(self, name: str, inputs: dict[str, Any], days: Sequence[date]) -> Any:
-        policies = self.resources.settings.policies
-        arguments: dict[str, Any] = {}
-        if name in {"accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated"}:
-            arguments["readings_before_consent"] = policies.readings_before_consent
-        if name == "customers_curated":
-            arguments["subject_ids"] = self.resources.pseudonyms.subject_ids(inputs["customer_trusted"])
-        if name == "consent_history":
-            who = transforms.ever_consenting(inputs["customer_landing"], days)
-            arguments["subject_ids"] = self.resources.pseudonyms.subject_ids(who)
-        if name == "machine_learning_curated":
-            arguments |= {"days": days, "pairing": policies.pairing}
-        return getattr(transforms, name)(**inputs, **arguments)
+        return begin_partitions(self.resources, name, days)
 
     def run(self, tables: Collection[str], days: Sequence[date], fails_at: str | None = None, commits: int = 0) -> None:
         """Run some tables for some days, as one backfill; what depends on the table that fails is not run."""
@@ -272,6 +245,70 @@ class DrivenLake:
         files = self.lakehouse.snapshot(contract(stored)).files
         select = f"SELECT {', '.join(named(column) for column in columns)} FROM stored WHERE {where}"
         return Counter(self.engine.rows(select, stored=self.engine.relation(contract(stored), files)))
+
+
+def land_partitions(
+    resources: Resources, name: str, days: Sequence[date], missing: MissingFiles = MissingFiles.FAIL
+) -> None:
+    """Make partitions of a landing table, as its asset does."""
+    files = resources.listing(frozenset(days)).by_day(name)
+    Ingestion(
+        resources.engine,
+        resources.lakehouse,
+        resources.landing,
+        contract(name),
+        missing=missing,
+        erased=resources.erased,
+    ).run(days, files)
+
+
+def begin_partitions(resources: Resources, name: str, days: Sequence[date]) -> Callable[[], None]:
+    """Compute partitions of a derived table; what it gives commits them, if that is still right by then."""
+    view = resources.view()
+    inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
+    frame = transformed(resources, name, inputs, days)
+    fingerprints = view.fingerprints(name, days)
+    files = resources.engine.write(frame, resources.lakehouse, contract(name), fingerprints)
+
+    def finish() -> None:
+        with resources.lakehouse.committing(), contextlib.suppress(VacuumedError):
+            if view.is_current() or resources.view().fingerprints(name, days) == fingerprints:
+                resources.lakehouse.replace(contract(name), days, files)
+
+    return finish
+
+
+def transformed(resources: Resources, name: str, inputs: Mapping[str, Any], days: Sequence[date]) -> Any:
+    """What a transform makes of its inputs, with the arguments that its asset gives it."""
+    policies = resources.settings.policies
+    arguments: dict[str, Any] = {}
+    if name in {"accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated"}:
+        arguments["readings_before_consent"] = policies.readings_before_consent
+    if name == "customers_curated":
+        arguments["subject_ids"] = resources.pseudonyms.subject_ids(inputs["customer_trusted"])
+    if name == "consent_history":
+        who = transforms.ever_consenting(inputs["customer_landing"], days)
+        arguments["subject_ids"] = resources.pseudonyms.subject_ids(who)
+    if name == "machine_learning_curated":
+        arguments |= {"days": days, "pairing": policies.pairing}
+    return getattr(transforms, name)(**inputs, **arguments)
+
+
+def run_directly(materializer: Materializer, run: Any, missing: Mapping[str, Collection[date]]) -> bool:
+    """Make what a run is to make, as its assets and the I/O manager do, without Dagster: in a tenth of the time.
+
+    It stands for ``Materializer._execute_one`` where Dagster is not the point; an error is raised as it is.
+    """
+    resources = materializer._resources
+    for name in run.tables:
+        if name in INPUTS:
+            begin_partitions(resources, name, run.days)()
+        else:
+            gone = set(run.days) & set(missing.get(name, ()))
+            land_partitions(resources, name, run.days, MissingFiles.KEEP if gone else MissingFiles.FAIL)
+        index.write(resources.engine, resources.lakehouse, contract(name), run.days)
+    materializer._outcome.runs.append(run)
+    return True
 
 
 def settle_landing(lake: DrivenLake, run: Run) -> None:

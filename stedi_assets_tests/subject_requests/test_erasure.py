@@ -72,8 +72,8 @@ def checked(made: SmallLake, tmp_path: Path) -> Iterator[SmallLake]:
 
 
 @pytest.fixture
-def lake(checked: SmallLake, without_checks: None) -> SmallLake:
-    """The same, without checks."""
+def lake(checked: SmallLake, without_dagster: None) -> SmallLake:
+    """The same, whose tables are made without Dagster."""
     return checked
 
 
@@ -294,6 +294,7 @@ def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> N
         *(pytest.param(one, marks=pytest.mark.slow) for one in ("ann@example.co", "[x]+(y)*@example.com")),
     ],
 )
+@pytest.mark.usefixtures("without_dagster")
 def test_an_odd_email_erases_its_own_person_only(alike: SmallLake, tmp_path: Path, address: str) -> None:
     lake = copied(alike, tmp_path)
     carry_out(lake, Requests(lake.resources.privacy).file(address, "", NOW))
@@ -321,8 +322,13 @@ def test_somebody_who_is_nowhere_gets_a_receipt_too(lake: SmallLake) -> None:
 # ---- never again -------------------------------------------------------------------------------------
 
 
-def test_what_lands_later_is_ingested_without_the_person(checked: SmallLake) -> None:
+@pytest.mark.parametrize("runs", ["without_dagster", pytest.param("with_checks", marks=pytest.mark.slow)])
+def test_what_lands_later_is_ingested_without_the_person(
+    checked: SmallLake, runs: str, request: pytest.FixtureRequest
+) -> None:
     lake = checked
+    if runs == "without_dagster":
+        request.getfixturevalue(runs)
     erase(lake, "ann")
     erase(lake, SHARING)
     before = tables(lake)
