@@ -283,6 +283,7 @@ def test_one_day(small: SmallLake, tmp_path: Path) -> None:
     assert {row["landing day"] for row in dry.rows()} == {"2023-08-06"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_one_day_by_force(small: SmallLake, tmp_path: Path) -> None:
     small.materialize(days=[date(2023, 8, 7)])

@@ -53,6 +53,7 @@ def check(
     return result, {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
+@pytest.mark.slow
 def test_a_run_of_several_days_says_of_each_what_it_found(good: SmallLake) -> None:
     graph = good.job().asset_layer.asset_graph
     for name in (table.name for table in ASSET_TABLES):
@@ -305,6 +306,7 @@ def test_old_data_warns(lake: SmallLake) -> None:
     assert {one.severity for one in old} == {dg.AssetCheckSeverity.WARN}
 
 
+@pytest.mark.slow
 def test_rejected_lines_copies_and_shared_devices_warn(lake: SmallLake) -> None:
     lake.land("customer_landing", lines(customer("ann"), customer("bob", serialNumber="serial-ann")) + "{broken\n")
     lake.land("accelerometer_landing", lines(movement("ann"), movement("bob", STAMP + 1)))
@@ -325,6 +327,7 @@ def test_rejected_lines_copies_and_shared_devices_warn(lake: SmallLake) -> None:
     assert said["shared_serial_numbers"].startswith("1 serial numbers are claimed by 2 customers")
 
 
+@pytest.mark.slow
 def test_pairs_of_different_customers_warn(lake: SmallLake) -> None:
     lake.land("customer_landing", lines(customer("ann"), customer("bob")))
     lake.land("accelerometer_landing", lines(movement("ann"), movement("bob")))
@@ -414,6 +417,7 @@ def test_consent_is_judged_by_the_records_of_now(lake: SmallLake) -> None:
     assert lake.rows("customer_trusted", "email") == [("ann@example.com",)]
 
 
+@pytest.mark.slow
 def test_intervals_of_other_days_are_judged_once_they_are_made(lake: SmallLake) -> None:
     """A withdrawal closes an interval of another day: its own run is right, and what is stale is found all the same."""
     lake.land_people("ann", "bob", day="2023-08-06")

@@ -231,6 +231,7 @@ def test_a_grant_brings_back_the_readings_that_landed_before(ticking: Ticking) -
     assert lake.count("machine_learning_curated") == 12 + 3 + 2
 
 
+@pytest.mark.slow
 def test_a_customer_who_lands_after_their_readings(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land("accelerometer_landing", lines(movement("dan", at(SECOND))), name="dan.json", day=SECOND)
@@ -241,6 +242,7 @@ def test_a_customer_who_lands_after_their_readings(ticking: Ticking) -> None:
     assert people(lake, "customers_curated", "email") == {"ann", "bob", "dan"}
 
 
+@pytest.mark.slow
 def test_a_new_reading_of_a_customer_registered_earlier(ticking: Ticking) -> None:
     """The day was landed, and the rest of its run failed; the customer had no readings before."""
     lake = ticking.lake
@@ -281,6 +283,7 @@ def test_a_table_that_is_gone(ticking: Ticking) -> None:
     assert lake.rows("machine_learning_curated") == pairs
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_asked_for_again(ticking: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = ticking.lake
     ticking.tick()
@@ -319,6 +322,7 @@ def test_a_request_names_tables_and_days_and_nobody(ticking: Ticking) -> None:
 # ---- a run that read an older state --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
     twelve: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +348,7 @@ def test_a_run_that_read_an_older_state_does_not_bring_anybody_back(
     other.close()
 
 
+@pytest.mark.slow
 def test_a_run_whose_inputs_never_rest_gives_up(twelve: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the run fails, and the table is as it was."""
     other = SmallLake.at(twelve.root, instance=twelve.instance)
@@ -401,6 +406,7 @@ def whole_table_checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     }
 
 
+@pytest.mark.slow
 def test_the_check_sees_every_landing_day(twelve: SmallLake) -> None:
     consenting = [table.name for table in ASSET_TABLES if table.consenting]
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
@@ -413,6 +419,7 @@ def test_the_check_sees_every_landing_day(twelve: SmallLake) -> None:
     assert whole_table_checks(twelve.run(consenting, SECOND)) == dict.fromkeys(consenting, True)
 
 
+@pytest.mark.slow
 def test_what_was_mended_is_no_warning(twelve: SmallLake) -> None:
     """The landing day's own run finds rows of ann on other days; reconciliation takes them out."""
     twelve.land("customer_landing", lines(person("ann", DAYS[8], consents=False)), day=DAYS[8])

@@ -74,6 +74,7 @@ def test_an_overdue_request_fails_the_check(ticking: Ticking) -> None:
     assert not passed(ticking.lake)
 
 
+@pytest.mark.slow
 def test_a_failed_erasure_is_tried_again_after_a_pause(ticking: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = ticking.lake
     note = lake.root / "landing" / "note.txt"

@@ -209,6 +209,7 @@ def test_a_new_file_asks_for_its_table_and_what_is_made_from_it(ticking: Ticking
     assert lake.count("machine_learning_curated") == 2
 
 
+@pytest.mark.slow
 def test_a_file_rewritten_under_its_name(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")
@@ -222,6 +223,7 @@ def test_a_file_rewritten_under_its_name(ticking: Ticking) -> None:
     assert lake.rows("machine_learning_curated", '"distanceFromObject"') == [(300,)]
 
 
+@pytest.mark.slow
 def test_two_files_in_the_same_second(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")
@@ -280,6 +282,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock) -> None:
     lake = ticking.lake
     lake.land_people("ann")
@@ -307,6 +310,7 @@ def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock)
     assert lake.count("machine_learning_curated") == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_after_landing_is_not_forgotten(
     ticking: Ticking, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +331,7 @@ def test_a_run_that_fails_after_landing_is_not_forgotten(
     assert ticking.tick() == ([], "Every landed day is as ingested.")
 
 
+@pytest.mark.slow
 def test_a_failed_run_that_somebody_made_good_by_hand_is_settled(
     ticking: Ticking, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +380,7 @@ def test_archived_files_are_no_reason_to_run(ticking: Ticking) -> None:
     assert lake.count("machine_learning_curated") == 1
 
 
+@pytest.mark.slow
 def test_a_late_file_on_a_day_whose_files_are_archived(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")

@@ -198,6 +198,7 @@ def test_bytes_that_are_no_text_are_kept_aside_as_they_were(lake: Lake):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_lines_of_50_megabytes(lake: Lake, packed: bool):
     wide = b"x" * (50 << 20)
@@ -709,6 +710,7 @@ def _ingest(root: str, day: date, turns: int) -> str:
     return ""
 
 
+@pytest.mark.process
 def test_eight_processes_from_nothing(engine: DuckDBEngine, tmp_path: Path):
     """Four on one day and four on others, at once."""
     lake = Lake(engine, tmp_path)

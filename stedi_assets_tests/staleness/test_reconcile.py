@@ -130,6 +130,7 @@ def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> 
     assert rewritten == found
 
 
+@pytest.mark.slow
 def test_a_grant_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
     lake.put("customer_landing", LAST, lines(customer("dee", updated=at(LAST))))
     found, rewritten = lake.settles()
@@ -138,6 +139,7 @@ def test_a_grant_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
     assert rewritten == {**{name: {LAST} for name in PEOPLE}, **dict.fromkeys(READINGS, hers)}
 
 
+@pytest.mark.slow
 def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
     lake.put("customer_landing", DAYS[4], lines(customer("ann", False, updated=STAMP - 2000)))
     assert lake.settles() == ({}, {})

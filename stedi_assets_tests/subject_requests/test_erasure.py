@@ -375,6 +375,7 @@ def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: SmallLake
     assert tables(lake) == without(before, lake, ["ann"])
 
 
+@pytest.mark.slow
 def test_who_registers_anew_is_a_new_customer(lake: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     erased_at = at(DAYS[-1], 50_000)
     monkeypatch.setattr("stedi_assets.subject_requests.erasure.now_ms", lambda: erased_at)
@@ -401,6 +402,7 @@ def test_who_registers_anew_is_a_new_customer(lake: SmallLake, monkeypatch: pyte
     assert nothing_differs(lake)
 
 
+@pytest.mark.slow
 def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
     lake: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,6 +490,7 @@ def test_two_that_carry_out_the_same_request_agree(
 # ---- proof ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: SmallLake) -> None:
     """It is not the person's line, and erasing it would lose another customer's record."""
     record = person("mia", DAYS[1]) | {"friend": "bob@example.com"}
@@ -506,6 +509,7 @@ def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Sm
     assert receipt["searched"]["found"] == 0
 
 
+@pytest.mark.slow
 def test_a_linked_raw_file_is_an_open_place(lake: SmallLake) -> None:
     """A copy without the person's lines in place of the link would leave them in the file behind it."""
     day = DAYS[1]
@@ -553,6 +557,7 @@ def test_a_raw_file_in_a_linked_folder_is_rewritten_where_it_lies(lake: SmallLak
     assert carry_out(lake, asked)["searched"]["found"] == 0
 
 
+@pytest.mark.slow
 def test_the_proof_looks_everywhere(lake: SmallLake) -> None:
     """Text beside the raw files, Parquet that no table uses, Dagster's storage, compressed files."""
     places = ["landing/notes.txt", "lake/curated/old.parquet", "home/storage/run.log", "lake/x.json.gz"]
@@ -584,6 +589,7 @@ def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
     assert receipt["versions"]["accelerometer_landing"][0] < receipt["versions"]["accelerometer_landing"][1]
 
 
+@pytest.mark.slow
 def test_old_versions_are_gone(lake: SmallLake) -> None:
     lake.spoil("accelerometer_trusted", DAYS[0], "SELECT * FROM rows WHERE x = 1")
     assert lake.resources.lakehouse.unused_files(contract("accelerometer_trusted"))
@@ -708,6 +714,7 @@ def test_a_half_written_parquet_file_is_no_proof(lake: SmallLake) -> None:
     erase(lake, "bob")
 
 
+@pytest.mark.slow
 def test_the_head_of_the_chain_is_mended_where_its_writer_was_killed(
     lake: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

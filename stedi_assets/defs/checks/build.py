@@ -52,8 +52,9 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             asset=table.name,
             description=check.description,
             blocking=check.blocking,
-            # A check of the whole table is not about the days of a run.
-            partitions_def=None if check.whole else landing_days(first_day),
+            # Of the whole table too: Dagster plans every check of a run for each of its days, and shows a check that is
+            # reported for none of them as skipped.
+            partitions_def=landing_days(first_day),
         )
         for check in checks.values()
     }
@@ -71,7 +72,7 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             check = checks[key.name]
             outcome = _evaluated(check, checked, schema_matches)
             schema_matches = schema_matches and (check.name != "schema" or outcome.passed)
-            if check.whole or days is None or len(days) == 1 or len(days) > MAX_DAYS_REPORTED:
+            if days is None or len(days) == 1 or len(days) > MAX_DAYS_REPORTED:
                 yield dg.AssetCheckResult(
                     asset_key=key.asset_key,
                     check_name=key.name,
