@@ -9,9 +9,7 @@ from typing import Any, Protocol
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import Table
-
-WHITE_SPACE = " \t\n\r\v\f"
-"""What is trimmed from e-mails and serial numbers."""
+from stedi_assets.contracts.names import WHITE_SPACE
 
 MS_PER_DAY = 86_400_000
 
@@ -59,7 +57,7 @@ def window_partition(frame: Frame, *names: str) -> list[str]:
 
 
 def normalised(name: str) -> nw.Expr:
-    """An e-mail or a serial number as it is compared: trimmed and lower-cased."""
+    """An e-mail or a serial number as it is compared: the Narwhals form of ``contracts.names.normalize``."""
     return nw.col(name).str.strip_chars(WHITE_SPACE).str.to_lowercase()
 
 

@@ -50,7 +50,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     moves = [movement(name, 1_691_300_000_000 + n) for n, name in enumerate(["ann", "ann", "bob", "cid"])]
     lake.land("accelerometer_landing", lines(*moves, moves[0]) + '{"user":"Ann@example.com","timestamp":null}\n')
     lake.land("step_trainer_landing", lines(step("ann"), step("bob", 1_691_300_000_002)))
-    lake.materialize()
+    lake.materialize_directly()
     lake.close()
     return Desk(root)
 

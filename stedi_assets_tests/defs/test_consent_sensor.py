@@ -122,7 +122,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
         who = ["bob", *(["ann"] if number in {2, 5, 6} else []), *(["cid"] if number in {3, 9} else [])]
         lake.land("accelerometer_landing", lines(*(movement(name, at(day, n)) for n, name in enumerate(who))), day=day)
         lake.land("step_trainer_landing", lines(*(step(name, at(day, n)) for n, name in enumerate(who))), day=day)
-    lake.materialize()
+    lake.materialize_directly()
     yield lake
     lake.close()
 

@@ -24,7 +24,7 @@ KEY = dg.AssetKey(QUEUE)
 def ticking(tmp_path: Path) -> Iterator[Ticking]:
     lake = SmallLake.at(tmp_path)
     lake.land_people("ann", "bob")
-    lake.materialize()
+    lake.materialize_directly()
     yield Ticking(lake, SENSOR)
     lake.close()
 

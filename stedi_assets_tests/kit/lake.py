@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import narwhals.stable.v2 as nw
+import pytest
 
 from stedi_assets.contracts import SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract
@@ -19,6 +20,7 @@ from stedi_assets.defs.build import JOB, build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings
+from stedi_assets_tests.kit.driven import run_directly
 from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
@@ -97,6 +99,12 @@ class SmallLake:
 
     def materialize(self, **how: Any) -> Outcome:
         return Materializer(self.resources, self.instance).run(**how)
+
+    def materialize_directly(self) -> Outcome:
+        """Do the same without Dagster's runs, of which nothing is recorded then: for a lake that is copied."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Materializer, "_execute_one", run_directly)
+            return self.materialize()
 
     # ---- tables ---------------------------------------------------------------------------------
 

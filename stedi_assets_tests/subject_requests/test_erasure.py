@@ -58,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
     """Three days of everybody, materialized; not to be changed."""
     lake = SmallLake.at(tmp_path_factory.mktemp("people"))
     land(lake)
-    lake.materialize()
+    lake.materialize_directly()
     yield lake
     lake.close()
 
@@ -264,7 +264,7 @@ def alike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
     lake.land("accelerometer_landing", lines(*moves), day=DAYS[0])
     broken = "".join(json.dumps({"user": address, "timestamp": "x"}) + "\n" for address in ADDRESSES)
     lake.land("accelerometer_landing", broken, "broken.json", DAYS[0])
-    lake.materialize()
+    lake.materialize_directly()
     yield lake
     lake.close()
 

@@ -12,7 +12,7 @@ from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
-pytestmark = pytest.mark.usefixtures("without_checks")
+pytestmark = pytest.mark.usefixtures("without_dagster")
 
 
 def told(lake: SmallLake, email: str) -> dict[str, tuple[int, str]]:
