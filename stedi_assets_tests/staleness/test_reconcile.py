@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Identifier
 from stedi_assets.contracts import table as contract
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
+from stedi_assets.staleness.fingerprints import Parts, combined, differing_parts
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.staleness.view import LakeView
 from stedi_assets_tests.kit.driven import INPUTS, KEY, OTHER_KEY, POLICIES, DrivenLake, settle
@@ -203,6 +204,22 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
     # As another process sees it.
     view = lake.resources.view()
     assert fresh(lake).state() == view.state()
+
+
+def test_every_part_of_a_table_with_pseudonyms_is_keyed(lake: Watched) -> None:
+    """The names of files carry digests of the parts: whoever sees a name must not be able to test a guess."""
+    names = [t.name for t in DERIVED_TABLES if any(c.identifies is Identifier.PSEUDONYM for c in t.columns)]
+    assert names == ["customers_curated", "consent_history", "machine_learning_curated"]
+
+    def parts() -> dict[str, Parts]:
+        view = lake.resources.view()
+        return {name: view.parts(name, [FIRST])[FIRST] for name in names}
+
+    before = parts()
+    lake.configure(lake.resources.settings.policies, OTHER_KEY)
+    for name, after in parts().items():
+        assert [part for part, digest in after.items() if before[name][part] == digest] == ["rules version"]
+        assert differing_parts(combined(before[name]), after) == ("pseudonym key",)
 
 
 # --- memory ---------------------------------------------------------------------------------------
