@@ -28,7 +28,8 @@ _INT64 = 2**63
 _HUGE = 10**400
 # Escapes that make a pair are one character by now, so what is left is alone.
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EARLIEST = int(datetime(2015, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
+EARLIEST = int(datetime(2015, 1, 1, tzinfo=timezone.utc).timestamp() * 1000)
+"""The earliest time (epoch ms) that a reading may carry."""
 
 Value = str | int | float | None
 
@@ -71,7 +72,7 @@ def event_bounds(landing_date: date) -> tuple[int, int]:
     From the start of 2015 to one day after the end of the landing day.
     """
     after = datetime.combine(landing_date + timedelta(days=2), datetime.min.time(), timezone.utc)
-    return _EARLIEST, int(after.timestamp() * 1000) - 1
+    return EARLIEST, int(after.timestamp() * 1000) - 1
 
 
 def validate_line(line: bytes, source: LandingSource, landing_date: date) -> tuple[Value, ...] | Rejected | None:

@@ -65,10 +65,11 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
         if context.has_partition_key or context.has_partition_key_range:
             keys = context.partition_key_range
             days = set(days_between(keys.start, keys.end))
-        checked = CheckContext(resources, table, days)
+        selected = sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name))
+        checked = CheckContext(resources, table, days, [checks[key.name] for key in selected])
         schema_matches = True
         materializations: Materializations | None = None
-        for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
+        for key in selected:
             check = checks[key.name]
             outcome = _evaluated(check, checked, schema_matches)
             schema_matches = schema_matches and (check.name != "schema" or outcome.passed)

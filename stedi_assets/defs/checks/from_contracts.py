@@ -13,10 +13,10 @@ from datetime import timedelta
 import dagster as dg
 
 from stedi_assets.contracts import Column, DataType, Table
-from stedi_assets.contracts.line import event_bounds
+from stedi_assets.contracts.line import EARLIEST
 from stedi_assets.contracts.names import WHITE_SPACE_SQL
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
+from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome, has_few_names
 from stedi_assets.engines.sql import named
 from stedi_assets.expected_counts import expected_counts
 from stedi_assets.resources import today
@@ -28,14 +28,36 @@ def contract_checks(table: Table) -> list[Check]:
     """The checks that the contract asks for."""
     checks = [
         Check("schema", "The stored columns are the contract's, in name and type.", _schema, blocking=True),
-        Check("required", "No required value is null or blank.", _required, blocking=True),
+        Check(
+            "required",
+            "No required value is null or blank.",
+            _required,
+            blocking=True,
+            measures={f"lacking {c.name}": f"count(*) FILTER (WHERE {_lacks(c)})" for c in _required_in_rows(table)},
+        ),
     ]
     if table.key:
+        key = ", ".join(named(name) for name in table.key)
         checks.append(
-            Check("unique_key", f"Within a landing day, {', '.join(table.key)} are unique.", _unique, blocking=True)
+            Check(
+                "unique_key",
+                f"Within a landing day, {', '.join(table.key)} are unique.",
+                _unique,
+                blocking=True,
+                measures={"rows": "count(*)", "distinct keys": f"count(DISTINCT hash({key}))"},
+            )
         )
-    if table.event_time or any(column.minimum is not None for column in table.columns):
-        checks.append(Check("ranges", "Numbers and times lie within what the contract allows.", _ranges, blocking=True))
+    limits = _limits(table)
+    if limits:
+        checks.append(
+            Check(
+                "ranges",
+                "Numbers and times lie within what the contract allows.",
+                _ranges,
+                blocking=True,
+                measures={f"outside {name}": f"count(*) FILTER (WHERE {sql})" for name, sql in limits.items()},
+            )
+        )
     checks += [
         Check(
             "newest_landing_day",
@@ -72,11 +94,14 @@ def _schema(checked: CheckContext) -> CheckOutcome:
 
 def _required(checked: CheckContext) -> CheckOutcome:
     required = [column for column in checked.table.data_columns if column.required]
-    texts = [column for column in required if column.type is DataType.TEXT]
-    numbers = [column for column in required if column.type is not DataType.TEXT]
-    found = dict(zip((c.name for c in numbers), _counted(checked, "rows", "count(*)", numbers), strict=True))
-    found |= zip((c.name for c in texts), _counted(checked, "texts", "sum(n)", texts), strict=True)
-    lacking = {column.name: found[column.name] for column in required if found[column.name]}
+    in_rows = _required_in_rows(checked.table)
+    counts = {column.name: checked.measured[f"lacking {column.name}"] for column in in_rows}
+    names = [column for column in required if column not in in_rows]
+    if names:
+        select = ", ".join(f"coalesce(sum(n) FILTER (WHERE {_lacks(column)}), 0)::BIGINT" for column in names)
+        found = checked.query(f"SELECT {select} FROM texts", texts=checked.texts)
+        counts |= zip((column.name for column in names), found, strict=True)
+    lacking = {column.name: counts[column.name] for column in required if counts[column.name]}
     return CheckOutcome(
         passed=not lacking,
         description="Rows without a required value: " + (_listed(lacking) or "none") + ".",
@@ -84,14 +109,10 @@ def _required(checked: CheckContext) -> CheckOutcome:
     )
 
 
-def _counted(checked: CheckContext, frame: str, count: str, columns: Sequence[Column]) -> Sequence[int]:
-    """Of each column, how many rows lack a value."""
-    if not columns:
-        return ()
-    counts = ", ".join(f"coalesce({count} FILTER (WHERE {_lacks(column)}), 0)::BIGINT" for column in columns)
-    of = {"texts": checked.texts} if frame == "texts" else {}
-    found: Sequence[int] = checked.query(f"SELECT {counts} FROM {frame}", **of)
-    return found
+def _required_in_rows(table: Table) -> Sequence[Column]:
+    """The required columns that are looked at row by row; of many rows with few names, not the names."""
+    required = [column for column in table.data_columns if column.required]
+    return [column for column in required if column.type is not DataType.TEXT] if has_few_names(table) else required
 
 
 def _lacks(column: Column) -> str:
@@ -103,11 +124,11 @@ def _lacks(column: Column) -> str:
 
 
 def _unique(checked: CheckContext) -> CheckOutcome:
-    key = ", ".join(named(name) for name in checked.table.key)
     # Equal keys have equal hashes. Unequal ones may have too, once in a million tables of ten million
     # rows; then the slower count decides.
-    rows, distinct = checked.query(f"SELECT count(*), count(DISTINCT hash({key})) FROM rows")
+    rows, distinct = checked.measured["rows"], checked.measured["distinct keys"]
     if rows != distinct:
+        key = ", ".join(named(name) for name in checked.table.key)
         (distinct,) = checked.query(f"SELECT count(*) FROM (SELECT DISTINCT {key}, landing_date FROM rows)")
     return CheckOutcome(
         passed=rows == distinct,
@@ -116,24 +137,19 @@ def _unique(checked: CheckContext) -> CheckOutcome:
     )
 
 
-def _ranges(checked: CheckContext) -> CheckOutcome:
-    table = checked.table
-    conditions = {
-        column.name: f"{named(column.name)} < {column.minimum}"
-        for column in table.columns
-        if column.minimum is not None
-    }
+def _limits(table: Table) -> dict[str, str]:
+    """Of each column with a range, the SQL condition of a row that lies outside."""
+    limits = {c.name: f"{named(c.name)} < {c.minimum}" for c in table.columns if c.minimum is not None}
     time = table.event_time
     if time is not None:
-        earliest, _ = event_bounds(today())
-        # The bound moves with the landing day: two days after its start, exclusive.
-        conditions[time] = f"{named(time)} < {earliest} OR {named(time)} >= epoch_ms(landing_date + INTERVAL 2 DAY)"
-    counts = checked.query(
-        "SELECT "
-        + ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions.values())
-        + " FROM rows"
-    )
-    found = {name: count for name, count in zip(conditions, counts, strict=True) if count}
+        # The last bound moves with the landing day: two days after its start, exclusive.
+        limits[time] = f"{named(time)} < {EARLIEST} OR {named(time)} >= epoch_ms(landing_date + INTERVAL 2 DAY)"
+    return limits
+
+
+def _ranges(checked: CheckContext) -> CheckOutcome:
+    counts = {name: checked.measured[f"outside {name}"] for name in _limits(checked.table)}
+    found = {name: count for name, count in counts.items() if count}
     return CheckOutcome(
         passed=not found,
         description="Rows outside the allowed range: " + (_listed(found) or "none") + ".",

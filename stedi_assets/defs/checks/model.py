@@ -7,7 +7,7 @@ The types of a check, its outcome and its view of the stored rows belong here, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -46,12 +46,16 @@ class CheckContext:
         resources: the lake and what reads it.
         table: the contract of the table.
         days: the landing days; none for the whole table.
+        checks: the checks that will be evaluated.
     """
 
-    def __init__(self, resources: Resources, table: Table, days: Collection[date] | None) -> None:
+    def __init__(
+        self, resources: Resources, table: Table, days: Collection[date] | None, checks: Iterable[Check] = ()
+    ) -> None:
         self.resources = resources
         self.table = table
         self.days = days
+        self._measures = {name: sql for check in checks for name, sql in check.measures.items()}
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -77,9 +81,16 @@ class CheckContext:
         """
         engine = self.resources.engine
         columns = ", ".join(named(c.name) for c in self.table.data_columns if c.type is DataType.TEXT)
-        if self.table.source is None and not self.table.has_one_row_per_subject:
+        if has_few_names(self.table):
             return engine.arrow(f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL", checked=self.rows)
         return self.rows.project(f"{columns}, 1::BIGINT AS n")
+
+    @cached_property
+    def measured(self) -> Mapping[str, int]:
+        """What the checks measure of the rows (see ``Check.measures``): all of it in one scan of the table."""
+        return dict(
+            zip(self._measures, self.query(f"SELECT {', '.join(self._measures.values())} FROM rows"), strict=True)
+        )
 
     @property
     def people(self) -> pa.Table:
@@ -89,6 +100,11 @@ class CheckContext:
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""
         return self.resources.engine.rows(sql, rows=self.rows, **frames)[0]
+
+
+def has_few_names(table: Table) -> bool:
+    """Whether a table has far fewer names than rows: derived readings."""
+    return table.source is None and not table.has_one_row_per_subject
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,7 @@ class Check:
         blocking: whether what is made from the table must wait for it to pass.
         severity: whether failing is an error or a warning.
         whole: whether it is about the whole table, whichever days were run.
+        measures: SQL aggregates over the checked rows that it needs, by name; checks may share them.
     """
 
     name: str
@@ -110,3 +127,4 @@ class Check:
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     whole: bool = False
+    measures: Mapping[str, str] = field(default_factory=dict)

@@ -35,6 +35,7 @@ def table_checks(table: Table) -> list[Check]:
                 "Lines that landed = rows + quarantined lines + lines of skipped duplicate files and of erased people.",
                 _nothing_lost,
                 blocking=True,
+                measures={"rows": "count(*)"},
             ),
             Check("rejected_lines", "No line was quarantined.", _rejected, severity=WARN),
             Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
@@ -87,7 +88,13 @@ def table_checks(table: Table) -> list[Check]:
         )
     if table.name == "machine_learning_curated":
         checks.append(
-            Check("same_customer", "Every pair is of one customer's two sensors.", _same_customer, severity=WARN)
+            Check(
+                "same_customer",
+                "Every pair is of one customer's two sensors.",
+                _same_customer,
+                severity=WARN,
+                measures={"rows": "count(*)", "same customer": "count(*) FILTER (WHERE same_customer)"},
+            )
         )
     return checks
 
@@ -106,7 +113,7 @@ def _nothing_lost(checked: CheckContext) -> CheckOutcome:
     quarantine = resources.lakehouse.snapshot(contract("landing_quarantine"))
     rejected = sum(file.rows for file in quarantine.select(days) if file.partition["landing_table"] == name)
     erased = sum(file.erased for file in files)
-    (rows,) = checked.query("SELECT count(*) FROM rows")
+    rows = checked.measured["rows"]
     return CheckOutcome(
         passed=lines == rows + rejected + skipped + erased,
         description=f"{lines} lines landed; {rows} are rows, {rejected} are quarantined, {skipped} are in skipped "
@@ -280,7 +287,7 @@ def _shared(checked: CheckContext) -> CheckOutcome:
 
 
 def _same_customer(checked: CheckContext) -> CheckOutcome:
-    rows, same = checked.query("SELECT count(*), count(*) FILTER (WHERE same_customer) FROM rows")
+    rows, same = checked.measured["rows"], checked.measured["same customer"]
     return CheckOutcome(
         passed=rows == same,
         description=f"{rows - same} of {rows} pairs join different customers who share a millisecond; filter by "
