@@ -273,6 +273,7 @@ def landed(small: SmallLake) -> dict[str, int]:
     return {name: small.count(name) for name in ("customer_landing", "customer_trusted", "machine_learning_curated")}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_one_day(small: SmallLake, tmp_path: Path) -> None:
     done = stedi(tmp_path, "materialize", "--day", "2023-08-07")
@@ -376,6 +377,7 @@ def test_dagster_and_stedi_share_their_state(small: SmallLake, tmp_path: Path) -
     assert len(list((tmp_path / ".dagster").rglob("runs.db"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_checks")
 def test_dagster_home(small: SmallLake, tmp_path: Path) -> None:
     home = tmp_path / "elsewhere"
@@ -428,7 +430,7 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @slow_where_many
 @pytest.mark.usefixtures("without_checks")
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [POLICIES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in POLICIES[1:])])
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled
     expected = report.policies[policy]

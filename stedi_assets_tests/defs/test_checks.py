@@ -406,6 +406,7 @@ def test_a_check_that_cannot_read_its_table_fails_the_run_and_quotes_nothing(spo
     assert "ann@example.com" not in stored
 
 
+@pytest.mark.slow
 def test_consent_is_judged_by_the_records_of_now(lake: SmallLake) -> None:
     # One process that reconciles and checks, as `stedi materialize` is, must not validate_line by people of before.
     lake.land("customer_landing", lines(customer("bob", consents=False)), day="2023-08-05")

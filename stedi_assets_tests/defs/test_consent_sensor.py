@@ -218,6 +218,7 @@ def test_a_withdrawal_rewrites_the_days_that_it_touches_and_no_others(ticking: T
     assert ticking.tick()[1] == "Nothing has changed since every table held what it should."
 
 
+@pytest.mark.slow
 def test_a_grant_brings_back_the_readings_that_landed_before(ticking: Ticking) -> None:
     lake = ticking.lake
     land_customer(lake, "cid", DAYS[10])

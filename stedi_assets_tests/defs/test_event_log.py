@@ -73,6 +73,7 @@ def test_it_stores_what_dagsters_own_does(tmp_path: Path, partition: str) -> Non
     assert len(stored[KEPT]) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("written", "read"), [(OWN, KEPT), (KEPT, OWN)])
 def test_each_reads_what_the_other_wrote(tmp_path: Path, written: tuple[str, str], read: tuple[str, str]) -> None:
     with opened(tmp_path, written) as instance:

@@ -236,6 +236,7 @@ def test_two_files_in_the_same_second(ticking: Ticking) -> None:
     assert lake.count("step_trainer_landing") == 2
 
 
+@pytest.mark.slow
 def test_a_file_that_is_finished_later(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann", "bob")
@@ -252,6 +253,7 @@ def test_a_file_that_is_finished_later(ticking: Ticking) -> None:
     assert lake.count("landing_quarantine") == 0
 
 
+@pytest.mark.slow
 def test_a_day_that_was_materialized_by_hand(ticking: Ticking) -> None:
     ticking.lake.land_people("ann")
     assert ticking.lake.run(ALL, DAY).success
@@ -401,6 +403,7 @@ def test_a_request_names_what_it_is_for(ticking: Ticking) -> None:
     assert request.partition_key == str(date(2023, 8, 6))
 
 
+@pytest.mark.slow
 def test_what_an_erasure_wrote_anew_is_not_asked_for(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann", "bob")

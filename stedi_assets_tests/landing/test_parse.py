@@ -86,12 +86,13 @@ several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=examples(15, 60))
+@settings(several, max_examples=examples(8, 60))
 @given(data=st.data())
 def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: str, monkeypatch: pytest.MonkeyPatch):
     """Thousands of generated lines at once, so that the reader's buffers and our pieces cut anywhere."""

@@ -188,6 +188,7 @@ class Story:
         assert_right(self.lake, oracle(self.lake.lying, self.policies), ASSETS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mover", "stale"),
     [
@@ -235,6 +236,7 @@ def test_a_customer_who_was_curated_from_a_stale_row_is_found() -> None:
     story.settles()
 
 
+@pytest.mark.slow
 def test_pairs_made_of_another_keys_pseudonyms_are_found() -> None:
     story = Story()
     story.lands(DAY_1, "customer", customer(ANN, "a"))
@@ -247,6 +249,7 @@ def test_pairs_made_of_another_keys_pseudonyms_are_found() -> None:
     story.settles()
 
 
+@pytest.mark.slow
 def test_a_customer_under_two_keys_has_their_pairs_once() -> None:
     story = Story()
     story.lands(DAY_1, "customer", customer(ANN, "a"))

@@ -322,6 +322,7 @@ def test_somebody_who_is_nowhere_gets_a_receipt_too(lake: SmallLake) -> None:
 # ---- never again -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", ["without_dagster", pytest.param("with_checks", marks=pytest.mark.slow)])
 def test_what_lands_later_is_ingested_without_the_person(
     checked: SmallLake, runs: str, request: pytest.FixtureRequest
