@@ -86,7 +86,7 @@ several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(several, max_examples=examples(8, 60))
+@settings(several, max_examples=examples(4, 60))
 @given(data=st.data())
 def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
