@@ -33,7 +33,7 @@ dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	@mkdir -p .dagster data/landing
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
-test: $(INSTALLED) ## run the tests that prove the rules, in two minutes
+test: $(INSTALLED) ## run the tests that prove the rules
 	$(PYTEST) -m "not process and not spark and not slow"
 
 test-spark: $(INSTALLED) ## run the tests that need Spark and Java

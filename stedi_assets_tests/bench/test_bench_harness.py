@@ -118,7 +118,7 @@ def test_what_was_found_is_shown_and_saved(harness: Any, tmp_path: Path) -> None
     assert "\nold\n" not in text
     assert "| reference | stedi materialize | 4.00 (3.00 to 5.00) |" in text
     assert "no figure: it ended with exit code 1" in text
-    assert "| ≤ 0.25 | 0.20 (0.15 to 0.25) | met |" in text
+    assert "| ≤ 0.2 | 0.20 (0.15 to 0.25) | met |" in text
     ET.fromstring((tmp_path / "benchmarks.svg").read_text())
     assert harness.earlier(tmp_path / "benchmarks.json") == report
     assert "PySpark job" in harness.as_text(report)
