@@ -382,8 +382,10 @@ def test_who_registers_anew_is_a_new_customer(lake: SmallLake, monkeypatch: pyte
     monkeypatch.setattr("stedi_assets.subject_requests.erasure.now_ms", lambda: erased_at)
     erase(lake, "ann")
     day = DAYS[-1] + timedelta(days=1)
-    # The old record and an old reading land again, and readings from after the new registration before it does.
-    lake.land("customer_landing", lines(person("ann", DAYS[2])), "old.json", day=day)
+    # The old record, one that registered no later than the erasure, and an old reading land again, and readings from
+    # after the new registration before it does.
+    old = [person("ann", DAYS[2]), person("ann", day, registrationDate=erased_at)]
+    lake.land("customer_landing", lines(*old), "old.json", day=day)
     again = at(day, 0)
     lake.land(
         "accelerometer_landing",
