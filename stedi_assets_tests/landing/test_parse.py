@@ -28,7 +28,7 @@ from stedi_assets.landing.profile import profile_file
 from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
 from stedi_assets.landing.suppress import DaySuppression
-from stedi_assets_tests.kit.examples import examples
+from stedi_assets_tests.kit.examples import chosen, examples
 from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
 
 FS = fsspec.filesystem("file")
@@ -316,7 +316,7 @@ def test_no_mix_of_bad_lines_is_taken_for_good_ones(whole: Whole):
     pairs = [b"\n".join(pair) + b"\n" for pair in itertools.combinations_with_replacement(pool, 2)]
     # The product refuses the others by their counts alone; looking at each would take a minute.
     likely = [content for content in pairs if whole.may_be_good(content)]
-    for content in contents + random.Random(1).sample(likely, min(len(likely), 400)):
+    for content in contents + random.Random(1).sample(likely, min(len(likely), chosen(150, 400))):
         whole.check(content)
     assert len(likely) > 100
     assert whole.accepted > 10
