@@ -36,16 +36,20 @@ class PartitionCache(Generic[Value]):
 
         Args:
             partitions: the files of each landing day now; days that are not named are forgotten.
-            compute: gives the values of the partitions that some files belong to, by landing day.
+            compute: gives the values of the partitions that some files belong to, by landing day; of each of them.
 
         Returns:
             The values, in the order of ``partitions``.
+
+        Raises:
+            KeyError: ``compute`` left out a landing day of the files that it got.
         """
         names = {day: tuple(file.uri for file in files) for day, files in partitions.items()}
         kept = dict(self._kept)
-        stale = [day for day, name in names.items() if day not in kept or kept[day][0] != name]
-        computed = compute([file for day in stale for file in partitions[day]]) if stale else {}
-        values = {day: computed[day] if day in computed else kept[day][1] for day in names}
+        stale = {day for day, name in names.items() if day not in kept or kept[day][0] != name}
+        computed = compute([file for day in partitions if day in stale for file in partitions[day]]) if stale else {}
+        # A stale day that was not computed is an error here: its old value must never be taken for it.
+        values = {day: computed[day] if day in stale else kept[day][1] for day in names}
         self._kept = self._within_limit(names, values)
         return values
 

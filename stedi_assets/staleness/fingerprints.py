@@ -111,7 +111,7 @@ def _customer_trusted(
 def _customers_curated(
     view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
-    customers = _made_from(view, "customer_trusted", assumed)
+    customers = _input_fingerprints(view, "customer_trusted", assumed)
     # Which customers are curated is asked of the stored ones, which may be stale; where it is asked what should be,
     # of those whose latest record is of the day.
     trusted = view.snapshot("customer_trusted")
@@ -148,7 +148,7 @@ def _consent_history(
 def _accelerometer_trusted(
     view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
-    landed = _made_from(view, "accelerometer_landing", assumed)
+    landed = _input_fingerprints(view, "accelerometer_landing", assumed)
     consent = _sums(
         view,
         f"""
@@ -166,7 +166,7 @@ def _accelerometer_trusted(
 def _step_trainer_trusted(
     view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
-    landed = _made_from(view, "step_trainer_landing", assumed)
+    landed = _input_fingerprints(view, "step_trainer_landing", assumed)
     readings = view.index("step_trainer_landing", days)
     # Of a device that nobody who is curated claims, no reading is used, whoever else claims it.
     claim = row_digest("p.device", "p.email", view.since("p"), "p.curated_as IS NOT NULL", "i.content")
@@ -210,8 +210,8 @@ def _step_trainer_trusted(
 def _machine_learning_curated(
     view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
 ) -> tuple[_ByDay, dict[str, Any]]:
-    steps = _made_from(view, "step_trainer_trusted", assumed)
-    movements = _made_from(view, "accelerometer_trusted", assumed)
+    steps = _input_fingerprints(view, "step_trainer_trusted", assumed)
+    movements = _input_fingerprints(view, "accelerometer_trusted", assumed)
     # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
     # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
     frames = {
@@ -300,7 +300,7 @@ def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByD
 # ---- shared pieces ---------------------------------------------------------------------------------
 
 
-def _made_from(view: LakeView, name: str, assumed: Mapping[str, Fingerprints]) -> Fingerprints:
+def _input_fingerprints(view: LakeView, name: str, assumed: Mapping[str, Fingerprints]) -> Fingerprints:
     return assumed[name] if name in assumed else view.snapshot(name).fingerprints()
 
 

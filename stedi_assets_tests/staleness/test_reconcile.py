@@ -206,8 +206,8 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
     assert fresh(lake).state() == view.state()
 
 
-@pytest.mark.parametrize("before", BEFORE)
-def test_another_date_of_consent_counts_where_readings_before_it_do(
+@pytest.mark.parametrize("before", ReadingsBeforeConsent)
+def test_another_date_of_consent_counts_where_it_leaves_readings_out(
     tmp_path: Path, before: ReadingsBeforeConsent
 ) -> None:
     with contextlib.closing(Watched(tmp_path, Policies(before))) as lake:
