@@ -22,7 +22,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from filelock import FileLock
 
 from stedi_assets.contracts import ASSET_TABLES
-from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.asset_job import JOB, build_asset_job
 from stedi_assets.defs.checks.build import whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
@@ -163,7 +163,7 @@ class Materializer:
         self._messages: list[str] = []
         self._blocked: dict[str, set[date]] = {}
         self._outcome = Outcome()
-        definitions = build_definitions(resources.settings, resources, loggers={_LOGGER: self._logger()})
+        definitions = build_asset_job(resources.settings, resources, loggers={_LOGGER: self._logger()})
         self._job = definitions.resolve_job_def(JOB)
 
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
