@@ -13,7 +13,8 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from stedi_assets.sample.report import DETAILS, EXPECTED_COUNTS, LANDING_TABLES, SampleReport, Wanted
+from stedi_assets.reference import LANDING_TABLES
+from stedi_assets.sample.report import DETAILS, EXPECTED_COUNTS, SampleReport, Wanted
 from stedi_assets.sample.schedule import DAY, MINUTE, Schedule
 
 if TYPE_CHECKING:

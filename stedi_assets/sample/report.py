@@ -1,15 +1,19 @@
 """What a sample landing zone holds and what every table must hold for it.
 
-Here: the report as data, and its two JSON files.  Not here: counting (`tally`, `rules`).
+Here: the report as data, and its two JSON files.  Not here: counting (`tally`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-LANDING_TABLES: Final = ("customer_landing", "accelerometer_landing", "step_trainer_landing")
+from stedi_assets.reference import LANDING_TABLES
+
+if TYPE_CHECKING:
+    from stedi_assets.reference import Pairing, ReadingsBeforeConsent
+
 TABLES: Final = (
     *LANDING_TABLES,
     "customer_trusted",
@@ -20,8 +24,8 @@ TABLES: Final = (
     "machine_learning_curated",
     "landing_quarantine",
 )
-READINGS_BEFORE_CONSENT: Final = ("include", "exclude")
-PAIRINGS: Final = ("timestamp", "customer")
+READINGS_BEFORE_CONSENT: Final[tuple[ReadingsBeforeConsent, ...]] = ("include", "exclude")
+PAIRINGS: Final[tuple[Pairing, ...]] = ("timestamp", "customer")
 DEFAULT_POLICY: Final = "include/timestamp"
 """Policies are named `<STEDI_READINGS_BEFORE_CONSENT>/<STEDI_PAIRING>`."""
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from stedi_assets.reference import LANDING_TABLES
 from stedi_assets.sample.faults import kits
 from stedi_assets.sample.files import LandingZone, SampleError
-from stedi_assets.sample.kit import COMPRESSED, COPIED, DAY_FILES, LATE
+from stedi_assets.sample.kit import COMPRESSED, COPIED, COPY_DAYS, DAY_FILES, LATE
 from stedi_assets.sample.population import Population
 from stedi_assets.sample.render import accelerometer_lines, customer_lines, step_lines
-from stedi_assets.sample.report import DEFAULT_POLICY, LANDING_TABLES, SampleReport, Wanted
+from stedi_assets.sample.report import DEFAULT_POLICY, SampleReport, Wanted
 from stedi_assets.sample.schedule import Schedule
-from stedi_assets.sample.tally import Tally
+from stedi_assets.sample.tally import Policy, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,10 +111,11 @@ class _FaultLines:
                 (self._waiting[day][table] if file == DAY_FILES else apart[file, table, day]).extend(lines)
         for (file, table, day), lines in apart.items():
             if file == COPIED:
-                for landing_day in (day, day, day + 1):
-                    self._write_file(table, landing_day, lines)
-                tally.skipped_files += 2
-                tally.skipped_lines[table] += 2 * len(lines)
+                for later in COPY_DAYS:
+                    self._write_file(table, day + later, lines)
+                copies = len(COPY_DAYS) - 1
+                tally.skipped_files += copies
+                tally.skipped_lines[table] += copies * len(lines)
             else:
                 self._write_file(table, day, lines, file=file)
 
@@ -179,7 +181,7 @@ def _by_day(days: NDArray[np.int64]) -> list[tuple[int, NDArray[np.intp]]]:
 def _report(target: str, wanted: Wanted, zone: LandingZone, tally: Tally, dates: list[str]) -> SampleReport:
     lines = tally.lines(dates)
     policies = tally.policies()
-    default = ("include", "timestamp")
+    default: Policy = ("include", "timestamp")
     return SampleReport(
         target=target,
         **wanted,

@@ -1,7 +1,8 @@
 """A lake whose partitions are run without Dagster, so that a run can die at any commit, and how it is settled.
 
 ``DrivenLake`` takes the steps that an asset and the I/O manager take, on a Delta lake in a folder. ``MemoryLake``, in
-``kit.memory``, does so in memory. What a lake must hold in the end is what ``oracle.rules`` computes from its files.
+``kit.memory``, does so in memory. What a lake must hold in the end is what
+``stedi_assets.reference`` computes from its files.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ from stedi_assets.lakehouse import Lakehouse, NewFile, VacuumedError
 from stedi_assets.landing.day_plan import MissingFiles
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.privacy.pseudonyms import Pseudonyms
+from stedi_assets.reference import (
+    COLUMNS,
+    CUSTOMER_FIELDS,
+    LandedFile,
+    Tables,
+    compute,
+    normalise,
+)
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness import index
@@ -41,14 +50,6 @@ from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget
 from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
 from stedi_assets_tests.oracle.histories import (
     History,
-)
-from stedi_assets_tests.oracle.rules import (
-    COLUMNS,
-    CUSTOMER_FIELDS,
-    LandedFile,
-    Tables,
-    compute,
-    normalise,
 )
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
