@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,21 @@ def test_a_registration_before_a_second_erasure_brings_nobody_back(lake: SmallLa
     assert list(lake.resources.erased().returns()) == ["r1"]
     erase(lake, ANN, "r2", ERASED_AT + 2)
     assert lake.resources.erased().returns() == {}
+
+
+def test_whoever_is_erased_while_a_day_is_read_is_left_out(lake: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day was read before the tombstone was there, and is committed after."""
+    lake.land("accelerometer_landing", lines(movement("ann"), movement("bob")))
+    engine = type(lake.resources.engine)
+    copy = engine.copy
+
+    def slow(*arguments: Any) -> Any:
+        new = copy(*arguments)
+        if not lake.resources.erased():
+            erase(lake, ANN, "r1")
+        return new
+
+    monkeypatch.setattr(engine, "copy", slow)
+    ingest(lake)
+    assert lake.rows("accelerometer_landing", '"user"') == [("bob@example.com",)]
+    assert lake.rows("landing_files", COUNTS) == [(2, 1, 0, 1, ["r1"])]
