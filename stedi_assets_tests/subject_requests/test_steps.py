@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stedi_assets.subject_requests import proof
+from stedi_assets.contracts import table as contract
+from stedi_assets.staleness import index
+from stedi_assets.subject_requests import forgetting, proof
 from stedi_assets.subject_requests.erasure import Erasure
+from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.progress import ErasureError, Progress
 from stedi_assets.subject_requests.proof import prove
 from stedi_assets.subject_requests.requests import Request, Requests
 from stedi_assets.subject_requests.search import Findings, Search
 from stedi_assets_tests.kit.driven import land_partitions
 from stedi_assets_tests.kit.lake import SmallLake
-from stedi_assets_tests.kit.records import DAY, customer, lines
+from stedi_assets_tests.kit.records import DAY, customer, lines, movement
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 AHEAD = 4_000_000_000_000
@@ -38,6 +41,12 @@ def begun(lake: SmallLake) -> Request:
     asked = requests.file("ann@example.com", "", NOW)
     Erasure(lake.resources, lambda _: 0, [asked.id]).begin()
     return requests.get(asked.id)
+
+
+def subjects_of(lake: SmallLake, asked: Request) -> Subjects:
+    progress = Progress.of(asked)
+    tombstone = progress.tombstone(lake.resources.privacy, asked.id)
+    return Subjects.erased(lake.resources, [progress.person], [tombstone])
 
 
 def test_a_registration_that_lies_ahead_by_mistake_is_not_after_the_erasure(lake: SmallLake) -> None:
@@ -85,3 +94,29 @@ def test_others_must_have_their_rows(lake: SmallLake, monkeypatch: pytest.Monkey
     assert proven("SELECT * REPLACE (phone || '1' AS phone) FROM rows") == {**right, "others_identical": False}
     with pytest.raises(ErasureError, match=r"had 3 rows, of which 1 are .* and has 1 now: others' rows are gone"):
         proven("FROM rows LIMIT 1")
+
+
+def test_the_index_loses_the_person_though_nothing_is_left_to_rebuild(lake: SmallLake) -> None:
+    """A run that was killed wrote the readings without the person, and not the index of them."""
+    resources, name = lake.resources, "accelerometer_landing"
+    lake.land(name, lines(movement("ann"), movement("bob")))
+    land_partitions(resources, name, [DAY])
+    index.write(resources.engine, resources.lakehouse, contract(name), [DAY])
+    subjects = subjects_of(lake, begun(lake))
+    for table in ("customer_landing", name):
+        lake.spoil(table, DAY, "FROM rows WHERE NOT contains(rows::VARCHAR, 'ann@')")
+    assert len(lake.rows("readings_index")) == 2
+    assert forgetting.rebuild_tables(resources, subjects, {}, lambda _: 0, lambda _: None)
+    assert lake.rows("readings_index", "subject") == [("bob@example.com",)]
+
+
+def test_rows_that_keep_coming_back_are_no_success(lake: SmallLake) -> None:
+    tried: list[Mapping[str, Collection[date]]] = []
+
+    def rebuild(landing: Mapping[str, Collection[date]]) -> int:
+        tried.append(landing)
+        return 1
+
+    subjects = subjects_of(lake, begun(lake))
+    assert not forgetting.rebuild_tables(lake.resources, subjects, {}, rebuild, lambda _: None)
+    assert tried == [{"customer_landing": {DAY}}] * forgetting.ROUNDS
