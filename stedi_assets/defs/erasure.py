@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
+from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.defs.run_history import ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, failures_in_backoff, requested_runs
 from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
@@ -84,9 +85,6 @@ def _op(step: str) -> dg.OpDefinition:
         out=dg.Out(dg.Nothing),
     )
     def run(context: dg.OpExecutionContext, config: ErasureConfig, resources: dg.ResourceParam[Resources]) -> None:
-        # At the top of the module, the definitions, which have this job, would import themselves.
-        from stedi_assets.defs.materialize import rebuilder
-
         with redact_errors(f"the step {step} of {config.request}"):
             rebuild = rebuilder(resources, context.instance)
             erasure = Erasure(resources, rebuild, [config.request], context.log.info)

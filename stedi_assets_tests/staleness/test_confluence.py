@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
-from stedi_assets.defs.build import build_assets, build_resources
+from stedi_assets.defs.asset_job import build_assets, build_resources
 from stedi_assets.defs.runs import runs
 from stedi_assets.settings import Policies
 from stedi_assets_tests.kit.driven import (

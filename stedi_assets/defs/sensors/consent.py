@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import dagster as dg
 
@@ -143,8 +142,8 @@ def requests(
     return requested, waiting
 
 
-def consent_sensor(job: Any) -> dg.SensorDefinition:
-    """The sensor, for the job that materializes the tables."""
+def consent_sensor(job: str) -> dg.SensorDefinition:
+    """The sensor, for the job that materializes the tables, by its name."""
 
     @dg.sensor(
         name=SENSOR,
@@ -152,7 +151,7 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
             "Requests runs for exactly the partitions that are not what they should be now: people withdrew or "
             "consented, late records and readings, runs that failed, tables changed by hand."
         ),
-        job=job,
+        job_name=job,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
