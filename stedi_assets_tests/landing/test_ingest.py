@@ -823,3 +823,13 @@ def test_nobody_is_in_the_log(lake: Lake):
     lake.run()
     for log in (lake.root / "lake").rglob("_delta_log/*.json"):
         assert b"canary" not in log.read_bytes()
+
+
+def test_a_file_that_gave_only_rejected_lines_does_not_go_unnoticed(lake: Lake):
+    lake.put("a.json", b"bad\n")
+    lake.put("b.json", steps(1))
+    lake.run()
+    (lake.root / "raw" / lake.path("a.json")).unlink()
+    with pytest.raises(MissingFilesError, match=r"^1 raw file\(s\) of step_trainer_landing"):
+        lake.run()
+    assert [name for name, *_ in lake.quarantine()] == ["a.json"]
