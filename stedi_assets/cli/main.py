@@ -227,10 +227,10 @@ def query(sql: str, form: str | None) -> None:
 
     resources = Resources.of(Settings.from_environment())
     try:
-        connection = resources.engine.connection
+        connection = resources.session.connection
         for name, contract in TABLES.items():
             snapshot = resources.lakehouse.snapshot(contract)
-            resources.engine.relation(contract, snapshot.files).create_view(name)
+            resources.session.relation(contract, snapshot.files).create_view(name)
         try:
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or ()]

@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 
-from stedi_assets.contracts import Table, table
+from stedi_assets.contracts import Scope, Table, table
 from stedi_assets.defs.funnel import funnel
 from stedi_assets.defs.metadata import column_lineage, column_schema
-from stedi_assets.engines.base import Frame
+from stedi_assets.engines.base import Engine, Frame
 from stedi_assets.errors import RedactedError, redact_errors
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.resources import Resources
@@ -58,7 +58,7 @@ class LakehouseIOManager(dg.IOManager):
         view = self._view(step.run_id, step.step.key)
         upstream = context.asset_key.to_user_string()
         with redact_errors(f"reading {upstream} for {name}"):
-            return view.input(name, upstream, days)
+            return input_frame(self._resources.engine, view, name, upstream, days)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Compute the frame and replace the partitions of this run by it.
@@ -80,7 +80,7 @@ class LakehouseIOManager(dg.IOManager):
                     if not view.is_current() and resources.view().fingerprints(contract.name, days) != fingerprints:
                         raise dg.RetryRequested(RETRIES)
                     resources.lakehouse.replace(contract, days, files)
-                indexed = index.write(resources.engine, resources.lakehouse, contract, days)
+                indexed = index.write(resources.session, resources.lakehouse, contract, days)
         except (LakehouseError, RedactedError) as error:
             # Files of a version that is not the current one any more may be vacuumed away while they are read.
             if isinstance(error, VacuumedError) or not view.is_current():
@@ -96,6 +96,15 @@ class LakehouseIOManager(dg.IOManager):
         if indexed:
             for event in materializations(resources.lakehouse.snapshot(table("readings_index")), days):
                 context.log_event(event)
+
+
+def input_frame(engine: Engine, view: LakeView, name: str, upstream: str, days: Collection[date]) -> Frame:
+    """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need, as a frame."""
+    needed, inputs = table(upstream), table(name).inputs
+    if inputs[upstream] is Scope.SUBJECTS:
+        subjects = view.index(upstream).select(["landing_date", "subject"])
+        return engine.frame(subjects.rename_columns(["landing_date", needed.subject_column.name]))
+    return engine.scan(needed, view.input_files(name, upstream, days))
 
 
 def days_between(first: str, last: str) -> list[date]:

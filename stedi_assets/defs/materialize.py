@@ -246,7 +246,7 @@ class Materializer:
     def _settle(self) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
         with redact_errors("indexing readings"):
-            index.fill(self._resources.engine, self._resources.lakehouse)
+            index.fill(self._resources.session, self._resources.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
                 view = self._resources.view()

@@ -386,7 +386,7 @@ def test_what_is_made_from_a_wrong_table_is_not_made(lake: SmallLake, name: str)
     engine = DoublingEngine()
     engine.doubled = name
     settings = lake.resources.settings
-    broken = with_platform(lake, engine=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
     lake.land_people("ann", "bob")
     result = broken.run([table.name for table in ASSET_TABLES], "2023-08-06")
     assert not result.success
@@ -463,7 +463,7 @@ def test_what_is_made_from_several_wrong_days_is_not_made(lake: SmallLake) -> No
     engine = DoublingEngine()
     engine.doubled = "customer_trusted"
     settings = lake.resources.settings
-    broken = with_platform(lake, engine=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
     days = ("2023-08-05", "2023-08-06")
     for name, day in zip(("ann", "bob"), days, strict=True):
         lake.land("customer_landing", lines(customer(name)), day=day)

@@ -22,6 +22,7 @@ import pytest
 from stedi_assets import transforms
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.defs.io_manager import input_frame
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.defs.runs import downstream, runs
 from stedi_assets.engines.duckdb import DuckDBEngine
@@ -114,6 +115,7 @@ class DrivenLake:
         self.resources = dataclasses.replace(
             Resources.of(settings),
             engine=self.engine,
+            session=self.engine,
             lakehouse=self.lakehouse,
             latest_records=LatestRecords(self.engine),
         )
@@ -254,7 +256,7 @@ def land_partitions(
     """Make partitions of a landing table, as its asset does."""
     files = resources.listing(frozenset(days)).by_day(name)
     Ingestion(
-        resources.engine,
+        resources.session,
         resources.lakehouse,
         resources.landing,
         contract(name),
@@ -266,7 +268,7 @@ def land_partitions(
 def begin_partitions(resources: Resources, name: str, days: Sequence[date]) -> Callable[[], None]:
     """Compute partitions of a derived table; what it gives commits them, if that is still right by then."""
     view = resources.view()
-    inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
+    inputs = {upstream: input_frame(resources.engine, view, name, upstream, days) for upstream in INPUTS[name]}
     frame = transformed(resources, name, inputs, days)
     fingerprints = view.fingerprints(name, days)
     files = resources.engine.write(frame, resources.lakehouse, contract(name), fingerprints)

@@ -76,7 +76,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
         days = days_between(keys.start, keys.end)
         files = resources.listing(frozenset(days)).by_day(contract.name)
         ingestion = Ingestion(
-            resources.engine,
+            resources.session,
             resources.lakehouse,
             resources.landing,
             contract,
@@ -85,7 +85,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
         )
         reports = ingestion.run(days, files)
         written = ["landing_quarantine", "landing_files"]
-        if index.write(resources.engine, resources.lakehouse, contract, days):
+        if index.write(resources.session, resources.lakehouse, contract, days):
             written.append(READINGS_INDEX)
         for day, report in reports.items():
             _report(context, day, report)

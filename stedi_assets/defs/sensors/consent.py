@@ -163,7 +163,7 @@ def consent_sensor(job: str) -> dg.SensorDefinition:
                 return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
             try:
                 # What a killed run left without its index would be added up at every look.
-                if index.fill(resources.engine, resources.lakehouse):
+                if index.fill(resources.session, resources.lakehouse):
                     view = resources.view()
                 stale = stale_partitions(view)
                 if not stale:
