@@ -75,7 +75,7 @@ class Resources:
         return Suppression(self.session, self.lakehouse, Tombstones.read(self.privacy))
 
     def listing(self, only: frozenset[date] | None = None) -> Listing:
-        """What lies in the landing folders, up to today."""
+        """The files in the landing folders, up to today."""
         return self.landing.list(self.settings.first_day, today(), only=only)
 
     def landing_differences(self, listing: Listing) -> dict[str, dict[date, Difference]]:

@@ -49,7 +49,7 @@ _SAYS = {
 
 
 class ErasureConfig(dg.Config):
-    """Which request to carry out."""
+    """The run configuration of the erasure job: the id of the request."""
 
     request: str
 

@@ -91,8 +91,8 @@ class LakehouseIOManager(dg.IOManager):
         snapshot = resources.lakehouse.snapshot(contract)
         context.add_output_metadata(table_metadata(snapshot))
         for day, metadata in partition_metadata(snapshot, days).items():
-            told = {**metadata, **counted.get(day, {})}
-            context.step_context.add_asset_metadata(told, partition_key=day.isoformat())
+            day_metadata = {**metadata, **counted.get(day, {})}
+            context.step_context.add_asset_metadata(day_metadata, partition_key=day.isoformat())
         if indexed:
             for event in materializations(resources.lakehouse.snapshot(table("readings_index")), days):
                 context.log_event(event)
@@ -114,7 +114,7 @@ def days_between(first: str, last: str) -> list[date]:
 
 
 def static_metadata(contract: Table) -> dict[str, Any]:
-    """What Dagster may know of a table from its contract alone."""
+    """The metadata of an asset that its contract alone gives."""
     return {
         "dagster/column_schema": column_schema(contract),
         "dagster/table_name": contract.path.replace("/", "."),
@@ -124,7 +124,7 @@ def static_metadata(contract: Table) -> dict[str, Any]:
 
 
 def table_metadata(snapshot: Snapshot) -> dict[str, Any]:
-    """What Dagster may know of a table that was just written: numbers and places, no values of rows."""
+    """The metadata of a materialization: numbers and places, no values of rows."""
     return {
         "dagster/row_count": snapshot.rows(),
         "dagster/uri": snapshot.root,
@@ -142,7 +142,7 @@ def materializations(snapshot: Snapshot, days: Collection[date]) -> Iterator[dg.
 
 
 def partition_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[date, dict[str, Any]]:
-    """What Dagster may know of each partition that was just written; nothing where they are too many.
+    """The metadata of each partition that was just written; none where they are too many.
 
     A run of several days reports each of them, so what is said of all must be true of each. And Dagster
     looks the whole range up again for each partition that something is said of.

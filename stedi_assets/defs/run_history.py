@@ -1,4 +1,4 @@
-"""Which runs there were and which are going on, as Dagster knows them.
+"""The history of runs, and those that are active, as Dagster's instance has them.
 
 Dagster concepts: run, run status and run tags, read from the instance.
 
@@ -88,7 +88,7 @@ class ActiveRun:
 
 
 def failures_in_backoff(before: Sequence[RequestedRun], now: float, pause: float, longest: float) -> int:
-    """How often in a row something failed, while it is to be left alone for that; 0 where it may be asked for.
+    """The number of failures in a row while the backoff after the last one lasts; 0 when a run may be requested.
 
     Args:
         before: the runs for it, the newest first.

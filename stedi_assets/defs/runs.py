@@ -34,7 +34,7 @@ class Run:
 
 
 def row_counts(view: LakeView, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
-    """How many rows the inputs of the tables to make have, per landing day."""
+    """The number of rows that the inputs of the tables to make have, per landing day."""
     rows: dict[date, int] = {}
     for upstream in {name for table in tables for name in contract(table).inputs}:
         for file in view.snapshot(upstream).files:

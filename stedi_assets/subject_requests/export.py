@@ -92,7 +92,7 @@ def _write(packed: zipfile.ZipFile, name: str, rows: Iterator[dict[str, Any]]) -
 
 
 def _readme(person: Person, counts: dict[str, int]) -> str:
-    """What is in the zip, for the person."""
+    """The text of the README in the zip, for the person."""
     parts = [
         f"What the STEDI lakehouse holds about {person.email}, as of {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC.",
         "",

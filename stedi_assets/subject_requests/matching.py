@@ -143,7 +143,7 @@ _CONDITIONS = {
 
 
 def rows_by_day(resources: Resources, table: Table, files: Sequence[DataFile], subjects: Subjects) -> dict[date, int]:
-    """How many rows of the data subjects some files of a table hold.
+    """The number of rows of the data subjects in some files of a table, by landing day.
 
     Args:
         resources: the lake.

@@ -42,11 +42,11 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     """
     progress = Progress.of(request)
     subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
-    left = find_places(resources, subjects)
+    remaining = find_places(resources, subjects)
     search = Search(progress.person.needles(), resources.session)
     findings = _search_everywhere(resources, request, search)
-    if left or findings.found:
-        raise _open_places(request, left, findings)
+    if remaining or findings.found:
+        raise _open_places(request, remaining, findings)
     after = count_partitions(resources, subjects)
     interleaved = [name.partition("-")[2] for name in Receipts(resources.privacy).names()[progress.receipts :]]
     if not interleaved:

@@ -168,7 +168,7 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
 
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
     """The values that somebody else has too."""
-    wanted = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
+    candidates = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
     values = " UNION ALL ".join(f"SELECT {normalized_sql(name)} AS value FROM others" for name in (SERIAL, *MARKS))
     rows = resources.session.rows(
         f"""
@@ -176,11 +176,11 @@ def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[
             SELECT * FROM customers
             WHERE NOT coalesce({normalized_sql(EMAIL)} IN (SELECT email FROM asked), false)
         )
-        SELECT value FROM wanted SEMI JOIN ({values}) USING (value)
+        SELECT value FROM candidates SEMI JOIN ({values}) USING (value)
         """,
         customers=customers,
         asked=asked,
-        wanted=wanted,
+        candidates=candidates,
     )
     return {value for (value,) in rows}
 

@@ -31,7 +31,7 @@ READINGS_INDEX = "readings_index"
 
 
 class LandingConfig(dg.Config):
-    """How to run a landing day."""
+    """The run configuration of a landing asset."""
 
     missing_files: MissingFiles = Field(
         default=MissingFiles.FAIL,

@@ -1,4 +1,4 @@
-"""What a check is and what it sees.
+"""The model of a check and of its context: the rows, tables and resources that it reads.
 
 Dagster concept: none of its own; ``build`` makes asset checks of these.
 
@@ -26,7 +26,7 @@ from stedi_assets.resources import Resources
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check found.
+    """The result of a check.
 
     Args:
         passed: whether the promise holds.
@@ -87,14 +87,14 @@ class CheckContext:
 
     @cached_property
     def measured(self) -> Mapping[str, int]:
-        """What the checks measure of the rows (see ``Check.measures``): all of it in one scan of the table."""
+        """The numbers that all checks measure of the rows (see ``Check.measures``), from one scan of the table."""
         return dict(
             zip(self._measures, self.query(f"SELECT {', '.join(self._measures.values())} FROM rows"), strict=True)
         )
 
     @property
     def people(self) -> pa.Table:
-        """Who claims which device and since when they consent, by the records that landed."""
+        """Every customer with the device they claim and since when they consent, by the records that landed."""
         return self.resources.view().customers
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:

@@ -171,22 +171,22 @@ def _consent(checked: CheckContext) -> CheckOutcome:
     if checked.table.anonymous:
         frames["curated"] = checked.relation("customers_curated")
     condition = without_consent(checked.table)
-    (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
+    (rows,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return CheckOutcome(
-        passed=not wrong,
-        description=f"{wrong} rows are of people whose latest record does not consent.",
-        numbers={"rows without consent": wrong},
+        passed=not rows,
+        description=f"{rows} rows are of people whose latest record does not consent.",
+        numbers={"rows without consent": rows},
     )
 
 
 def _consent_everywhere(checked: CheckContext) -> CheckOutcome:
-    found = rows_without_consent(checked.resources.view(), checked.table)
-    rows = sum(found.values())
+    rows_by_day = rows_without_consent(checked.resources.view(), checked.table)
+    rows = sum(rows_by_day.values())
     return CheckOutcome(
         passed=not rows,
-        description=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record "
-        "does not consent; the consent sensor and `stedi materialize` take them out.",
-        numbers={"rows without consent": rows, "landing days with such rows": len(found)},
+        description=f"{rows} rows on {len(rows_by_day)} landing days of the whole table are of people whose latest "
+        "record does not consent; the consent sensor and `stedi materialize` take them out.",
+        numbers={"rows without consent": rows, "landing days with such rows": len(rows_by_day)},
     )
 
 
