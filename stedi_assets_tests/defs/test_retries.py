@@ -15,7 +15,7 @@ import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
 from stedi_assets.defs import erasure
-from stedi_assets.defs.build import JOB
+from stedi_assets.defs.asset_job import JOB
 from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SENSOR_TAG
 from stedi_assets.defs.sensors import consent, landing
 from stedi_assets.subject_requests.requests import Requests
