@@ -74,8 +74,8 @@ def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None 
 
 def downstream(tables: Iterable[str]) -> tuple[str, ...]:
     """``tables`` and every table that is made from them, in an order in which they can be made."""
-    wanted = set(tables)
+    names = set(tables)
     for table in ASSET_TABLES:
-        if wanted & table.inputs.keys():
-            wanted.add(table.name)
-    return tuple(table.name for table in ASSET_TABLES if table.name in wanted)
+        if names & table.inputs.keys():
+            names.add(table.name)
+    return tuple(table.name for table in ASSET_TABLES if table.name in names)
