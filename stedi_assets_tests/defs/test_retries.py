@@ -6,8 +6,9 @@ Dagster's part is played by hand: runs are created of requests and reported as f
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
@@ -20,7 +21,7 @@ from stedi_assets.defs.run_history import DAY_TAG, ERASURE_JOB, REQUEST_TAG, SEN
 from stedi_assets.defs.sensors import consent, landing
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.kit.driven import land_partitions
-from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.lake import SmallLake, copied
 from stedi_assets_tests.kit.records import DAY, lines, movement
 from stedi_assets_tests.kit.ticking import Ticking
 
@@ -47,13 +48,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture
-def landed(lake: SmallLake) -> SmallLake:
-    """A day whose landing tables are as its raw files are, and nothing is made from them."""
+@pytest.fixture(scope="module")
+def ann(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
+    """A day whose landing tables are as its raw files are, and nothing is made from them; not to be changed."""
+    lake = SmallLake.at(tmp_path_factory.mktemp("ann"))
     lake.land_people("ann")
     for table in LANDING_TABLES:
         land_partitions(lake.resources, table.name, [DAY])
-    return lake
+    yield lake
+    lake.close()
+
+
+@pytest.fixture
+def landed(ann: SmallLake, tmp_path: Path) -> Iterator[SmallLake]:
+    """A copy of it, to change."""
+    lake = copied(ann, tmp_path)
+    yield lake
+    lake.close()
 
 
 def started(lake: SmallLake, request: dg.RunRequest, job: str = JOB) -> dg.DagsterRun:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
-import pytest
 from dagster import DagsterRunStatus as Status
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
@@ -19,35 +17,26 @@ WAITING = {Status.QUEUED, Status.NOT_STARTED}
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository"), ERASURE_JOB)
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+@dg.op
+def nothing() -> None:
+    """Do nothing."""
+
+
+@dg.job(name=ERASURE_JOB)
+def erasure() -> None:
+    """Stand for the job of that name."""
+    nothing()
+
+
+def test_runs_by_their_status() -> None:
+    """A run is active until it has ended. An erasure that waits for its turn does not keep landing from going on."""
     with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-def create(instance: dg.DagsterInstance, status: Status) -> None:
-    @dg.op
-    def nothing() -> None:
-        pass
-
-    @dg.job(name=ERASURE_JOB)
-    def job() -> None:
-        nothing()
-
-    instance.create_run_for_job(job, status=status, tags={"dagster/partition": str(DAY)}, remote_job_origin=ORIGIN)
-
-
-@pytest.mark.parametrize("status", sorted(Status, key=str))
-def test_a_run_is_active_until_it_has_ended(instance: dg.DagsterInstance, status: Status) -> None:
-    create(instance, status)
-    active = active_runs(instance)
-    assert bool(active) == (status in BEGUN | WAITING)
-    for run in active:
-        assert (run.tables, run.first_day, run.last_day) == (frozenset(EVERY_TABLE), DAY, DAY)
-
-
-@pytest.mark.parametrize("status", sorted(Status, key=str))
-def test_an_erasure_is_going_on_once_it_has_begun(instance: dg.DagsterInstance, status: Status) -> None:
-    """One that waits for its turn writes no raw files yet: landing must not wait for it."""
-    create(instance, status)
-    assert is_erasing(instance) == (status in BEGUN)
+        tags = {"dagster/partition": str(DAY)}
+        for status in Status:
+            run = instance.create_run_for_job(erasure, status=status, tags=tags, remote_job_origin=ORIGIN)
+            active = active_runs(instance)
+            assert bool(active) == (status in BEGUN | WAITING), status
+            for one in active:
+                assert (one.tables, one.first_day, one.last_day) == (frozenset(EVERY_TABLE), DAY, DAY)
+            assert is_erasing(instance) == (status in BEGUN), status
+            instance.delete_run(run.run_id)
