@@ -76,3 +76,15 @@ def test_a_claim_that_came_and_went_while_the_steps_were_stale(lake: SmallLake) 
             begin_partitions(lake.resources, name, [DAY])()
             assert lake.rows(name, "device_subject_id") == [(None,)]
     assert stale_partitions(lake.resources.view())["machine_learning_curated"] == {DAY: ("claims of devices",)}
+
+
+def test_a_partition_that_nothing_speaks_for_any_more_is_stale(lake: SmallLake) -> None:
+    """Ann was the only one of her day, and her record that counts landed on another."""
+    lake.land("customer_landing", lines(customer("ann")))
+    land_partitions(lake.resources, "customer_landing", [DAY])
+    begin_partitions(lake.resources, "customer_trusted", [DAY])()
+    assert "customer_trusted" not in stale_partitions(lake.resources.view())
+    later = DAY + timedelta(days=1)
+    lake.land("customer_landing", lines(customer("ann", False, updated=STAMP)), day=later)
+    land_partitions(lake.resources, "customer_landing", [later])
+    assert stale_partitions(lake.resources.view())["customer_trusted"] == {DAY: ("customer records", "consent")}
