@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from logging import Handler, Logger, LogRecord, getLogger
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from filelock import FileLock
 
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.asset_job import JOB, build_asset_job
-from stedi_assets.defs.checks.build import whole_table_checks
+from stedi_assets.defs.checks.build import checks_of, whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
@@ -163,8 +164,12 @@ class Materializer:
         self._messages: list[str] = []
         self._blocked: dict[str, set[date]] = {}
         self._outcome = Outcome()
-        definitions = build_asset_job(resources.settings, resources, loggers={_LOGGER: self._logger()})
-        self._job = definitions.resolve_job_def(JOB)
+
+    @cached_property
+    def _job(self) -> dg.JobDefinition:
+        """The job of all tables, made only where something is to be run."""
+        definitions = build_asset_job(self._resources.settings, self._resources, loggers={_LOGGER: self._logger()})
+        return definitions.resolve_job_def(JOB)
 
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
         """Run every landed day that is not up to date, then reconcile until nothing differs.
@@ -266,8 +271,12 @@ class Materializer:
 
     def unpassed(self) -> dict[str, set[date]]:
         """The partitions whose latest blocking checks failed, of each table that has any."""
-        graph = self._job.asset_layer.asset_graph
-        keys = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
+        keys = [
+            dg.AssetCheckKey(dg.AssetKey(table.name), check.name)
+            for table in ASSET_TABLES
+            for check in checks_of(table)
+            if check.blocking
+        ]
         failures: dict[str, set[date]] = {}
         for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
             failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED

@@ -55,7 +55,8 @@ class CheckContext:
         self.resources = resources
         self.table = table
         self.days = days
-        self._measures = {name: sql for check in checks for name, sql in check.measures.items()}
+        self.checks = tuple(checks)
+        self._measures = {name: sql for check in self.checks for name, sql in check.measures.items()}
 
     @cached_property
     def snapshot(self) -> Snapshot:
