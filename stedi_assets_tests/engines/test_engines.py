@@ -138,7 +138,7 @@ def _items(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 @pytest.mark.slow
-@drawing_afresh(5, 40)
+@drawing_afresh(5, 20)
 @given(history=histories(), before=st.sampled_from(ReadingsBeforeConsent), pairing=st.sampled_from(Pairing))
 def test_engines_make_the_same_tables(history: History, before: ReadingsBeforeConsent, pairing: Pairing) -> None:
     policies = Policies(readings_before_consent=before, pairing=pairing)

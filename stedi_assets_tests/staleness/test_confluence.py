@@ -68,7 +68,7 @@ from stedi_assets_tests.oracle.histories import (
 
 
 @pytest.mark.usefixtures("consents_once")
-@drawing_afresh(1, 20)
+@drawing_afresh(1, 12)
 @given(plays(chosen(4, 8)))
 def test_any_runs_end_with_the_same_rows_in_memory(this: Play) -> None:
     play(MemoryLake(Path("/nowhere"), this.final), this)
@@ -89,7 +89,7 @@ def plays_with_erasures(draw: st.DrawFn) -> Play:
 
 
 @pytest.mark.slow
-@drawing_afresh(1, 4)
+@drawing_afresh(1, 3)
 @given(plays_with_erasures())
 def test_any_runs_and_erasures_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(DrivenLake(Path(root), this.final)) as lake:
@@ -147,7 +147,7 @@ class DagsterLake(DrivenLake):
 
 
 @pytest.mark.slow
-@drawing_afresh(1, 3)
+@drawing_afresh(1, 2)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows_by_dagster(this: Play) -> None:
     this = dataclasses.replace(this, changing=False)
