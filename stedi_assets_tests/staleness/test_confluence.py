@@ -333,3 +333,48 @@ def two_with_readings_of_a_day_each() -> Saved:
     story.lands(DAY_3, "accelerometer", worn(BOB, NOON + DAY_2.day, 2.0))
     story.settles()
     return story.lake.saved()
+
+
+def test_who_was_the_only_one_of_a_day_withdraws() -> None:
+    """Nothing speaks for the partition of that day any more."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.settles()
+    story.lands(DAY_2, "customer", customer(ANN, "a", None, 2))
+    story.settles()
+
+
+def test_the_earlier_half_of_a_pair_changes() -> None:
+    """Both are of a single moment, and of different days."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.lands(DAY_2, "step_trainer", step("a"))
+    story.settles()
+    story.goes(DAY_1, "accelerometer")
+    story.lands(DAY_1, "accelerometer", worn(ANN, x=9.0))
+    story.settles()
+
+
+def test_a_movement_that_says_whose_a_shared_device_was_lands_later() -> None:
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "shared"), customer(BOB, "shared"), customer(CAT, "c"))
+    story.lands(DAY_1, "accelerometer", worn(CAT), worn(ANN, NOON + 1), worn(BOB, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("shared"))
+    story.settles()
+    story.lands(DAY_2, "accelerometer", worn(ANN))
+    story.settles()
+
+
+def test_a_claim_that_came_and_went_while_the_step_readings_were_stale() -> None:
+    """The pairs were made of stale step readings. Once these are right again, only the pairs' own part tells."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
+    story.lands(DAY_1, "accelerometer", worn(BOB), worn(ANN, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("a"))
+    story.settles()
+    # Cat never moved.
+    story.lands(DAY_2, "customer", customer(CAT, "a", update=2))
+    story.lake.make("machine_learning_curated", [DAY_1])
+    story.lands(DAY_3, "customer", customer(CAT, "c", update=3))
+    story.settles()
