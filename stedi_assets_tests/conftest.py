@@ -94,7 +94,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture
 def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the asset checks out of runs: they only read, and take half of the time. For tests of what runs make."""
-    monkeypatch.setattr("stedi_assets.defs.build.build_checks", lambda _: [])
+    monkeypatch.setattr("stedi_assets.defs.asset_job.build_checks", lambda _: [])
 
 
 @pytest.fixture

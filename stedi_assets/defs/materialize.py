@@ -22,7 +22,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from filelock import FileLock
 
 from stedi_assets.contracts import ASSET_TABLES
-from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.asset_job import JOB, build_asset_job
 from stedi_assets.defs.checks.build import whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
@@ -55,7 +55,7 @@ class MaterializeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a caller may show while runs go on.
+    """An event of a run, for a caller that shows how runs go on.
 
     Args:
         run: the run that is going on.
@@ -70,7 +70,7 @@ class Progress:
 
 @dataclass
 class Outcome:
-    """What was done.
+    """The result of bringing a lake up to date.
 
     Args:
         runs: those that succeeded.
@@ -86,10 +86,10 @@ class Outcome:
         """Keep the warning of a check that did not pass; of one about a whole table, what it says at last."""
         of = evaluation.asset_key.to_user_string(), evaluation.check_name
         if of in _WHOLE:
-            self.warnings = [said for said in self.warnings if said[:2] != of]
-        said = (*of, evaluation.description or "")
-        if not evaluation.passed and said not in self.warnings:
-            self.warnings.append(said)
+            self.warnings = [warning for warning in self.warnings if warning[:2] != of]
+        warning = (*of, evaluation.description or "")
+        if not evaluation.passed and warning not in self.warnings:
+            self.warnings.append(warning)
 
 
 def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
@@ -163,7 +163,7 @@ class Materializer:
         self._messages: list[str] = []
         self._blocked: dict[str, set[date]] = {}
         self._outcome = Outcome()
-        definitions = build_definitions(resources.settings, resources, loggers={_LOGGER: self._logger()})
+        definitions = build_asset_job(resources.settings, resources, loggers={_LOGGER: self._logger()})
         self._job = definitions.resolve_job_def(JOB)
 
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
@@ -187,21 +187,23 @@ class Materializer:
             differences = self._resources.landing_differences(listing)
         self._outcome.ignored = listing.ignored
         landed = {file.landing_date for file in listing.files}
-        missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
-        wanted: dict[str, set[date]] = {}
-        for table, found in differences.items():
+        missing = {
+            table: {day for day, change in changes.items() if change.missing} for table, changes in differences.items()
+        }
+        partitions: dict[str, set[date]] = {}
+        for table, changes in differences.items():
             for name in downstream([table]):
-                wanted.setdefault(name, set()).update(found)
+                partitions.setdefault(name, set()).update(changes)
         if force:
             chosen = landed if days is None else set(days)
-            wanted = {table.name: set(chosen) for table in ASSET_TABLES}
+            partitions = {table.name: set(chosen) for table in ASSET_TABLES}
         elif days is not None:
-            wanted = {name: found & set(days) for name, found in wanted.items()}
+            partitions = {name: stale & set(days) for name, stale in partitions.items()}
         sizes: dict[date, int] = {}
         for file in listing.files:
             sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
-        self._retry(wanted, days)
-        self._execute(runs(wanted, sizes, RUN_BYTES), missing)
+        self._retry(partitions, days)
+        self._execute(runs(partitions, sizes, RUN_BYTES), missing)
         self._reland_returned(days)
         return self._settle()
 
@@ -212,8 +214,8 @@ class Materializer:
         with redact_errors("comparing the tables with the landing folders"):
             differences = self._resources.landing_differences(self._resources.listing())
         again = {
-            table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
-            for table, found in differences.items()
+            table: {day for day, change in changes.items() if change.returned and (days is None or day in days)}
+            for table, changes in differences.items()
         }
         self._execute(runs(self._without_blocked(again)), again)
 
@@ -244,7 +246,7 @@ class Materializer:
     def _settle(self) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
         with redact_errors("indexing readings"):
-            index.fill(self._resources.engine, self._resources.lakehouse)
+            index.fill(self._resources.session, self._resources.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
                 view = self._resources.view()
@@ -266,31 +268,32 @@ class Materializer:
         """The partitions whose latest blocking checks failed, of each table that has any."""
         graph = self._job.asset_layer.asset_graph
         keys = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
-        found: dict[str, set[date]] = {}
+        failures: dict[str, set[date]] = {}
         for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
             failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
             if failed and info.partition_key is not None:
-                days = found.setdefault(info.check_key.asset_key.to_user_string(), set())
+                days = failures.setdefault(info.check_key.asset_key.to_user_string(), set())
                 days.add(date.fromisoformat(info.partition_key))
-        return found
+        return failures
 
     def _advice(self) -> str:
-        """What became of the rest, and what to do."""
-        made = f"{len(self._outcome.runs)} run{'' if len(self._outcome.runs) == 1 else 's'} succeeded"
+        """The last lines of an error: how many other runs succeeded, and what to do next."""
+        count = len(self._outcome.runs)
+        others = f"{count} run{'' if count == 1 else 's'} succeeded"
         if len(self._messages) >= GIVE_UP:
-            return f"Gave up after {GIVE_UP} failures ({made}). Mend what they say and run it again; it goes on here."
-        return f"Everything else is up to date ({made}). Mend what is said above and run it again."
+            return f"Gave up after {GIVE_UP} failures ({others}). Mend what they say and run it again; it goes on here."
+        return f"Everything else is up to date ({others}). Mend what is said above and run it again."
 
-    def _retry(self, wanted: dict[str, set[date]], days: Collection[date] | None) -> None:
-        """Run again what did not pass its blocking checks; on days that are not to be run, hold back what follows.
+    def _retry(self, partitions: dict[str, set[date]], days: Collection[date] | None) -> None:
+        """Add the partitions whose blocking checks failed, which no table shows: they are made from the right inputs.
 
-        The tables alone do not tell: such a partition is made from the right inputs.
+        On days that are not to be run, block the tables that follow from them instead.
         """
-        for table, bad in self.unpassed().items():
-            again = bad if days is None else bad & set(days)
+        for table, failed in self.unpassed().items():
+            again = failed if days is None else failed & set(days)
             for name in downstream([table]):
-                wanted.setdefault(name, set()).update(again)
-            for day in sorted(bad - again):
+                partitions.setdefault(name, set()).update(again)
+            for day in sorted(failed - again):
                 self._block([name for name in downstream([table]) if name != table], [day])
                 self._messages.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
 
@@ -299,23 +302,23 @@ class Materializer:
             self._blocked.setdefault(name, set()).update(days)
 
     def _without_blocked(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
-        left = {name: set(days) - self._blocked.get(name, set()) for name, days in tables.items()}
-        return {name: days for name, days in left.items() if days}
+        remaining = {name: set(days) - self._blocked.get(name, set()) for name, days in tables.items()}
+        return {name: days for name, days in remaining.items() if days}
 
-    def _execute(self, wanted: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
-        """Run what is wanted; of what fails, find the days."""
-        left = list(reversed(wanted))
-        while left and len(self._messages) < GIVE_UP:
-            run = left.pop()
+    def _execute(self, planned: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
+        """Execute runs in order; a run of several days that fails is cut in halves until the failing days are found."""
+        stack = list(reversed(planned))
+        while stack and len(self._messages) < GIVE_UP:
+            run = stack.pop()
             if self._execute_one(run, missing):
                 continue
             days = run.days
             if len(days) > 1:
                 middle = days[len(days) // 2]
-                left += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
+                stack += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
 
     def _execute_one(self, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
-        """Run it; whether it succeeded. What a day that failed keeps from being made is held back."""
+        """Execute a run and return whether it succeeded. Tables that follow from a day that failed are blocked."""
         self._current = run
         self._failures = {}
         self._progress(Progress(run))
@@ -350,14 +353,14 @@ class Materializer:
         return bool(result.success)
 
     def _logger(self) -> dg.LoggerDefinition:
-        def passing_on(_: dg.InitLoggerContext) -> Logger:
+        def forwarding(_: dg.InitLoggerContext) -> Logger:
             logger = getLogger("stedi.runs")
             logger.setLevel("DEBUG")
             logger.propagate = False
             logger.handlers = [_EventHandler(self._event)]
             return logger
 
-        return dg.LoggerDefinition(passing_on, description="Passes on what a run does.")
+        return dg.LoggerDefinition(forwarding, description="Passes on what a run does.")
 
     def _event(self, event: Any) -> None:
         kind = event.event_type_value

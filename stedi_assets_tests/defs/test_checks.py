@@ -16,6 +16,7 @@ from stedi_assets.contracts import ASSET_TABLES, READINGS_TABLES, DataType, Tabl
 from stedi_assets.contracts import columns as c
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.build import checks_of
+from stedi_assets.defs.run_history import RANGE_TAGS
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.privacy.pseudonyms import pseudonyms
@@ -385,7 +386,7 @@ def test_what_is_made_from_a_wrong_table_is_not_made(lake: SmallLake, name: str)
     engine = DoublingEngine()
     engine.doubled = name
     settings = lake.resources.settings
-    broken = with_platform(lake, engine=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
     lake.land_people("ann", "bob")
     result = broken.run([table.name for table in ASSET_TABLES], "2023-08-06")
     assert not result.success
@@ -455,3 +456,21 @@ def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(sp
     assert not evaluations["consent"].passed
     assert evaluations["consent"].metadata["consenting and not open"].value > 0
     assert_says_nothing_of_rows(spoilt, evaluations)
+
+
+def test_what_is_made_from_several_wrong_days_is_not_made(lake: SmallLake) -> None:
+    """The checks of a run of several days are reported day by day, and block all the same."""
+    engine = DoublingEngine()
+    engine.doubled = "customer_trusted"
+    settings = lake.resources.settings
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    days = ("2023-08-05", "2023-08-06")
+    for name, day in zip(("ann", "bob"), days, strict=True):
+        lake.land("customer_landing", lines(customer(name)), day=day)
+    tables = ["customer_landing", "customer_trusted", "customers_curated"]
+    result = broken.run(tables, None, tags=dict(zip(RANGE_TAGS, days, strict=True)))
+    assert not result.success
+    assert made(result) == tables[:2]
+    found = [one for one in result.get_asset_check_evaluations() if one.check_name == "unique_key" and not one.passed]
+    assert [(one.asset_key.to_user_string(), one.partition) for one in found] == [(tables[1], day) for day in days]
+    engine.close()

@@ -1,7 +1,8 @@
 """A lake whose partitions are run without Dagster, so that a run can die at any commit, and how it is settled.
 
 ``DrivenLake`` takes the steps that an asset and the I/O manager take, on a Delta lake in a folder. ``MemoryLake``, in
-``kit.memory``, does so in memory. What a lake must hold in the end is what ``oracle.rules`` computes from its files.
+``kit.memory``, does so in memory. What a lake must hold in the end is what
+``stedi_assets.reference`` computes from its files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 from stedi_assets import transforms
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, LANDING_TABLES, Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.defs.io_manager import input_frame
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.defs.runs import downstream, runs
 from stedi_assets.engines.duckdb import DuckDBEngine
@@ -29,6 +31,14 @@ from stedi_assets.lakehouse import Lakehouse, NewFile, VacuumedError
 from stedi_assets.landing.day_plan import MissingFiles
 from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.privacy.pseudonyms import Pseudonyms
+from stedi_assets.reference import (
+    COLUMNS,
+    CUSTOMER_FIELDS,
+    LandedFile,
+    Tables,
+    compute,
+    normalise,
+)
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness import index
@@ -41,14 +51,6 @@ from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget
 from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
 from stedi_assets_tests.oracle.histories import (
     History,
-)
-from stedi_assets_tests.oracle.rules import (
-    COLUMNS,
-    CUSTOMER_FIELDS,
-    LandedFile,
-    Tables,
-    compute,
-    normalise,
 )
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
@@ -113,6 +115,7 @@ class DrivenLake:
         self.resources = dataclasses.replace(
             Resources.of(settings),
             engine=self.engine,
+            session=self.engine,
             lakehouse=self.lakehouse,
             latest_records=LatestRecords(self.engine),
         )
@@ -253,7 +256,7 @@ def land_partitions(
     """Make partitions of a landing table, as its asset does."""
     files = resources.listing(frozenset(days)).by_day(name)
     Ingestion(
-        resources.engine,
+        resources.session,
         resources.lakehouse,
         resources.landing,
         contract(name),
@@ -265,7 +268,7 @@ def land_partitions(
 def begin_partitions(resources: Resources, name: str, days: Sequence[date]) -> Callable[[], None]:
     """Compute partitions of a derived table; what it gives commits them, if that is still right by then."""
     view = resources.view()
-    inputs = {upstream: view.input(name, upstream, days) for upstream in INPUTS[name]}
+    inputs = {upstream: input_frame(resources.engine, view, name, upstream, days) for upstream in INPUTS[name]}
     frame = transformed(resources, name, inputs, days)
     fingerprints = view.fingerprints(name, days)
     files = resources.engine.write(frame, resources.lakehouse, contract(name), fingerprints)

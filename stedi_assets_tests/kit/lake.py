@@ -16,7 +16,8 @@ import pytest
 
 from stedi_assets.contracts import SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.asset_job import JOB
+from stedi_assets.defs.build import build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import dagster as dg
 
 from stedi_assets_tests.kit.lake import SmallLake
@@ -16,13 +18,17 @@ class Ticking:
         self.keys: set[str] = set()
         self.cursor: str | None = None
 
+    @cached_property
+    def repository(self) -> dg.RepositoryDefinition:
+        """The code location, as it was loaded once."""
+        return self.lake.definitions().get_repository_def()
+
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """What one tick asks for, and what it says when it asks for nothing."""
-        repository = self.lake.definitions().get_repository_def()
-        sensor = repository.get_sensor_def(self.sensor)
+        sensor = self.repository.get_sensor_def(self.sensor)
         with dg.build_sensor_context(
             instance=self.lake.instance,
-            repository_def=repository,
+            repository_def=self.repository,
             resources={"resources": self.lake.resources},
             sensor_name=self.sensor,
             cursor=self.cursor,

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stedi_assets import reference
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.render import arrow_schema
@@ -35,7 +36,6 @@ from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.kit.records import step_record
 from stedi_assets_tests.landing.corpus import DAY, NOON, TABLES, files
-from stedi_assets_tests.oracle import rules
 
 STEPS, CUSTOMERS, MOVES = "step_trainer_landing", "customer_landing", "accelerometer_landing"
 D1, D2, D3 = DAY, date(2023, 8, 7), date(2023, 8, 8)
@@ -378,10 +378,10 @@ def test_nothing_is_lost_and_the_oracle_agrees(
         name = f"{number}.json.gz" if packed else f"{number}.json"
         stored = gzip.compress(content, mtime=0) if packed else content
         lake.put(name, stored, day)
-        landed.append(rules.LandedFile(table, day, lake.path(name, day), stored))
+        landed.append(reference.LandedFile(table, day, lake.path(name, day), stored))
     lake.settle(data.draw(st.sampled_from([sorted, lambda days: sorted(days, reverse=True)])))
 
-    expected = rules.land(landed).tables
+    expected = reference.land(landed).tables
     assert Counter(tuple(row.values()) for row in lake.rows()) == expected[table]
     quarantined = Counter(
         (row["landing_table"], row["landing_date"], row["source_file"], row["source_line"])
@@ -823,3 +823,13 @@ def test_nobody_is_in_the_log(lake: Lake):
     lake.run()
     for log in (lake.root / "lake").rglob("_delta_log/*.json"):
         assert b"canary" not in log.read_bytes()
+
+
+def test_a_file_that_gave_only_rejected_lines_does_not_go_unnoticed(lake: Lake):
+    lake.put("a.json", b"bad\n")
+    lake.put("b.json", steps(1))
+    lake.run()
+    (lake.root / "raw" / lake.path("a.json")).unlink()
+    with pytest.raises(MissingFilesError, match=r"^1 raw file\(s\) of step_trainer_landing"):
+        lake.run()
+    assert [name for name, *_ in lake.quarantine()] == ["a.json"]

@@ -1,7 +1,7 @@
-"""Confluence (design section 3): any runs, in any order, with failures, end with the same rows.
+"""Confluence: any runs, in any order, with failures, end with the same rows.
 
 What belongs here: random landing histories and schedules (``oracle.histories``) played on a lake, and
-the comparison of every table with ``oracle.rules``, which computes them from the files at once. They
+the comparison of every table with ``stedi_assets.reference``, which computes them from the files at once. They
 are played in three ways:
 
 * by Dagster, as in production, on a Delta lake;
@@ -28,8 +28,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
-from stedi_assets.defs.build import build_assets, build_resources
+from stedi_assets.defs.asset_job import build_assets, build_resources
 from stedi_assets.defs.runs import runs
+from stedi_assets.reference import (
+    ASSETS,
+    LandedFile,
+    land,
+    latest_records,
+    normalise,
+    pseudonym,
+)
+from stedi_assets.reference import consents as consented
 from stedi_assets.settings import Policies
 from stedi_assets_tests.kit.driven import (
     KEY,
@@ -56,15 +65,6 @@ from stedi_assets_tests.oracle.histories import (
     histories,
     schedules,
 )
-from stedi_assets_tests.oracle.rules import (
-    ASSETS,
-    LandedFile,
-    land,
-    latest_records,
-    normalise,
-    pseudonym,
-)
-from stedi_assets_tests.oracle.rules import consents as consented
 
 
 @pytest.mark.usefixtures("consents_once")

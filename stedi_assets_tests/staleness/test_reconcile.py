@@ -16,6 +16,7 @@ from hypothesis import given
 
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Identifier
 from stedi_assets.contracts import table as contract
+from stedi_assets.reference import ASSETS
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.staleness.customers import LatestRecords
 from stedi_assets.staleness.fingerprints import Parts, combined, differing_parts
@@ -27,7 +28,6 @@ from stedi_assets_tests.kit.memory import MemoryLake
 from stedi_assets_tests.kit.plays import Play, plays
 from stedi_assets_tests.kit.records import DAY as FIRST
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
-from stedi_assets_tests.oracle.rules import ASSETS
 
 DAYS = [FIRST + timedelta(days=n) for n in range(12)]
 LAST = DAYS[-1]
