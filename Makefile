@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# What is measured is what users install. Pandas, which tests need, would add the time of its import to every run.
-BENCH_VENV ?= .venv-bench
 # A process for each processor; the tests of a file share one, as they share the lakes that the file makes.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -57,15 +55,8 @@ format: $(INSTALLED) ## let ruff put things in order
 docs: $(INSTALLED) ## write docs/tables.md from the contracts
 	$(BIN)/python -m stedi_assets.contracts.render > docs/tables.md
 
-$(BENCH_VENV)/.installed: pyproject.toml constraints.txt $(INSTALLED)
-	@$(BIN)/python -m venv $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
-	@PYTHONWARNINGS=ignore $(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[spark]'
-	@touch $@
-
-bench: $(BENCH_VENV)/.installed ## measure against a DuckDB script and a PySpark job, side by side
-	$(BENCH_VENV)/bin/python bench/run.py --sizes reference,10m,50m --runs 3 --out docs/benchmarks.json
+bench: $(INSTALLED) ## measure against a DuckDB script and a PySpark job, side by side
+	$(BIN)/python bench/run.py --sizes reference,10m,50m --runs 3 --out docs/benchmarks.json
 
 clean: ## remove the environment, the sample data, the lake and Dagster's state
-	rm -rf $(VENV) $(BENCH_VENV) data .dagster
+	rm -rf $(VENV) data .dagster
