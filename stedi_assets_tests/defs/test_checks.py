@@ -66,7 +66,7 @@ def check(
 def test_a_run_of_several_days_says_of_each_what_it_found(spoilt: SmallLake) -> None:
     good = spoilt
     good.materialize(force=True)
-    graph = good.job().asset_layer.asset_graph
+    graph = good.job.asset_layer.asset_graph
     for name in (table.name for table in ASSET_TABLES):
         keys = [key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
         assert keys

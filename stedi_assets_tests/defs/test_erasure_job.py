@@ -34,7 +34,7 @@ def file(lake: SmallLake, email: str, due: int = 30) -> Request:
 
 
 def carry_out(lake: SmallLake, asked: dg.RunRequest) -> bool:
-    job = lake.definitions().resolve_job_def(ERASURE_JOB)
+    job = lake.definitions.resolve_job_def(ERASURE_JOB)
     result = job.execute_in_process(
         instance=lake.instance, run_config=asked.run_config, tags=asked.tags, raise_on_error=False
     )

@@ -71,7 +71,7 @@ def landed(ann: SmallLake, tmp_path: Path) -> Iterator[SmallLake]:
 def started(lake: SmallLake, request: dg.RunRequest, job: str = JOB) -> dg.DagsterRun:
     """The run that Dagster makes of a request, under way."""
     return lake.instance.create_run_for_job(
-        lake.definitions().resolve_job_def(job),
+        lake.definitions.resolve_job_def(job),
         run_config=request.run_config,
         tags=request.tags,
         status=dg.DagsterRunStatus.STARTED,

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,13 @@ class SmallLake:
 
     # ---- runs -----------------------------------------------------------------------------------
 
+    @cached_property
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.resources.settings, self.resources, loggers={"silent": SILENT})
 
+    @cached_property
     def job(self) -> dg.JobDefinition:
-        return self.definitions().resolve_job_def(JOB)
+        return self.definitions.resolve_job_def(JOB)
 
     def run(
         self,
@@ -98,7 +101,7 @@ class SmallLake:
         tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run some tables of a day (or of those that ``tags`` name), or some checks alone, in this process."""
-        job = self.job().get_subset(
+        job = self.job.get_subset(
             asset_selection={dg.AssetKey(name) for name in tables},
             asset_check_selection=None if checks is None else set(checks),
         )

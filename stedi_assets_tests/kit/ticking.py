@@ -24,7 +24,7 @@ class Ticking:
     @cached_property
     def repository(self) -> dg.RepositoryDefinition:
         """The code location, as it was loaded once."""
-        return self.lake.definitions().get_repository_def()
+        return self.lake.definitions.get_repository_def()
 
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """What one tick asks for, and what it says when it asks for nothing."""

@@ -39,7 +39,7 @@ from stedi_assets.reference import (
     pseudonym,
 )
 from stedi_assets.reference import consents as consented
-from stedi_assets.settings import Policies
+from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets_tests.kit.driven import (
     KEY,
     OTHER_KEY,
@@ -287,6 +287,22 @@ def test_records_that_look_alike_are_told_apart() -> None:
 
 
 PER_READING = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated")
+
+
+@pytest.mark.parametrize("before", ReadingsBeforeConsent)
+def test_another_date_of_consent_counts_where_it_leaves_readings_out(before: ReadingsBeforeConsent) -> None:
+    story = Story(Policies(before))
+    story.lands(DAY_1, "customer", customer(ANN, "a", NOON))
+    story.lands(DAY_1, "accelerometer", *(worn(ANN, NOON + n) for n in range(4)))
+    story.lands(DAY_1, "step_trainer", *(step("a", NOON + n) for n in range(4)))
+    story.settles()
+    story.lands(DAY_1, "customer", customer(ANN, "a", NOON + 2, update=2))
+    found = story.lake.differing()
+    assert found["customer_trusted"] == {DAY_1}
+    excluding = before is ReadingsBeforeConsent.EXCLUDE
+    assert [name in found for name in PER_READING] == [excluding] * 3
+    story.settles()
+    assert [story.lake.rows(name).total() for name in PER_READING] == [2 if excluding else 4] * 3
 
 
 # Each change, and the days whose readings may be made anew: not those of people whom it does not concern.

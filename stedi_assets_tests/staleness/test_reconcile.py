@@ -206,24 +206,6 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
     assert fresh(lake).state() == view.state()
 
 
-@pytest.mark.parametrize("before", ReadingsBeforeConsent)
-def test_another_date_of_consent_counts_where_it_leaves_readings_out(
-    tmp_path: Path, before: ReadingsBeforeConsent
-) -> None:
-    with contextlib.closing(Watched(tmp_path, Policies(before))) as lake:
-        lake.put("customer_landing", FIRST, lines(customer("ann", shareWithResearchAsOfDate=STAMP)))
-        lake.put("accelerometer_landing", FIRST, lines(*(movement("ann", STAMP + n) for n in range(4))))
-        lake.put("step_trainer_landing", FIRST, lines(*(step("ann", STAMP + n) for n in range(4))))
-        lake.settles()
-        lake.put("customer_landing", FIRST, lines(customer("ann", shareWithResearchAsOfDate=STAMP + 2)))
-        found, _ = lake.settles()
-        assert found["customer_trusted"] == {FIRST}
-        excluding = before is ReadingsBeforeConsent.EXCLUDE
-        assert [name in found for name in READINGS] == [excluding] * 3
-        left = 2 if excluding else 4
-        assert [lake.lakehouse.snapshot(contract(name)).rows() for name in READINGS] == [left] * 3
-
-
 def test_every_part_of_a_table_with_pseudonyms_is_keyed(lake: Watched) -> None:
     """The names of files carry digests of the parts: whoever sees a name must not be able to test a guess."""
     names = [t.name for t in DERIVED_TABLES if any(c.identifies is Identifier.PSEUDONYM for c in t.columns)]
