@@ -111,6 +111,6 @@ def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a ``Materializer`` make tables without Dagster's runs, which take most of the time. See ``run_directly``."""
-    from stedi_assets_tests.kit.driven import run_directly
+    from stedi_assets_tests.kit.driven import leave_out_dagster
 
-    monkeypatch.setattr("stedi_assets.defs.materialize.Materializer._execute_one", run_directly)
+    leave_out_dagster(monkeypatch)

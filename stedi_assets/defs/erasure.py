@@ -39,7 +39,7 @@ BACKOFF = 60
 MAX_BACKOFF = 60 * 60
 """Seconds that are waited at the most: a request is never given up."""
 
-_SAYS = {
+_STEP_DESCRIPTIONS = {
     "begin": "Finds out who the person is and where they are, once.",
     "forget": "Writes the tombstone, then the raw files without the person's lines.",
     "rebuild": "Takes the rows out of the landing tables and makes what follows from them anew.",
@@ -49,7 +49,7 @@ _SAYS = {
 
 
 class ErasureConfig(dg.Config):
-    """Which request to carry out."""
+    """The run configuration of the erasure job: the id of the request."""
 
     request: str
 
@@ -80,7 +80,7 @@ def erasure_job() -> dg.JobDefinition:
 def _op(step: str) -> dg.OpDefinition:
     @dg.op(
         name=step,
-        description=_SAYS[step],
+        description=_STEP_DESCRIPTIONS[step],
         ins={} if step == STEPS[0] else {"before": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
     )

@@ -43,6 +43,7 @@ from stedi_assets.reference.tables import (
     consent_intervals,
     consents,
     derive,
+    latest_records,
     pseudonym,
     refine,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "derive",
     "land",
     "last_millisecond",
+    "latest_records",
     "normalise",
     "parse",
     "pseudonym",

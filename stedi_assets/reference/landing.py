@@ -111,7 +111,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Landing:
-    """What lies in the landing zone, parsed; the same under every policy."""
+    """The rows of a landing zone, parsed; the same under every policy."""
 
     tables: Tables
     customers: Sequence[Customer]

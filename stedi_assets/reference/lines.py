@@ -1,4 +1,4 @@
-r"""What a good line is: one line of a raw file to the values of a row, or the reason why it is rejected.
+r"""The rule for one line of a raw file: the values of its row, or the reason why it is rejected.
 
 How the rules are read where they leave a choice:
 

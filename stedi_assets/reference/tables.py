@@ -196,7 +196,7 @@ def claimants(customers: Iterable[Customer]) -> dict[str, set[str]]:
 
 @dataclass(frozen=True)
 class _People:
-    """Who consents, who claims which device and who wore a phone when."""
+    """The people of a landing zone: who consents, who claims which device and who wore a phone when."""
 
     trusted: dict[str, Customer]
     """By e-mail, the latest record of each customer who consents."""

@@ -18,7 +18,7 @@ from stedi_assets.sample.files import LandingZone, SampleError
 from stedi_assets.sample.kit import COMPRESSED, COPIED, COPY_DAYS, DAY_FILES, LATE
 from stedi_assets.sample.population import Population
 from stedi_assets.sample.render import accelerometer_lines, customer_lines, step_lines
-from stedi_assets.sample.report import DEFAULT_POLICY, SampleReport, Wanted
+from stedi_assets.sample.report import DEFAULT_POLICY, SampleArguments, SampleReport
 from stedi_assets.sample.schedule import Schedule
 from stedi_assets.sample.tally import Policy, Tally
 
@@ -65,7 +65,7 @@ def write_sample(
     _validate(customers, days, seed, last_day, faults=faults)
     schedule = Schedule(customers, days, last_day)
     zone = LandingZone(target, schedule, seed)
-    wanted = Wanted(
+    arguments = SampleArguments(
         customers=customers,
         days=days,
         seed=seed,
@@ -73,12 +73,12 @@ def write_sample(
         first_day=schedule.first_day.isoformat(),
         last_day=last_day.isoformat(),
     )
-    report = zone.find(wanted)
+    report = zone.find(arguments)
     if report is None:
         tally = Tally()
         fault_lines = _FaultLines(zone, schedule, seed, tally) if faults else None
         _write_all(zone, Population(schedule, seed), tally, fault_lines, progress)
-        report = _report(target, wanted, zone, tally, [schedule.date(day) for day in range(days)])
+        report = _report(target, arguments, zone, tally, [schedule.date(day) for day in range(days)])
         zone.finish(report)
     if progress is not None:
         progress(customers, customers)
@@ -178,13 +178,13 @@ def _by_day(days: NDArray[np.int64]) -> list[tuple[int, NDArray[np.intp]]]:
     return [(int(day), np.flatnonzero(flat == day)) for day in range(int(flat.min()), int(flat.max()) + 1)]
 
 
-def _report(target: str, wanted: Wanted, zone: LandingZone, tally: Tally, dates: list[str]) -> SampleReport:
+def _report(target: str, arguments: SampleArguments, zone: LandingZone, tally: Tally, dates: list[str]) -> SampleReport:
     lines = tally.lines(dates)
     policies = tally.policies()
     default: Policy = ("include", "timestamp")
     return SampleReport(
         target=target,
-        **wanted,
+        **arguments,
         expected=policies[DEFAULT_POLICY].tables,
         policies=policies,
         lines=lines,

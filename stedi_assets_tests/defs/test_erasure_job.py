@@ -68,7 +68,8 @@ def test_a_request_is_asked_for_once_and_shown_until_it_is_done(ticking: Ticking
     assert shown.data == {"request": request.id, "state": "done", "days left": ""}
 
 
-def test_an_overdue_request_fails_the_check(ticking: Ticking) -> None:
+def test_an_overdue_request_fails_the_check(lake: SmallLake) -> None:
+    ticking = Ticking(lake, SENSOR)
     file(ticking.lake, "ann@example.com", due=1)
     ticking.tick()
     assert not passed(ticking.lake)

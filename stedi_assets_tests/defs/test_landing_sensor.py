@@ -191,7 +191,7 @@ def test_nothing_landed(ticking: Ticking) -> None:
 def test_first_files_one_run_per_day(ticking: Ticking) -> None:
     ticking.lake.land_people("ann")
     ticking.lake.land_people("bob", day="2023-08-07")
-    asked = ticking.settle()
+    asked = ticking.settle(directly=True)
     assert [request.partition_key for request in asked] == ["2023-08-06", "2023-08-07"]
     assert {selection(request) for request in asked} == {ALL}
     assert asked[0].tags[DAY_TAG] == "2023-08-06"
@@ -202,7 +202,7 @@ def test_first_files_one_run_per_day(ticking: Ticking) -> None:
 def test_a_new_file_asks_for_its_table_and_what_is_made_from_it(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")
-    ticking.settle()
+    ticking.settle(directly=True)
     lake.land("step_trainer_landing", lines(step("ann") | {"distanceFromObject": 7}), "late.json")
     (request,) = ticking.settle()
     assert selection(request) == STEPS
@@ -364,7 +364,7 @@ def test_folders_of_other_days_are_said_and_left_alone(ticking: Ticking) -> None
     assert "dated 1999-01-01" in messages
     assert "2023-02-30, which does not exist" in messages
     lake.land_people("ann")
-    assert [request.partition_key for request in ticking.settle()] == [str(DAY)]
+    assert [request.partition_key for request in ticking.settle(directly=True)] == [str(DAY)]
 
 
 def test_a_file_of_zero_bytes(ticking: Ticking) -> None:
@@ -375,7 +375,7 @@ def test_a_file_of_zero_bytes(ticking: Ticking) -> None:
 def test_archived_files_are_no_reason_to_run(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")
-    ticking.settle()
+    ticking.settle(directly=True)
     for path in (lake.root / "landing").rglob("part.json"):
         path.unlink()
     assert ticking.tick() == ([], "Every landed day is as ingested.")

@@ -27,6 +27,7 @@ from stedi_assets_tests.kit.ticking import Ticking
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
+WEEK = 7 * 24 * 60 * 60
 ALL = tuple(table.name for table in ASSET_TABLES)
 REQUEST = dg.RunRequest(tags={DAY_TAG: str(DAY), REQUEST_TAG: "some files", SENSOR_TAG: landing.SENSOR})
 
@@ -98,12 +99,12 @@ def test_a_failed_run_is_settled_once_all_that_it_was_to_make_was_made_by_hand(l
     assert ticking.tick() == ([], "Every landed day is as ingested.")
 
 
-@pytest.mark.parametrize("failed_ago", [landing.FAILURE_LOOKBACK - 60, landing.FAILURE_LOOKBACK + 60])
+@pytest.mark.parametrize("failed_ago", [WEEK - 60, WEEK + 60])
 def test_a_failed_run_is_remembered_for_a_week(landed: SmallLake, clock: Clock, failed_ago: float) -> None:
     landed.instance.report_run_failed(started(landed, REQUEST))
     clock.ahead = failed_ago
     asked, _ = Ticking(landed, landing.SENSOR).tick()
-    assert bool(asked) == (failed_ago < landing.FAILURE_LOOKBACK)
+    assert bool(asked) == (failed_ago < WEEK)
 
 
 @pytest.mark.parametrize("erasing", [(True, False), (False, True), (False, False)])

@@ -6,6 +6,9 @@ from functools import cached_property
 
 import dagster as dg
 
+from stedi_assets.defs.io_manager import days_between
+from stedi_assets.defs.run_history import RANGE_TAGS
+from stedi_assets_tests.kit.driven import make_partitions
 from stedi_assets_tests.kit.lake import SmallLake
 
 
@@ -46,10 +49,23 @@ class Ticking:
         tables = [key.to_user_string() for key in request.asset_selection or ()]
         return self.lake.run(tables, request.partition_key, config=request.run_config, tags=request.tags)
 
-    def settle(self) -> list[dg.RunRequest]:
-        """Tick once, run everything that it asks for, and see that the next tick asks for nothing."""
+    def make(self, request: dg.RunRequest) -> None:
+        """Make what the request describes, without a run of Dagster's."""
+        tables = [key.to_user_string() for key in request.asset_selection or ()]
+        first, last = (request.partition_key or request.tags[tag] for tag in RANGE_TAGS)
+        make_partitions(self.lake.resources, tables, days_between(first, last))
+
+    def settle(self, directly: bool = False) -> list[dg.RunRequest]:
+        """Tick once, run everything that it asks for, and see that the next tick asks for nothing.
+
+        Args:
+            directly: make it without runs of Dagster's.
+        """
         asked, _ = self.tick()
         for request in asked:
-            assert self.run(request).success
+            if directly:
+                self.make(request)
+            else:
+                assert self.run(request).success
         assert self.tick()[0] == []
         return asked

@@ -146,6 +146,6 @@ def test_whoever_is_erased_while_a_day_is_read_is_left_out(lake: SmallLake, monk
         return new
 
     monkeypatch.setattr(engine, "copy", slow)
-    ingest(lake)
+    land_partitions(lake.resources, "accelerometer_landing", [DAY])
     assert lake.rows("accelerometer_landing", '"user"') == [("bob@example.com",)]
     assert lake.rows("landing_files", COUNTS) == [(2, 1, 0, 1, ["r1"])]

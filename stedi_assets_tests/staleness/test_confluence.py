@@ -266,20 +266,23 @@ def test_a_customer_under_two_keys_has_their_pairs_once() -> None:
     story.settles()
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ({"customerName": None}, {"customerName": "~"}),
-        ({"customerName": "A\x1fB", "phone": "C"}, {"customerName": "A", "phone": "B\x1fC"}),
-        ({"customerName": "A", "phone": None}, {"customerName": None, "phone": "A"}),
-    ],
-)
-def test_records_that_look_alike_are_told_apart(before: dict[str, object], after: dict[str, object]) -> None:
+ALIKE: list[tuple[str, date, dict[str, object], dict[str, object]]] = [
+    (ANN, DAY_1, {"customerName": None}, {"customerName": "~"}),
+    (BOB, DAY_2, {"customerName": "A\x1fB", "phone": "C"}, {"customerName": "A", "phone": "B\x1fC"}),
+    (CAT, DAY_3, {"customerName": "A", "phone": None}, {"customerName": None, "phone": "A"}),
+]
+"""Of whom, in a partition of their own: fields before and after."""
+
+
+def test_records_that_look_alike_are_told_apart() -> None:
     story = Story()
-    story.lands(DAY_1, "customer", customer(ANN, "a", **before))
-    story.lands(DAY_1, "accelerometer", worn(ANN))
+    for email, day, before, _ in ALIKE:
+        story.lands(day, "customer", customer(email, email, **before))
+        story.lands(day, "accelerometer", worn(email))
     story.settles()
-    story.lands(DAY_1, "customer", customer(ANN, "a", **after))
+    for email, day, _, after in ALIKE:
+        story.lands(day, "customer", customer(email, email, **after))
+    assert story.lake.differing()["customer_trusted"] == {day for _, day, _, _ in ALIKE}
     story.settles()
 
 
@@ -290,20 +293,26 @@ PER_READING = ("accelerometer_trusted", "step_trainer_trusted", "machine_learnin
 @pytest.mark.parametrize(
     ("change", "concerned"),
     [
-        pytest.param(customer(ANN, "a", 2, 2), set(), id="shares since another date"),
-        pytest.param(customer(BOB, "b", 2, 2), set(), id="shares since another date, with pairs across days"),
-        pytest.param(customer(ANN, "a", update=2, phone="5550100"), set(), id="another phone"),
-        pytest.param(customer(CAT, "c", None, 2), set(), id="a stranger who does not share"),
-        pytest.param(customer(CAT, "c", update=2), set(), id="a stranger who shares"),
-        pytest.param(customer(CAT, "x", None, 2), set(), id="a stranger who refuses claims a device nobody uses"),
-        pytest.param(customer(ANN, "a", None, 2), {DAY_1}, id="withdraws"),
-        pytest.param(customer(CAT, "b", None, 2), {DAY_2}, id="a stranger who refuses claims a device"),
+        # One has pairs across days, the other none.
+        pytest.param([customer(ANN, "a", 2, 2), customer(BOB, "b", 2, 2)], set(), id="share since another date"),
+        pytest.param(
+            [
+                customer(ANN, "a", update=2, phone="5550100"),
+                customer(CAT, "c", None, 2),
+                customer("eve@example.com", "e", update=2),
+                customer("fay@example.com", "x", None, 2),
+            ],
+            set(),
+            id="another phone, a stranger who shares, one who does not, one who claims a device nobody uses",
+        ),
+        pytest.param([customer(ANN, "a", None, 2)], {DAY_1}, id="withdraws"),
+        pytest.param([customer(CAT, "b", None, 2)], {DAY_2}, id="a stranger who refuses claims a device"),
     ],
 )
-def test_only_the_days_concerned_are_made_anew(change: dict[str, object], concerned: set[date]) -> None:
+def test_only_the_days_concerned_are_made_anew(change: list[dict[str, object]], concerned: set[date]) -> None:
     story = Story()
     story.lake.restore(two_with_readings_of_a_day_each())
-    story.lands(DAYS[3], "customer", change)
+    story.lands(DAYS[3], "customer", *change)
     named: set[date] = set()
     while todo := story.lake.differing():
         named |= {day for name in PER_READING for day in todo.get(name, ())}
@@ -324,3 +333,48 @@ def two_with_readings_of_a_day_each() -> Saved:
     story.lands(DAY_3, "accelerometer", worn(BOB, NOON + DAY_2.day, 2.0))
     story.settles()
     return story.lake.saved()
+
+
+def test_who_was_the_only_one_of_a_day_withdraws() -> None:
+    """Nothing speaks for the partition of that day any more."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.settles()
+    story.lands(DAY_2, "customer", customer(ANN, "a", None, 2))
+    story.settles()
+
+
+def test_the_earlier_half_of_a_pair_changes() -> None:
+    """Both are of a single moment, and of different days."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.lands(DAY_2, "step_trainer", step("a"))
+    story.settles()
+    story.goes(DAY_1, "accelerometer")
+    story.lands(DAY_1, "accelerometer", worn(ANN, x=9.0))
+    story.settles()
+
+
+def test_a_movement_that_says_whose_a_shared_device_was_lands_later() -> None:
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "shared"), customer(BOB, "shared"), customer(CAT, "c"))
+    story.lands(DAY_1, "accelerometer", worn(CAT), worn(ANN, NOON + 1), worn(BOB, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("shared"))
+    story.settles()
+    story.lands(DAY_2, "accelerometer", worn(ANN))
+    story.settles()
+
+
+def test_a_claim_that_came_and_went_while_the_step_readings_were_stale() -> None:
+    """The pairs were made of stale step readings. Once these are right again, only the pairs' own part tells."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
+    story.lands(DAY_1, "accelerometer", worn(BOB), worn(ANN, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("a"))
+    story.settles()
+    # Cat never moved.
+    story.lands(DAY_2, "customer", customer(CAT, "a", update=2))
+    story.lake.make("machine_learning_curated", [DAY_1])
+    story.lands(DAY_3, "customer", customer(CAT, "c", update=3))
+    story.settles()

@@ -1,4 +1,4 @@
-"""Stale partitions: one that another's staleness could hide; and what is said of them, in people and rows."""
+"""What is said of stale partitions, in people and rows."""
 
 from __future__ import annotations
 
@@ -55,24 +55,3 @@ def test_who_goes_and_who_comes_is_counted_in_people_and_rows(lake: SmallLake) -
         "step_trainer_trusted": {DAY: 2},
         "machine_learning_curated": {DAY: 6},
     }
-
-
-def test_a_claim_that_came_and_went_while_the_steps_were_stale(lake: SmallLake) -> None:
-    """The pairs were made of stale step readings. Once these are right again, only the pairs' own part tells."""
-    # Bob moved when ann's device measured, so that the pair is of his movement and her device.
-    lake.land("customer_landing", lines(customer("ann"), customer("bob")))
-    lake.land("accelerometer_landing", lines(movement("ann", STAMP + 9), movement("bob")))
-    lake.land("step_trainer_landing", lines(step("ann")))
-    make(lake)
-    assert lake.rows("machine_learning_curated", "device_subject_id") == [
-        (lake.resources.pseudonyms.subject_id("ann@example.com"),)
-    ]
-    # Cat, who never moved, claims the device, and the pairs alone are made anew; then her record names another one.
-    for number, (serial, tables) in enumerate((("serial-ann", ["machine_learning_curated"]), ("serial-cat", []))):
-        later = DAY + timedelta(days=1 + number)
-        lake.land("customer_landing", lines(customer("cat", serialNumber=serial, updated=STAMP + number)), day=later)
-        land_partitions(lake.resources, "customer_landing", [later])
-        for name in tables:
-            begin_partitions(lake.resources, name, [DAY])()
-            assert lake.rows(name, "device_subject_id") == [(None,)]
-    assert stale_partitions(lake.resources.view())["machine_learning_curated"] == {DAY: ("claims of devices",)}

@@ -1,4 +1,4 @@
-"""The lake at one moment, and the index that is written with a partition: what another run's commit changes."""
+"""The lake at one moment, and the readings index: what a later commit changes."""
 
 from __future__ import annotations
 
@@ -60,3 +60,18 @@ def test_the_index_of_files_that_were_replaced_meanwhile_is_not_written(
     assert not list((lake.root / "lake").rglob("readings_index/**/*.parquet"))
     assert index.write(resources.engine, resources.lakehouse, contract(NAME), [DAY])
     assert lake.rows("readings_index", "subject") == [("ann@example.com",), ("bob@example.com",)]
+
+
+def test_an_index_of_other_files_is_not_used_and_is_written_again(lake: SmallLake) -> None:
+    resources = lake.resources
+
+    def subjects() -> list[Any]:
+        return sorted(resources.view().index(NAME)["subject"].to_pylist())
+
+    assert index.write(resources.engine, resources.lakehouse, contract(NAME), [DAY])
+    assert subjects() == ["ann@example.com"]
+    assert index.fill(resources.engine, resources.lakehouse) == {}
+    land_more(lake)
+    assert subjects() == ["ann@example.com", "bob@example.com"]
+    assert index.fill(resources.engine, resources.lakehouse) == {NAME: {DAY}}
+    assert index.fill(resources.engine, resources.lakehouse) == {}

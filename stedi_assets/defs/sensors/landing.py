@@ -77,7 +77,7 @@ def requests(
     now: float,
     erasing: bool = False,
 ) -> tuple[list[Request], list[str]]:
-    """Which runs to request, and what is left for later.
+    """The runs to request now, and messages about the landing days that wait.
 
     Args:
         differences: of each landing table, the days that differ.
