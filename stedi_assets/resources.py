@@ -39,6 +39,7 @@ class Resources:
         lakehouse: the tables.
         landing: the raw files.
         pseudonyms: makes ``subject_id``, in frames of ``engine``.
+        cache: what was computed of the tables before, for as long as they consist of the same files.
         privacy: the folder of erasure requests, tombstones and receipts.
     """
 
