@@ -33,7 +33,7 @@ def prepare(resources: Resources) -> None:
     for table in LANDING_TABLES:
         by_day = most.by_day(table.name)
         if by_day:
-            Ingestion(resources.engine, resources.lakehouse, resources.landing, table).run(by_day.keys(), by_day)
+            Ingestion(resources.session, resources.lakehouse, resources.landing, table).run(by_day.keys(), by_day)
 
 
 def main(landing: str, empty: str) -> None:

@@ -154,14 +154,14 @@ def withdraw(root: Path, last_day: date) -> None:
     who = json.loads((root.parent / "who.json").read_text())
     who |= {"shareWithResearchAsOfDate": None, "lastUpdateDate": who["lastUpdateDate"] + 1000 * _MILLISECONDS_A_DAY}
     write_lines(root / f"landing/customer_landing/landing_date={last_day}/withdrawal.json", [who])
-    resources = platform_of(root)
+    resources = resources_of(root)
     table = contract("customer_landing")
     files = resources.listing(frozenset([last_day])).by_day(table.name)
-    Ingestion(resources.engine, resources.lakehouse, resources.landing, table).run([last_day], files)
+    Ingestion(resources.session, resources.lakehouse, resources.landing, table).run([last_day], files)
     resources.close()
 
 
-def platform_of(root: Path) -> Resources:
+def resources_of(root: Path) -> Resources:
     """The lake below a folder, as a process has it that just began."""
     return Resources.of(Settings(landing_uri=f"{root}/landing", lake_uri=f"{root}/lake", pseudonym_key=KEY))
 
@@ -174,7 +174,7 @@ class Ticking:
     """
 
     def __init__(self, root: Path) -> None:
-        self.resources = platform_of(root)
+        self.resources = resources_of(root)
         self._cursor = ""
 
     def tick(self) -> tuple[float, dict[str, set[date]]]:

@@ -51,16 +51,16 @@ def is_safe_to_show(error: BaseException) -> bool:
 
 
 def described(error: BaseException) -> str:
-    """What can be said of an error without its message: its class, the place in our code, and what may help."""
+    """A description of an error without its message: its class, the place in our code, and what may help."""
     kind = type(error)
-    said = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.lstrip('_')}.{kind.__name__}"
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.lstrip('_')}.{kind.__name__}"
     if isinstance(error, OSError) and error.strerror:
         # The operating system's words: "Permission denied", "No space left on device".
-        said += f" ({error.strerror})"
+        name += f" ({error.strerror})"
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_ours(frame.filename)]
     place = f" at {_below_root(ours[-1].filename)}:{ours[-1].lineno}, in {ours[-1].name}" if ours else ""
     hint = _HINTS.get(kind.__name__, "")
-    return f"{said}{place}. Its message is withheld, because it may quote a row.{hint}"
+    return f"{name}{place}. Its message is withheld, because it may quote a row.{hint}"
 
 
 def _is_ours(filename: str) -> bool:

@@ -1,4 +1,4 @@
-"""How many rows the tables should have, where somebody knows."""
+"""The row counts that tables should have, where they are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ExpectedCountsError(ValueError):
 
 
 def expected_counts(settings: Settings) -> dict[str, int]:
-    """How many rows each table should have: ``STEDI_EXPECTED_COUNTS``, else the sample generator's, else nothing.
+    """The row counts that tables should have: ``STEDI_EXPECTED_COUNTS``, else the sample generator's, else none.
 
     Raises:
         ExpectedCountsError: the file does not hold ``{table: rows}``.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
 from stedi_assets.contracts import LANDING_TABLES, table
+from stedi_assets.engines.base import Engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse
@@ -28,10 +29,23 @@ from stedi_assets.staleness.view import LakeView
 
 @dataclass(frozen=True)
 class Resources:
-    """One lake, its landing zone, and what reads and computes them."""
+    """One lake, its landing zone, and the parts that read and compute them.
+
+    Args:
+        settings: where they lie, and the policies.
+        engine: computes the tables. Its frames are Narwhals'; nothing else of it is known.
+        session: answers SQL about them: staleness, checks, subject requests, raw lines. With DuckDB, the only engine of
+            this version, it is the same object as ``engine``.
+        lakehouse: the tables.
+        landing: the raw files.
+        pseudonyms: makes ``subject_id``, in frames of ``engine``.
+        cache: what a process keeps of the tables between looks.
+        privacy: the folder of erasure requests, tombstones and receipts.
+    """
 
     settings: Settings
-    engine: Session
+    engine: Engine
+    session: Session
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
@@ -46,6 +60,7 @@ class Resources:
         return cls(
             settings=settings,
             engine=engine,
+            session=engine,
             lakehouse=lakehouse,
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
@@ -55,14 +70,14 @@ class Resources:
 
     def view(self) -> LakeView:
         """The lake as it is now."""
-        return LakeView(self.lakehouse, self.engine, self.settings.policies, self.pseudonyms, self.cache)
+        return LakeView(self.lakehouse, self.session, self.settings.policies, self.pseudonyms, self.cache)
 
     def erased(self) -> Suppression:
         """The people who were erased by now."""
-        return Suppression(self.engine, self.lakehouse, Tombstones.read(self.privacy))
+        return Suppression(self.session, self.lakehouse, Tombstones.read(self.privacy))
 
     def listing(self, only: frozenset[date] | None = None) -> Listing:
-        """What lies in the landing folders, up to today."""
+        """The files in the landing folders, up to today."""
         return self.landing.list(self.settings.first_day, today(), only=only)
 
     def landing_differences(self, listing: Listing) -> dict[str, dict[date, Difference]]:
@@ -81,7 +96,7 @@ class Resources:
             landing.name: day_differences(
                 landing.name,
                 listing,
-                manifest_entries(self.engine, self.lakehouse, landing),
+                manifest_entries(self.session, self.lakehouse, landing),
                 self.lakehouse.snapshot(landing).fingerprints(),
                 recorded_fingerprints(files, landing),
                 quarantined=recorded_fingerprints(quarantine, landing),
@@ -92,8 +107,9 @@ class Resources:
         return {name: days for name, days in differences.items() if days}
 
     def close(self) -> None:
-        """Give back what the engine and the cache hold."""
+        """Give back the memory and temporary files of engine and session, and what the cache need not keep."""
         self.engine.close()
+        self.session.close()
         self.cache.close()
         _return_freed_memory()
 

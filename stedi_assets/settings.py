@@ -28,7 +28,7 @@ class ReadingsBeforeConsent(str, Enum):
 
 
 class Pairing(str, Enum):
-    """What makes a pair of a step reading and an accelerometer reading.
+    """The condition under which a step reading and an accelerometer reading are a pair.
 
     ``timestamp`` pairs whatever carries the same millisecond, different customers included (the
     published numbers); ``customer`` also asks that the wearer is a claimant of the device.

@@ -33,9 +33,21 @@ def limit() -> float:
     return float(os.environ.get("STEDI_TEST_SECONDS", SECONDS)) * crowd
 
 
-def has_many_examples(item: pytest.Item) -> bool:
-    """Whether a test tries as many random examples as ``make test-all`` does: the limit is for a few."""
-    return profile() == "all" and getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+def is_slow(item: pytest.Item) -> bool:
+    """Whether a test may take longer: it is marked, or tries as many random examples as ``make test-all`` does."""
+    has_many_examples = profile() == "all" and getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return has_many_examples or any(item.get_closest_marker(name) for name in MARKERS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out of what coverage is measured of: tracing costs them a fifth more time.
+
+    What the floor holds is that the tests of ``make test`` reach the code.
+    """
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if is_slow(item):
+                item.add_marker("no_cover")
 
 
 class Stopwatch:
@@ -80,8 +92,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report: pytest.TestReport = yield
     stopwatch = item.stash.get(STOPWATCH, None)
-    exempt = any(item.get_closest_marker(name) for name in MARKERS) or has_many_examples(item)
-    if call.when == "call" and report.passed and not exempt and stopwatch and stopwatch.seconds > limit():
+    if call.when == "call" and report.passed and not is_slow(item) and stopwatch and stopwatch.seconds > limit():
         report.outcome = "failed"
         report.longrepr = (
             f"{item.nodeid} took {stopwatch.seconds:.1f} s, more than the {limit():.2g} s that a test of `make test` "
@@ -94,12 +105,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture
 def without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the asset checks out of runs: they only read, and take half of the time. For tests of what runs make."""
-    monkeypatch.setattr("stedi_assets.defs.build.build_checks", lambda _: [])
+    monkeypatch.setattr("stedi_assets.defs.asset_job.build_checks", lambda _: [])
 
 
 @pytest.fixture
 def without_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a ``Materializer`` make tables without Dagster's runs, which take most of the time. See ``run_directly``."""
-    from stedi_assets_tests.kit.driven import run_directly
+    from stedi_assets_tests.kit.driven import leave_out_dagster
 
-    monkeypatch.setattr("stedi_assets.defs.materialize.Materializer._execute_one", run_directly)
+    leave_out_dagster(monkeypatch)

@@ -17,7 +17,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "add-a-table.md"
 
-STEDI = "from stedi_assets.cli.main import main; main()"
+STEDI = """
+import sys
+from stedi_assets.cli.main import cli
+for line in sys.argv[1:]:
+    cli(line.split("|"), standalone_mode=False)
+"""
+"""Runs several commands in one process, each with ``|`` between its arguments."""
+
+SUBJECTS = (
+    'query|--format|json|SELECT c.email, c."serialNumber", c.landing_date FROM subject_activity a '
+    "LEFT JOIN customers_curated c USING (subject_id) GROUP BY ALL ORDER BY ALL"
+)
 
 
 def applied(folder: Path) -> Path:
@@ -81,25 +92,18 @@ def run(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.mark.slow
 def test_the_table_of_the_guide_is_made_and_loses_who_withdraws(tmp_path: Path, run: Callable[..., str]) -> None:
-    def subjects() -> list[dict[str, str]]:
-        query = (
-            'SELECT c.email, c."serialNumber", c.landing_date FROM subject_activity a '
-            "LEFT JOIN customers_curated c USING (subject_id) GROUP BY ALL ORDER BY ALL"
-        )
-        return [json.loads(line) for line in run("-c", STEDI, "query", "--format", "json", query).splitlines()]
+    def queried(*commands: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in run("-c", STEDI, *commands).splitlines() if line.startswith("{")]
 
     run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_activity.py")
-    run("-c", STEDI, "sample", "--customers", "20", "--days", "2")
-    run("-c", STEDI, "materialize")
-    leaving, *others = subjects()
+    leaving, *others = queried("sample|--customers|20|--days|2", "materialize", SUBJECTS)
     day = leaving["landing_date"]
     at_its_end = datetime.fromisoformat(f"{day}T23:59:59+00:00").timestamp() * 1000
     record = {"email": leaving["email"], "serialNumber": leaving["serialNumber"], "lastUpdateDate": int(at_its_end)}
     landed = tmp_path / "landing" / "customer_landing" / f"landing_date={day}" / "withdrawal.json"
     landed.parent.mkdir(exist_ok=True)
     landed.write_text(json.dumps(record) + "\n")
-    run("-c", STEDI, "materialize")
 
     assert others
-    assert subjects() == others
-    run("-c", STEDI, "materialize", "--dry-run")  # Exits with 1 if anything is stale.
+    # The dry run exits with 1 if anything is stale.
+    assert queried("materialize", SUBJECTS, "materialize|--dry-run") == others

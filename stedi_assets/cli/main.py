@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -17,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
 from stedi_assets.cli.privacy import erase, explain, export_subject
 from stedi_assets.settings import Settings
+
+_GARBAGE_AFTER = 10_000
+"""New objects after which Python looks for cycles among them; 700 by default."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,8 +175,8 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
             say(f"left alone: {path}: {why}", style="yellow")
         for check, says in _folded(outcome.warnings):
             say(f"{check}: {says}", style="yellow")
-        made = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
-        say(f"Every table is up to date ({made})." if outcome.runs else "Every table was up to date.")
+        summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
+        say(f"Every table is up to date ({summary})." if outcome.runs else "Every table was up to date.")
     finally:
         resources.close()
 
@@ -196,10 +200,10 @@ def counts(form: str | None) -> None:
         raise Failure(str(error)) from error
     rows: list[tuple[Any, ...]] = []
     for name, contract in TABLES.items():
-        found = resources.lakehouse.snapshot(contract).rows()
-        wanted = expected.get(name)
-        verdict = "" if wanted is None else "as expected" if wanted == found else "DIFFERS"
-        rows.append((name, found, wanted, verdict))
+        stored = resources.lakehouse.snapshot(contract).rows()
+        expected_rows = expected.get(name)
+        verdict = "" if expected_rows is None else "as expected" if expected_rows == stored else "DIFFERS"
+        rows.append((name, stored, expected_rows, verdict))
     show(("table", "rows", "expected", "verdict"), rows, form)
     if not expected:
         say("Nothing says how many rows are expected; set STEDI_EXPECTED_COUNTS to a JSON file {table: rows}.")
@@ -227,10 +231,10 @@ def query(sql: str, form: str | None) -> None:
 
     resources = Resources.of(Settings.from_environment())
     try:
-        connection = resources.engine.connection
+        connection = resources.session.connection
         for name, contract in TABLES.items():
             snapshot = resources.lakehouse.snapshot(contract)
-            resources.engine.relation(contract, snapshot.files).create_view(name)
+            resources.session.relation(contract, snapshot.files).create_view(name)
         try:
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or ()]
@@ -242,7 +246,7 @@ def query(sql: str, form: str | None) -> None:
 
 
 def _of_sql(error: Exception) -> str:
-    """What is wrong with somebody's SQL: of what is said while rows are read, the class only, as it may quote one."""
+    """The message for an error of a user's SQL; of an error that came while rows were read, the class only."""
     import duckdb
 
     from stedi_assets.errors import described
@@ -323,13 +327,13 @@ def _unpassed(resources: Any, settings: Settings) -> dict[str, set[date]]:
 def _folded(warned: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     """Warnings of the same check on several tables as one line, so that the others are seen."""
     by_check: dict[str, list[tuple[str, str]]] = {}
-    for table, check, says in warned:
-        by_check.setdefault(check, []).append((table, says))
+    for table, check, message in warned:
+        by_check.setdefault(check, []).append((table, message))
     lines = []
-    for check, said in by_check.items():
-        tables = list(dict.fromkeys(table for table, _ in said))
+    for check, messages in by_check.items():
+        tables = list(dict.fromkeys(table for table, _ in messages))
         more = f" (and {len(tables) - 1} more tables)" if len(tables) > 1 else ""
-        lines.append((f"{tables[0]}.{check}{more}", said[-1][1] if len(tables) == 1 else said[0][1]))
+        lines.append((f"{tables[0]}.{check}{more}", messages[-1][1] if len(tables) == 1 else messages[0][1]))
     return lines
 
 
@@ -353,6 +357,9 @@ for _command in (erase, explain, export_subject):
 
 def main() -> None:
     """The entry point."""
+    # What Dagster's import makes lives as long as the process, and looking through it again and again for garbage took
+    # a tenth of a small run. What is large (rows) is freed by counting references, as before.
+    gc.set_threshold(_GARBAGE_AFTER, 50)
     # Dagster's notes on what is beta are for developers.
     warnings.simplefilter("ignore")
     try:

@@ -1,4 +1,4 @@
-"""How results are printed: tables on a terminal, plain CSV or JSON in a pipe."""
+"""Printing of results: tables on a terminal, plain CSV or JSON in a pipe."""
 
 from __future__ import annotations
 

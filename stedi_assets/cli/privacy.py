@@ -89,12 +89,12 @@ def _email(file: IO[str] | None) -> str:
     """The e-mail that is asked for: from a file, or typed."""
     from stedi_assets.contracts.names import normalize
 
-    told = normalize(file.read() if file is not None else click.prompt("E-mail", err=True))
-    if "@" not in told or any(character.isspace() for character in told):
+    email = normalize(file.read() if file is not None else click.prompt("E-mail", err=True))
+    if "@" not in email or any(character.isspace() for character in email):
         # What was given is not said back: it may be somebody's e-mail with a slip in it.
         msg = "Expected one e-mail address, as in ann@example.com, and nothing else."
         raise Failure(msg)
-    return told
+    return email
 
 
 def _list(requests: list[Request], form: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What each table promises, as data.
+"""The contracts: what each table promises, as data.
 
 ``model`` has the types that a contract is made of, ``columns`` the shared dictionary of columns,
 ``tables`` the tables, ``render`` turns a contract into other forms (Arrow, Dagster, Markdown).

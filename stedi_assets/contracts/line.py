@@ -127,7 +127,7 @@ def validate_line(line: bytes, source: LandingSource, landing_date: date) -> tup
 
 
 def _fault(found: _Pairs, *, escapes: bool) -> Rejected | None:
-    """What is wrong with an object at any depth, in keys that no table has too."""
+    """The fault of an object at any depth, also below keys that no table has; none if there is no fault."""
     level: list[_Pairs | list[Any]] = [found]
     for _ in range(DEEPEST):
         below: list[_Pairs | list[Any]] = []

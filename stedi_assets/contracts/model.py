@@ -31,7 +31,7 @@ class DataType(str, Enum):
 
 
 class Privacy(str, Enum):
-    """How close a column comes to a person."""
+    """The privacy class of a column: how close it comes to a person."""
 
     DIRECT_IDENTIFIER = "direct identifier"
     QUASI_IDENTIFIER = "quasi-identifier"
@@ -40,7 +40,7 @@ class Privacy(str, Enum):
 
 
 class Identifier(str, Enum):
-    """How a value says whose a row is."""
+    """The kind of identifier by which a row belongs to a person."""
 
     EMAIL = "e-mail"
     DEVICE = "serial number"
@@ -49,7 +49,7 @@ class Identifier(str, Enum):
 
 
 class Scope(str, Enum):
-    """How much of an input table one partition is made from."""
+    """The part of an input table that one partition is made from."""
 
     SAME_DAYS = "same days"
     """What landed on the same days."""
@@ -103,7 +103,7 @@ class Column:
 
 @dataclass(frozen=True)
 class LandingSource:
-    """Where a landing table's raw lines come from and what a line may say.
+    """The source of a landing table: the folder of its raw files and the fields of a line.
 
     Args:
         fields: the fields taken from a JSON object, in the table's column order.
@@ -177,7 +177,7 @@ class Table:
 
     @property
     def path(self) -> str:
-        """Where the table lies below the lake's root: ``<zone>/<table>``."""
+        """The table's path below the lake's root: ``<zone>/<table>``."""
         return f"{self.zone.value}/{self.name}"
 
     @property

@@ -1,4 +1,4 @@
-"""How e-mails and serial numbers are compared: one rule, in Python and in SQL, side by side.
+"""The normalising of e-mails and serial numbers: one rule, in Python and in SQL, side by side.
 
 Nothing else decides whether two spellings are one name. Tables hold normalised names from the trusted zone on.
 """

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
+from stedi_assets.defs.materialize import rebuilder
 from stedi_assets.defs.run_history import ERASURE_JOB, REQUEST_TAG, SENSOR_TAG, failures_in_backoff, requested_runs
 from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
@@ -38,7 +39,7 @@ BACKOFF = 60
 MAX_BACKOFF = 60 * 60
 """Seconds that are waited at the most: a request is never given up."""
 
-_SAYS = {
+_STEP_DESCRIPTIONS = {
     "begin": "Finds out who the person is and where they are, once.",
     "forget": "Writes the tombstone, then the raw files without the person's lines.",
     "rebuild": "Takes the rows out of the landing tables and makes what follows from them anew.",
@@ -48,7 +49,7 @@ _SAYS = {
 
 
 class ErasureConfig(dg.Config):
-    """Which request to carry out."""
+    """The run configuration of the erasure job: the id of the request."""
 
     request: str
 
@@ -79,14 +80,11 @@ def erasure_job() -> dg.JobDefinition:
 def _op(step: str) -> dg.OpDefinition:
     @dg.op(
         name=step,
-        description=_SAYS[step],
+        description=_STEP_DESCRIPTIONS[step],
         ins={} if step == STEPS[0] else {"before": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
     )
     def run(context: dg.OpExecutionContext, config: ErasureConfig, resources: dg.ResourceParam[Resources]) -> None:
-        # At the top of the module, the definitions, which have this job, would import themselves.
-        from stedi_assets.defs.materialize import rebuilder
-
         with redact_errors(f"the step {step} of {config.request}"):
             rebuild = rebuilder(resources, context.instance)
             erasure = Erasure(resources, rebuild, [config.request], context.log.info)

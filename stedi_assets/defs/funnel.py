@@ -1,4 +1,4 @@
-"""How much of what landed may be used, and which rule left out the rest, by landing day.
+"""The funnel: how many landed readings and customers may be used, by landing day, and which rule left out the rest.
 
 Dagster concept: materialization metadata (numbers that the UI plots by partition).
 
@@ -53,17 +53,17 @@ def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int
         readings=view.engine.relation(contract(landing.table.name), landing.select(set(days))),
         people=view.customer_names,
     )
-    found = {day: (landed, refused, before) for day, landed, refused, before in rows}
+    by_day = {day: (landed, refused, before) for day, landed, refused, before in rows}
     result = {}
     for day in days:
-        landed, refused, before = found.get(day, (0, 0, 0))
-        kept = written.get(day, 0)
+        landed, refused, before = by_day.get(day, (0, 0, 0))
+        used = written.get(day, 0)
         result[day] = {
             "funnel/readings_landed": landed,
-            "funnel/readings_kept": kept,
+            "funnel/readings_kept": used,
             "funnel/left_out_without_consent": refused,
             "funnel/left_out_before_consent": before,
-            "funnel/left_out_as_duplicates": landed - refused - before - kept,
+            "funnel/left_out_as_duplicates": landed - refused - before - used,
         }
     return result
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 
-from stedi_assets.contracts import Table, table
+from stedi_assets.contracts import Scope, Table, table
 from stedi_assets.defs.funnel import funnel
 from stedi_assets.defs.metadata import column_lineage, column_schema
-from stedi_assets.engines.base import Frame
+from stedi_assets.engines.base import Engine, Frame
 from stedi_assets.errors import RedactedError, redact_errors
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.resources import Resources
@@ -59,7 +59,7 @@ class LakehouseIOManager(dg.IOManager):
         view = self._view(step.run_id, step.step.key)
         upstream = context.asset_key.to_user_string()
         with redact_errors(f"reading {upstream} for {name}"):
-            return view.input(name, upstream, days)
+            return input_frame(self._resources.engine, view, name, upstream, days)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Compute the frame and replace the partitions of this run by it.
@@ -83,7 +83,7 @@ class LakehouseIOManager(dg.IOManager):
                     ):
                         raise dg.RetryRequested(RETRIES)
                     resources.lakehouse.replace(contract, days, files)
-                indexed = index.write(resources.engine, resources.lakehouse, contract, days)
+                indexed = index.write(resources.session, resources.lakehouse, contract, days)
         except (LakehouseError, RedactedError) as error:
             # Files of a version that is not the current one any more may be vacuumed away while they are read.
             if isinstance(error, VacuumedError) or not view.is_current():
@@ -94,11 +94,20 @@ class LakehouseIOManager(dg.IOManager):
         snapshot = resources.lakehouse.snapshot(contract)
         context.add_output_metadata(table_metadata(snapshot))
         for day, metadata in partition_metadata(snapshot, days).items():
-            told = {**metadata, **counted.get(day, {})}
-            context.step_context.add_asset_metadata(told, partition_key=day.isoformat())
+            day_metadata = {**metadata, **counted.get(day, {})}
+            context.step_context.add_asset_metadata(day_metadata, partition_key=day.isoformat())
         if indexed:
             for event in materializations(resources.lakehouse.snapshot(table("readings_index")), days):
                 context.log_event(event)
+
+
+def input_frame(engine: Engine, view: LakeView, name: str, upstream: str, days: Collection[date]) -> Frame:
+    """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need, as a frame."""
+    needed, inputs = table(upstream), table(name).inputs
+    if inputs[upstream] is Scope.SUBJECTS:
+        subjects = view.index(upstream).select(["landing_date", "subject"])
+        return engine.frame(subjects.rename_columns(["landing_date", needed.subject_column.name]))
+    return engine.scan(needed, view.input_files(name, upstream, days))
 
 
 def days_between(first: str, last: str) -> list[date]:
@@ -108,7 +117,7 @@ def days_between(first: str, last: str) -> list[date]:
 
 
 def static_metadata(contract: Table) -> dict[str, Any]:
-    """What Dagster may know of a table from its contract alone."""
+    """The metadata of an asset that its contract alone gives."""
     return {
         "dagster/column_schema": column_schema(contract),
         "dagster/table_name": contract.path.replace("/", "."),
@@ -118,7 +127,7 @@ def static_metadata(contract: Table) -> dict[str, Any]:
 
 
 def table_metadata(snapshot: Snapshot) -> dict[str, Any]:
-    """What Dagster may know of a table that was just written: numbers and places, no values of rows."""
+    """The metadata of a materialization: numbers and places, no values of rows."""
     return {
         "dagster/row_count": snapshot.rows(),
         "dagster/uri": snapshot.root,
@@ -136,7 +145,7 @@ def materializations(snapshot: Snapshot, days: Collection[date]) -> Iterator[dg.
 
 
 def partition_metadata(snapshot: Snapshot, days: Collection[date]) -> dict[date, dict[str, Any]]:
-    """What Dagster may know of each partition that was just written; nothing where they are too many.
+    """The metadata of each partition that was just written; none where they are too many.
 
     A run of several days reports each of them, so what is said of all must be true of each. And Dagster
     looks the whole range up again for each partition that something is said of.

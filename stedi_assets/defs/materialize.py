@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from logging import Handler, Logger, LogRecord, getLogger
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from filelock import FileLock
 
 from stedi_assets.contracts import ASSET_TABLES
-from stedi_assets.defs.build import JOB, build_definitions
-from stedi_assets.defs.checks.build import whole_table_checks
+from stedi_assets.defs.asset_job import JOB, build_asset_job
+from stedi_assets.defs.checks.build import checks_of, whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
@@ -55,7 +56,7 @@ class MaterializeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a caller may show while runs go on.
+    """An event of a run, for a caller that shows how runs go on.
 
     Args:
         run: the run that is going on.
@@ -70,7 +71,7 @@ class Progress:
 
 @dataclass
 class Outcome:
-    """What was done.
+    """The result of bringing a lake up to date.
 
     Args:
         runs: those that succeeded.
@@ -86,10 +87,10 @@ class Outcome:
         """Keep the warning of a check that did not pass; of one about a whole table, what it says at last."""
         of = evaluation.asset_key.to_user_string(), evaluation.check_name
         if of in _WHOLE:
-            self.warnings = [said for said in self.warnings if said[:2] != of]
-        said = (*of, evaluation.description or "")
-        if not evaluation.passed and said not in self.warnings:
-            self.warnings.append(said)
+            self.warnings = [warning for warning in self.warnings if warning[:2] != of]
+        warning = (*of, evaluation.description or "")
+        if not evaluation.passed and warning not in self.warnings:
+            self.warnings.append(warning)
 
 
 def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
@@ -143,6 +144,57 @@ def _stored(module: str, name: str, folder: Path) -> dict[str, object]:
     return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
 
 
+@dataclass
+class _Call:
+    """What one call of a ``Materializer`` has come to so far.
+
+    Args:
+        outcome: the runs that succeeded, and what they warn of.
+        failures: a message for each day that failed.
+        blocked: the partitions that are left as they are, since something that they are made from failed.
+    """
+
+    outcome: Outcome = field(default_factory=Outcome)
+    failures: list[str] = field(default_factory=list)
+    blocked: dict[str, set[date]] = field(default_factory=dict)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether so much has failed that nothing more is run."""
+        return len(self.failures) >= GIVE_UP
+
+    def block(self, tables: Iterable[str], days: Iterable[date]) -> None:
+        """Leave these partitions as they are."""
+        for name in tables:
+            self.blocked.setdefault(name, set()).update(days)
+
+    def without_blocked(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
+        """The partitions of ``tables`` that are not blocked."""
+        remaining = {name: set(days) - self.blocked.get(name, set()) for name, days in tables.items()}
+        return {name: days for name, days in remaining.items() if days}
+
+    def advice(self) -> str:
+        """The last lines of an error: how many other runs succeeded, and what to do next."""
+        count = len(self.outcome.runs)
+        others = f"{count} run{'' if count == 1 else 's'} succeeded"
+        if self.gave_up:
+            return f"Gave up after {GIVE_UP} failures ({others}). Mend what they say and run it again; it goes on here."
+        return f"Everything else is up to date ({others}). Mend what is said above and run it again."
+
+
+@dataclass
+class _WatchedRun:
+    """A run that is going on, as Dagster's events tell of it.
+
+    Args:
+        run: the run.
+        failures: of each step that failed, the reason.
+    """
+
+    run: Run
+    failures: dict[str, str] = field(default_factory=dict)
+
+
 class Materializer:
     """Brings a lake up to date.
 
@@ -158,13 +210,13 @@ class Materializer:
         self._resources = resources
         self._instance = instance
         self._progress = progress or (lambda _: None)
-        self._current: Run | None = None
-        self._failures: dict[str, str] = {}
-        self._messages: list[str] = []
-        self._blocked: dict[str, set[date]] = {}
-        self._outcome = Outcome()
-        definitions = build_definitions(resources.settings, resources, loggers={_LOGGER: self._logger()})
-        self._job = definitions.resolve_job_def(JOB)
+        self._watched: _WatchedRun | None = None
+
+    @cached_property
+    def _job(self) -> dg.JobDefinition:
+        """The job of all tables, made only where something is to be run."""
+        definitions = build_asset_job(self._resources.settings, self._resources, loggers={_LOGGER: self._logger()})
+        return definitions.resolve_job_def(JOB)
 
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
         """Run every landed day that is not up to date, then reconcile until nothing differs.
@@ -180,42 +232,43 @@ class Materializer:
         Raises:
             MaterializeError: runs failed, or reconciliation found no end.
         """
-        self._outcome = Outcome()
-        self._messages, self._blocked = [], {}
+        call = _Call()
         with redact_errors("comparing the tables with the landing folders"):
             listing = self._resources.listing()
             differences = self._resources.landing_differences(listing)
-        self._outcome.ignored = listing.ignored
+        call.outcome.ignored = listing.ignored
         landed = {file.landing_date for file in listing.files}
-        missing = {table: {day for day, why in found.items() if why.missing} for table, found in differences.items()}
-        wanted: dict[str, set[date]] = {}
-        for table, found in differences.items():
+        missing = {
+            table: {day for day, change in changes.items() if change.missing} for table, changes in differences.items()
+        }
+        partitions: dict[str, set[date]] = {}
+        for table, changes in differences.items():
             for name in downstream([table]):
-                wanted.setdefault(name, set()).update(found)
+                partitions.setdefault(name, set()).update(changes)
         if force:
             chosen = landed if days is None else set(days)
-            wanted = {table.name: set(chosen) for table in ASSET_TABLES}
+            partitions = {table.name: set(chosen) for table in ASSET_TABLES}
         elif days is not None:
-            wanted = {name: found & set(days) for name, found in wanted.items()}
+            partitions = {name: stale & set(days) for name, stale in partitions.items()}
         sizes: dict[date, int] = {}
         for file in listing.files:
             sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
-        self._retry(wanted, days)
-        self._execute(runs(wanted, sizes, RUN_BYTES), missing)
-        self._reland_returned(days)
-        return self._settle()
+        self._retry(call, partitions, days)
+        self._execute(call, runs(partitions, sizes, RUN_BYTES), missing)
+        self._reland_returned(call, days)
+        return self._settle(call)
 
-    def _reland_returned(self, days: Collection[date] | None) -> None:
+    def _reland_returned(self, call: _Call, days: Collection[date] | None) -> None:
         """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
         if not self._resources.erased():
             return
         with redact_errors("comparing the tables with the landing folders"):
             differences = self._resources.landing_differences(self._resources.listing())
         again = {
-            table: {day for day, why in found.items() if why.returned and (days is None or day in days)}
-            for table, found in differences.items()
+            table: {day for day, change in changes.items() if change.returned and (days is None or day in days)}
+            for table, changes in differences.items()
         }
-        self._execute(runs(self._without_blocked(again)), again)
+        self._execute(call, runs(call.without_blocked(again)), again)
 
     def reconcile(self) -> Outcome:
         """Run whatever is not made from what it should be made from, until nothing differs; nothing new lands.
@@ -223,9 +276,7 @@ class Materializer:
         Raises:
             MaterializeError: runs failed, or there was no end.
         """
-        self._outcome = Outcome()
-        self._messages, self._blocked = [], {}
-        return self._settle()
+        return self._settle(_Call())
 
     def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:
         """Run partitions of landing tables, keeping the rows of raw files that are gone; then reconcile.
@@ -236,88 +287,75 @@ class Materializer:
         Raises:
             MaterializeError: runs failed, or there was no end.
         """
-        self._outcome = Outcome()
-        self._messages, self._blocked = [], {}
-        self._execute(runs(landing), landing)
-        return self._settle()
+        call = _Call()
+        self._execute(call, runs(landing), landing)
+        return self._settle(call)
 
-    def _settle(self) -> Outcome:
+    def _settle(self, call: _Call) -> Outcome:
         """Reconcile until nothing differs, and say what failed."""
         with redact_errors("indexing readings"):
-            index.fill(self._resources.engine, self._resources.lakehouse)
+            index.fill(self._resources.session, self._resources.lakehouse)
         for _ in range(ROUNDS):
             with redact_errors("comparing the tables with what they are made from"):
                 view = self._resources.view()
-                stale = self._without_blocked(stale_partitions(view))
-            if not stale or len(self._messages) >= GIVE_UP:
+                stale = call.without_blocked(stale_partitions(view))
+            if not stale or call.gave_up:
                 break
-            self._execute(runs(stale, row_counts(view, stale), RUN_ROWS), {})
+            self._execute(call, runs(stale, row_counts(view, stale), RUN_ROWS), {})
         else:
             msg = (
                 f"After {ROUNDS} rounds these tables still differ from what they should hold: {', '.join(stale)}. "
                 "Something else keeps changing them, or this is a defect: please report it."
             )
-            raise MaterializeError("\n".join([*self._messages, msg]))
-        if self._messages:
-            raise MaterializeError("\n".join([*self._messages, self._advice()]))
-        return self._outcome
+            raise MaterializeError("\n".join([*call.failures, msg]))
+        if call.failures:
+            raise MaterializeError("\n".join([*call.failures, call.advice()]))
+        return call.outcome
 
     def unpassed(self) -> dict[str, set[date]]:
         """The partitions whose latest blocking checks failed, of each table that has any."""
-        graph = self._job.asset_layer.asset_graph
-        keys = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
-        found: dict[str, set[date]] = {}
+        keys = [
+            dg.AssetCheckKey(dg.AssetKey(table.name), check.name)
+            for table in ASSET_TABLES
+            for check in checks_of(table)
+            if check.blocking
+        ]
+        failures: dict[str, set[date]] = {}
         for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
             failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
             if failed and info.partition_key is not None:
-                days = found.setdefault(info.check_key.asset_key.to_user_string(), set())
+                days = failures.setdefault(info.check_key.asset_key.to_user_string(), set())
                 days.add(date.fromisoformat(info.partition_key))
-        return found
+        return failures
 
-    def _advice(self) -> str:
-        """What became of the rest, and what to do."""
-        made = f"{len(self._outcome.runs)} run{'' if len(self._outcome.runs) == 1 else 's'} succeeded"
-        if len(self._messages) >= GIVE_UP:
-            return f"Gave up after {GIVE_UP} failures ({made}). Mend what they say and run it again; it goes on here."
-        return f"Everything else is up to date ({made}). Mend what is said above and run it again."
+    def _retry(self, call: _Call, partitions: dict[str, set[date]], days: Collection[date] | None) -> None:
+        """Add the partitions whose blocking checks failed, which no table shows: they are made from the right inputs.
 
-    def _retry(self, wanted: dict[str, set[date]], days: Collection[date] | None) -> None:
-        """Run again what did not pass its blocking checks; on days that are not to be run, hold back what follows.
-
-        The tables alone do not tell: such a partition is made from the right inputs.
+        On days that are not to be run, block the tables that follow from them instead.
         """
-        for table, bad in self.unpassed().items():
-            again = bad if days is None else bad & set(days)
+        for table, failed in self.unpassed().items():
+            again = failed if days is None else failed & set(days)
             for name in downstream([table]):
-                wanted.setdefault(name, set()).update(again)
-            for day in sorted(bad - again):
-                self._block([name for name in downstream([table]) if name != table], [day])
-                self._messages.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
+                partitions.setdefault(name, set()).update(again)
+            for day in sorted(failed - again):
+                call.block([name for name in downstream([table]) if name != table], [day])
+                call.failures.append(f"{table} of {day} did not pass its blocking checks; that day was not to be run.")
 
-    def _block(self, tables: Iterable[str], days: Iterable[date]) -> None:
-        for name in tables:
-            self._blocked.setdefault(name, set()).update(days)
-
-    def _without_blocked(self, tables: Mapping[str, Collection[date]]) -> dict[str, set[date]]:
-        left = {name: set(days) - self._blocked.get(name, set()) for name, days in tables.items()}
-        return {name: days for name, days in left.items() if days}
-
-    def _execute(self, wanted: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
-        """Run what is wanted; of what fails, find the days."""
-        left = list(reversed(wanted))
-        while left and len(self._messages) < GIVE_UP:
-            run = left.pop()
-            if self._execute_one(run, missing):
+    def _execute(self, call: _Call, planned: Sequence[Run], missing: Mapping[str, Collection[date]]) -> None:
+        """Execute runs in order; a run of several days that fails is cut in halves until the failing days are found."""
+        stack = list(reversed(planned))
+        while stack and not call.gave_up:
+            run = stack.pop()
+            if self._execute_one(call, run, missing):
                 continue
             days = run.days
             if len(days) > 1:
                 middle = days[len(days) // 2]
-                left += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
+                stack += [Run(run.tables, middle, run.last_day), Run(run.tables, run.first_day, middle - ONE_DAY)]
 
-    def _execute_one(self, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
-        """Run it; whether it succeeded. What a day that failed keeps from being made is held back."""
-        self._current = run
-        self._failures = {}
+    def _execute_one(self, call: _Call, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
+        """Execute a run and return whether it succeeded. Tables that follow from a day that failed are blocked."""
+        self._watched = watched = _WatchedRun(run)
         self._progress(Progress(run))
         keeping = [table for table in run.tables if set(run.days) & set(missing.get(table, ()))]
         job = self._job.get_subset(asset_selection={dg.AssetKey(name) for name in run.tables})
@@ -334,38 +372,39 @@ class Materializer:
         )
         if result.success:
             for evaluation in result.get_asset_check_evaluations():
-                self._outcome.add_check(evaluation)
-            self._outcome.runs.append(run)
+                call.outcome.add_check(evaluation)
+            call.outcome.runs.append(run)
         elif len(run.days) == 1:
-            why = [f"  {step}: {reason}" for step, reason in self._failures.items()] or ["  no reason was given"]
-            self._messages.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
-            for step in self._failures or run.tables:
+            why = [f"  {step}: {reason}" for step, reason in watched.failures.items()] or ["  no reason was given"]
+            call.failures.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
+            for step in watched.failures or run.tables:
                 table = step.removesuffix("_checks")
                 beyond = [name for name in downstream([table]) if name != table]
-                self._block([table, *beyond] if step == table else beyond, run.days)
+                call.block([table, *beyond] if step == table else beyond, run.days)
             for evaluation in result.get_asset_check_evaluations():
                 if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
                     name = f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}"
-                    self._messages[-1] += f"\n    {name}: {evaluation.description or ''}"
+                    call.failures[-1] += f"\n    {name}: {evaluation.description or ''}"
         return bool(result.success)
 
     def _logger(self) -> dg.LoggerDefinition:
-        def passing_on(_: dg.InitLoggerContext) -> Logger:
+        def forwarding(_: dg.InitLoggerContext) -> Logger:
             logger = getLogger("stedi.runs")
             logger.setLevel("DEBUG")
             logger.propagate = False
             logger.handlers = [_EventHandler(self._event)]
             return logger
 
-        return dg.LoggerDefinition(passing_on, description="Passes on what a run does.")
+        return dg.LoggerDefinition(forwarding, description="Passes on what a run does.")
 
     def _event(self, event: Any) -> None:
+        if self._watched is None:
+            return
         kind = event.event_type_value
-        if kind in {"STEP_START", "STEP_SUCCESS"} and self._current is not None:
-            self._progress(Progress(self._current, event.step_key, finished=kind == "STEP_SUCCESS"))
+        if kind in {"STEP_START", "STEP_SUCCESS"}:
+            self._progress(Progress(self._watched.run, event.step_key, finished=kind == "STEP_SUCCESS"))
         elif kind == "STEP_FAILURE":
-            error = event.event_specific_data.error
-            self._failures[event.step_key] = _reason(error)
+            self._watched.failures[event.step_key] = _reason(event.event_specific_data.error)
 
 
 class _EventHandler(Handler):

@@ -1,4 +1,4 @@
-"""What Dagster's UI shows of a contract: column schema and column lineage.
+"""Metadata that Dagster's UI shows of a contract: column schema and column lineage.
 
 Dagster concept: definition metadata of an asset (``dagster/column_schema``, ``dagster/column_lineage``).
 

@@ -1,4 +1,4 @@
-"""Which runs there were and which are going on, as Dagster knows them.
+"""The history of runs, and those that are active, as Dagster's instance has them.
 
 Dagster concepts: run, run status and run tags, read from the instance.
 
@@ -42,7 +42,7 @@ RUNNING = frozenset(
 
 EVERY_TABLE = tuple(table.name for table in ASSET_TABLES)
 
-_AT_ONCE = 100
+_VALUES_PER_QUERY = 100
 """Values of a tag that are asked for in one query."""
 
 
@@ -88,7 +88,7 @@ class ActiveRun:
 
 
 def failures_in_backoff(before: Sequence[RequestedRun], now: float, pause: float, longest: float) -> int:
-    """How often in a row something failed, while it is to be left alone for that; 0 where it may be asked for.
+    """The number of failures in a row while the backoff after the last one lasts; 0 when a run may be requested.
 
     Args:
         before: the runs for it, the newest first.
@@ -110,13 +110,13 @@ def requested_runs(
     Args:
         instance: Dagster's.
         tag: its name.
-        values: the values wanted.
+        values: the values to look for.
         limit: of how many runs in all, at the most.
     """
     runs: dict[str, list[RequestedRun]] = {value: [] for value in values}
-    wanted = sorted(runs)
-    for start in range(0, len(wanted), _AT_ONCE):
-        tags = {tag: wanted[start : start + _AT_ONCE]}
+    ordered = sorted(runs)
+    for start in range(0, len(ordered), _VALUES_PER_QUERY):
+        tags = {tag: ordered[start : start + _VALUES_PER_QUERY]}
         for record in instance.get_run_records(dg.RunsFilter(tags=tags), limit=limit):
             run = record.dagster_run
             runs[run.tags[tag]].append(

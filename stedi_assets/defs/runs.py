@@ -34,7 +34,7 @@ class Run:
 
 
 def row_counts(view: LakeView, tables: Mapping[str, Collection[date]]) -> dict[date, int]:
-    """How many rows the inputs of the tables to make have, per landing day."""
+    """The number of rows that the inputs of the tables to make have, per landing day."""
     rows: dict[date, int] = {}
     for upstream in {name for table in tables for name in contract(table).inputs}:
         for file in view.snapshot(upstream).files:
@@ -74,8 +74,8 @@ def runs(tables: Mapping[str, Iterable[date]], sizes: Mapping[date, int] | None 
 
 def downstream(tables: Iterable[str]) -> tuple[str, ...]:
     """``tables`` and every table that is made from them, in an order in which they can be made."""
-    wanted = set(tables)
+    names = set(tables)
     for table in ASSET_TABLES:
-        if wanted & table.inputs.keys():
-            wanted.add(table.name)
-    return tuple(table.name for table in ASSET_TABLES if table.name in wanted)
+        if names & table.inputs.keys():
+            names.add(table.name)
+    return tuple(table.name for table in ASSET_TABLES if table.name in names)

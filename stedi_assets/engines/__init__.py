@@ -1,4 +1,4 @@
-"""How frames are read, computed and written.
+"""Engines: how frames are read, computed and written.
 
 An engine turns a table's files into a lazy frame and a frame into new files. What a frame means is
 the transforms' business, which files make a table the lakehouse's.

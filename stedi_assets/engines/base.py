@@ -1,4 +1,4 @@
-"""What every engine can do."""
+"""The protocol of an engine: the operations that Narwhals does not have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Frame = nw.LazyFrame[Any]
 
 @dataclass(frozen=True)
 class ParsedLines:
-    """What an engine read from raw lines.
+    """Raw lines as an engine read them.
 
     Args:
         values: the fields of the lines that are proven good, in the order of the lines.

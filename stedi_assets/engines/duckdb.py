@@ -39,13 +39,13 @@ _JUST_MADE = 60
 
 def sweep_spilled(folder: Path) -> None:
     """Remove what engines spilled whose processes were killed: it may hold rows of people."""
-    for left in folder.glob(f"{_SPILL}*"):
+    for abandoned in folder.glob(f"{_SPILL}*"):
         try:
-            if left.stat().st_uid != os.getuid() or time.time() - left.stat().st_mtime < _JUST_MADE:
+            if abandoned.stat().st_uid != os.getuid() or time.time() - abandoned.stat().st_mtime < _JUST_MADE:
                 continue
             # The lock is its process's for as long as that lives.
-            with FileLock(left / _IN_USE, timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
+            with FileLock(abandoned / _IN_USE, timeout=0):
+                shutil.rmtree(abandoned, ignore_errors=True)
         except (OSError, Timeout):
             continue
 
@@ -189,16 +189,16 @@ class DuckDBEngine:
             msg = f"DuckDB did not say what it wrote to {table.name}."
             raise RuntimeError(msg)
         _, rows, size, _, statistics, *_ = row
-        told = {c.name: statistics.get(named(c.name), {}) for c in table.data_columns}
+        by_column = {c.name: statistics.get(named(c.name), {}) for c in table.data_columns}
         public = [c.name for c in table.data_columns if c.statistics]
         return NewFile(
             path=path,
             partition=dict(partition),
             rows=rows,
             size=size,
-            minimum={name: int(told[name]["min"]) for name in public if "min" in told[name]},
-            maximum={name: int(told[name]["max"]) for name in public if "max" in told[name]},
-            nulls={name: int(said["null_count"]) for name, said in told.items() if "null_count" in said},
+            minimum={name: int(by_column[name]["min"]) for name in public if "min" in by_column[name]},
+            maximum={name: int(by_column[name]["max"]) for name in public if "max" in by_column[name]},
+            nulls={name: int(one["null_count"]) for name, one in by_column.items() if "null_count" in one},
         )
 
     def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:

@@ -121,9 +121,9 @@ def check_new_files(table: Table, root: str, files: Sequence[NewFile]) -> None:
     """
     if "://" in root:
         return
-    gone = sum(not Path(root, file.path).exists() for file in files)
-    if gone:
-        msg = f"{gone} new file(s) of {table.name} were vacuumed away before they were committed; run it again."
+    missing = sum(not Path(root, file.path).exists() for file in files)
+    if missing:
+        msg = f"{missing} new file(s) of {table.name} were vacuumed away before they were committed; run it again."
         raise VacuumedError(msg)
 
 

@@ -59,7 +59,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class TableVersion:
-    """What the log says of one version of a table.
+    """One version of a table, as its log has it.
 
     Args:
         number: the Delta version.

@@ -1,4 +1,4 @@
-"""What every step of an ingestion works with: one landing table, its raw files, and what reads and writes them."""
+"""The context of an ingestion: one landing table, its raw files, and the parts that read and write them."""
 
 from __future__ import annotations
 

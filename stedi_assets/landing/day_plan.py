@@ -20,7 +20,7 @@ from stedi_assets.landing.profile import FileProfile, profile_file
 
 
 class MissingFiles(str, Enum):
-    """What to do with the rows of raw files that were ingested and are gone."""
+    """The policy for rows of raw files that were ingested and are gone."""
 
     FAIL = "fail"
     KEEP = "keep"
@@ -69,7 +69,7 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What one landing day of a table is to be made from.
+    """The inputs that one landing day of a table is to be made from.
 
     Args:
         landing_date: the day.

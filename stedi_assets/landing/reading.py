@@ -120,9 +120,9 @@ class DayReader:
         if not kept:
             return
         engine, lakehouse = self._context.engine, self._context.lakehouse
-        gone = pa.array([entry.source_file for entry in kept if entry.duplicate_of is None], pa.string())
+        source_files = pa.array([entry.source_file for entry in kept if entry.duplicate_of is None], pa.string())
         rows = engine.relation(self._context.table, stored.select({day})).to_arrow_table()
-        self._write(rows.filter(pc.is_in(rows["source_file"], gone)))
+        self._write(rows.filter(pc.is_in(rows["source_file"], source_files)))
         quarantine = contract("landing_quarantine")
         files = [
             file
@@ -130,7 +130,7 @@ class DayReader:
             if file.partition["landing_table"] == self._context.table.name
         ]
         lines = engine.relation(quarantine, files).to_arrow_table()
-        lines = lines.filter(pc.is_in(lines["source_file"], gone))
+        lines = lines.filter(pc.is_in(lines["source_file"], source_files))
         for source_file in lines["source_file"].unique().to_pylist():
             rejects = lines.filter(pc.equal(lines["source_file"], source_file))
             columns = (rejects[name].to_pylist() for name in ("source_line", "reason", "line"))

@@ -70,10 +70,10 @@ class DaySuppression:
         marked.create_view("marked", replace=True)
         columns = ", ".join(named(column.name) for column in table.data_columns)
         query = f"SELECT {columns} FROM marked WHERE request IS NULL"
-        left = engine.copy(query, lakehouse, table, new.partition, self._fingerprint)
+        rewritten = engine.copy(query, lakehouse, table, new.partition, self._fingerprint)
         # It is no part of the table yet, and must not wait for a vacuum.
         lakehouse.discard(table, new)
-        return left
+        return rewritten
 
     def counted(self, entries: Iterable[ManifestEntry]) -> list[ManifestEntry]:
         """Manifest entries that count the lines which were left out as erased.

@@ -126,8 +126,8 @@ class PrivacyFolder:
         path = self.path / kind / f"{name}.json"
         with self.locked("writing"):
             # What a killed process left half written may name somebody, and nothing would ever delete it.
-            for left in path.parent.glob(".*.json.*"):
-                left.unlink()
+            for temporary in path.parent.glob(".*.json.*"):
+                temporary.unlink()
             aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             try:
                 with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

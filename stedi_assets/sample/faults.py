@@ -1,7 +1,7 @@
-"""Everything that can go wrong (design, section 2), done to invented people.
+"""Everything that can go wrong with landed data, done to invented people.
 
-Here: the stories, each of which lands lines in a kit.  Not here: how a line looks (`kit`, `broken`), the rules that
-say what it comes to (`rules`), and writing the files (`write`).
+Here: the stories, each of which lands lines in a kit.  Not here: how a line looks (`kit`, `broken`), what the tables
+must hold for it (`tally`), and writing the files (`write`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from stedi_assets.sample.report import DETAILS, EXPECTED_COUNTS, LANDING_TABLES, SampleReport, Wanted
+from stedi_assets.reference import LANDING_TABLES
+from stedi_assets.sample.report import DETAILS, EXPECTED_COUNTS, SampleArguments, SampleReport
 from stedi_assets.sample.schedule import DAY, MINUTE, Schedule
 
 if TYPE_CHECKING:
@@ -53,29 +54,29 @@ class LandingZone:
         per_day = schedule.customers * 8_000 // schedule.days
         self._file_size = min(max(per_day // _FILES_PER_DAY, _SMALLEST_FILE), _LARGEST_FILE)
 
-    def find(self, wanted: Wanted) -> SampleReport | None:
-        """Return the report of the `wanted` sample if it lies here complete; None where there is nothing.
+    def find(self, arguments: SampleArguments) -> SampleReport | None:
+        """Return the report of the sample of these arguments if it lies here complete; None where there is nothing.
 
-        `wanted` are the generator's arguments.  A complete sample has its details file and exactly the files named
+        `arguments` are the generator's arguments.  A complete sample has its details file and exactly the files named
         there, by name and size; their content is not read.  An unfinished sample of the same arguments may be
         written again.  Raises SampleError where anything else lies.
         """
         there = self._there()
         if self._fs.exists(self._path(DETAILS)):
             report = SampleReport.from_json(self._fs.cat_file(self._path(DETAILS)).decode(), self._target)
-            if {key: getattr(report, key) for key in wanted} != wanted:
+            if {key: getattr(report, key) for key in arguments} != arguments:
                 self._refuse("another sample (of other customers, days, seed, faults or last day)")
             if there != report.files:
                 self._refuse("this sample, with files added, changed or missing since")
             return report
         unfinished = self._path(UNFINISHED)
         if self._fs.exists(unfinished):
-            if json.loads(self._fs.cat_file(unfinished)) != wanted:
+            if json.loads(self._fs.cat_file(unfinished)) != arguments:
                 self._refuse("an unfinished sample (of other customers, days, seed, faults or last day)")
         elif there:
             self._refuse(f"{len(there):,} landing files that the generator did not write")
         self._make_folder(self._root)
-        self._fs.pipe_file(unfinished, json.dumps(wanted).encode())
+        self._fs.pipe_file(unfinished, json.dumps(arguments).encode())
         return None
 
     def write(self, table: str, day: int, lines: pa.StringArray) -> None:

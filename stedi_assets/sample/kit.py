@@ -1,20 +1,21 @@
-"""A kit: what lands for a few invented people, line by line, and what of it is valid.
+"""A kit: what lands for a few invented people, line by line.
 
-Here: landing records and readings, spelled as asked.  Not here: what happens to the people (`faults`), and the files
-(`write`).  A kit stands alone: its people, devices and milliseconds are nobody else's, so its counts add to those of
-the others.
+Here: landing records and readings, spelled as asked.  Not here: what happens to the people (`faults`), the files
+(`write`), and what the tables must hold for them (`tally`).  A kit stands alone: its people, devices and milliseconds
+are nobody else's, so its counts add to those of the others.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from stedi_assets.reference import LandedFile
 from stedi_assets.sample.people import invent, serial_numbers
 from stedi_assets.sample.render import ENDINGS
-from stedi_assets.sample.rules import AccelerometerRow, CustomerRecord, Facts, StepReading
 from stedi_assets.sample.schedule import FAULTS_BEGIN, MINUTE, SECOND, Schedule
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ ACCELERATIONS: Final[list[str]] = ENDINGS.to_pylist()
 # Where a line lands: among the day's other lines; in a file that lands three times (twice that day, once the day
 # after); in a file of its own; in a compressed file.
 DAY_FILES, COPIED, LATE, COMPRESSED = "day", "copied", "late", "compressed"
+COPY_DAYS: Final = (0, 0, 1)
+"""Days after its own on which a copied file lands."""
 
 
 class Person:
@@ -40,15 +43,14 @@ class Person:
 
 
 class Kit:
-    """What lands for the people of one kit: `lines` by (file, table, day), and `facts`, what of it is valid.
+    """The lines that land for the people of one kit: `lines` by (file, table, day).
 
-    `broken` counts the lines to be quarantined by (table, kind), `kinds` what else was done to them.
+    `broken` counts the lines to be quarantined by (table, kind), `kinds` the other faults.
     """
 
     def __init__(self, number: int, schedule: Schedule, seed: int) -> None:
         self.home = number % (schedule.days - 2)
         self.lines: dict[tuple[str, str, int], list[str]] = defaultdict(list)
-        self.facts = Facts()
         self.broken: Counter[tuple[str, str]] = Counter()
         self.kinds: Counter[str] = Counter()
         self._number = number
@@ -104,9 +106,6 @@ class Kit:
             f', "serialNumber": "{serial}", "registrationDate": {updated}, "lastUpdateDate": {updated}'
             f"{sharing}}}\n"
         )
-        self.facts.records.append(
-            CustomerRecord(_normal(email), _normal(serial), updated, day, consent, self.day_end(day))
-        )
 
     def move(self, user: str, time: int, *, rows: int = 2, day: int | None = None, file: str = DAY_FILES) -> None:
         """Land accelerometer rows of one millisecond, all different."""
@@ -118,7 +117,6 @@ class Kit:
         """Land one accelerometer row, `ending` after the timestamp."""
         day = self.home if day is None else day
         self.lines[file, "accelerometer_landing", day].append(f'{{"user":"{user}","timestamp":{time}{ending}')
-        self.facts.rows.append(AccelerometerRow(_normal(user), time, ending, day))
 
     def step(
         self, serial: str, time: int, *, day: int | None = None, distance: int | None = None, file: str = DAY_FILES
@@ -129,7 +127,6 @@ class Kit:
         self.lines[file, "step_trainer_landing", day].append(
             f'{{"sensorReadingTime":{time},"serialNumber":"{serial}","distanceFromObject":{distance}}}\n'
         )
-        self.facts.steps.append(StepReading(_normal(serial), time, distance, day))
 
     def walk(self, who: Person, readings: int = 3, *, file: str = DAY_FILES) -> list[int]:
         """Land readings of both sensors on the home day, and return their times."""
@@ -138,6 +135,18 @@ class Kit:
             self.move(who.email, time, file=file)
             self.step(who.serial_number, time, file=file)
         return times
+
+    def landed_files(self) -> list[LandedFile]:
+        """Return the kit's lines as landed files, for the reference computation."""
+        files = []
+        for (name, table, day), lines in self.lines.items():
+            content = "".join(lines).encode()
+            days = COPY_DAYS if name == COPIED else (0,)
+            for copy, later in enumerate(days):
+                date = self._schedule.date(day + later)
+                path = f"{table}/landing_date={date}/{name}-{copy}.json"
+                files.append(LandedFile(table, dt.date.fromisoformat(date), path, content))
+        return files
 
     def unusable(self, table: str, lines: Iterator[tuple[str, str]]) -> None:
         """Land broken lines on the home day."""
@@ -148,7 +157,3 @@ class Kit:
     def odd_line(self, table: str, line: str) -> None:
         """Land a line that is neither a row nor broken."""
         self.lines[DAY_FILES, table, self.home].append(line + "\n")
-
-
-def _normal(text: str) -> str:
-    return text.strip().lower()

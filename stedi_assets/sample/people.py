@@ -37,7 +37,7 @@ _UUID_LENGTH = 36
 
 @dataclass(frozen=True)
 class People:
-    """Who some customers are: text columns of equal length, one place per customer.
+    """The names, addresses and devices of some customers: text columns of equal length, one place per customer.
 
     E-mail addresses differ from each other also when lower-cased; so do serial numbers (random, version 4 UUIDs).
     """

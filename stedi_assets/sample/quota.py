@@ -53,7 +53,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class RowsPerReading:
-    """How many of `whole` readings have other than three accelerometer rows: {rows: readings}."""
+    """The numbers of readings, of `whole`, that have other than three accelerometer rows: {rows: readings}."""
 
     whole: int
     others: dict[int, int]

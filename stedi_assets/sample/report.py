@@ -1,27 +1,22 @@
-"""What a sample landing zone holds and what every table must hold for it.
+"""The report of a sample: what its landing zone holds, and how many rows every table must hold for it.
 
-Here: the report as data, and its two JSON files.  Not here: counting (`tally`, `rules`).
+Here: the report as data, and its two JSON files.  Not here: counting (`tally`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-LANDING_TABLES: Final = ("customer_landing", "accelerometer_landing", "step_trainer_landing")
-TABLES: Final = (
-    *LANDING_TABLES,
-    "customer_trusted",
-    "accelerometer_trusted",
-    "customers_curated",
-    "consent_history",
-    "step_trainer_trusted",
-    "machine_learning_curated",
-    "landing_quarantine",
-)
-READINGS_BEFORE_CONSENT: Final = ("include", "exclude")
-PAIRINGS: Final = ("timestamp", "customer")
+from stedi_assets.reference import ASSETS
+
+if TYPE_CHECKING:
+    from stedi_assets.reference import Pairing, ReadingsBeforeConsent
+
+TABLES: Final = (*ASSETS, "landing_quarantine")
+READINGS_BEFORE_CONSENT: Final[tuple[ReadingsBeforeConsent, ...]] = ("include", "exclude")
+PAIRINGS: Final[tuple[Pairing, ...]] = ("timestamp", "customer")
 DEFAULT_POLICY: Final = "include/timestamp"
 """Policies are named `<STEDI_READINGS_BEFORE_CONSENT>/<STEDI_PAIRING>`."""
 
@@ -29,8 +24,8 @@ EXPECTED_COUNTS: Final = "expected_counts.json"
 DETAILS: Final = "expected_counts.details.json"
 
 
-class Wanted(TypedDict):
-    """What was asked for: the arguments that decide every byte of a sample; days as `YYYY-MM-DD`."""
+class SampleArguments(TypedDict):
+    """The arguments that decide every byte of a sample; days as `YYYY-MM-DD`."""
 
     customers: int
     days: int
@@ -42,7 +37,7 @@ class Wanted(TypedDict):
 
 @dataclass(frozen=True)
 class PolicyCounts:
-    """What the tables hold under one combination of the two policies.
+    """The rows that tables hold under one combination of the two policies.
 
     tables: rows of each table.
     same_customer: rows of `machine_learning_curated` of one customer's phone and the same customer's device.

@@ -1,4 +1,4 @@
-"""When customers measure: landing days, and the windows of time that groups of customers share.
+"""The times at which customers measure: landing days, and the windows of time that groups of customers share.
 
 Here: dividing customers over days, and days into windows.  Not here: the readings inside a window (`population`).
 

@@ -1,7 +1,9 @@
 """Counting what the tables must hold, while the data is made.
 
-Here: sums over what the generator itself decided (who shares, which readings lie before consent, which meet), by
-policy.  Not here: reading anything back, and the people of the faults, whom `rules` counts.
+Here: sums, by policy.  The few people of the faults are counted by the reference computation, which states every rule.
+All others are counted by formula, from what the generator itself decided (who shares, which readings lie before
+consent, which meet): a million rows a second leave no time for rules over records.  A test reads a written sample back
+and holds both equal to the reference computation.  Not here: the rules, and reading anything back.
 """
 
 from __future__ import annotations
@@ -13,8 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stedi_assets.sample import rules
-from stedi_assets.sample.report import LANDING_TABLES, PAIRINGS, READINGS_BEFORE_CONSENT, TABLES, PolicyCounts
+from stedi_assets.reference import (
+    LANDING_TABLES,
+    Pairing,
+    ReadingsBeforeConsent,
+    claimants,
+    consent_intervals,
+    derive,
+    land,
+)
+from stedi_assets.sample.report import PAIRINGS, READINGS_BEFORE_CONSENT, TABLES, PolicyCounts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,20 +32,22 @@ if TYPE_CHECKING:
     from stedi_assets.sample.kit import Kit
     from stedi_assets.sample.population import Group
 
+Policy = tuple["ReadingsBeforeConsent", "Pairing"]
+
 
 @dataclass
 class Tally:
     """Running sums; `landed` is by (table, landing day number), the others by policy as in `PolicyCounts`."""
 
     landed: Counter[tuple[str, int]] = field(default_factory=Counter)
-    tables: dict[tuple[str, str], Counter[str]] = field(
+    tables: dict[Policy, Counter[str]] = field(
         default_factory=lambda: {policy: Counter() for policy in product(READINGS_BEFORE_CONSENT, PAIRINGS)}
     )
-    same_customer: Counter[tuple[str, str]] = field(default_factory=Counter)
-    different_customers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    steps_first: Counter[tuple[str, str]] = field(default_factory=Counter)
-    steps_last: Counter[tuple[str, str]] = field(default_factory=Counter)
-    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    same_customer: Counter[Policy] = field(default_factory=Counter)
+    different_customers: Counter[Policy] = field(default_factory=Counter)
+    steps_first: Counter[Policy] = field(default_factory=Counter)
+    steps_last: Counter[Policy] = field(default_factory=Counter)
+    left_out: Counter[Policy] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     skipped_lines: Counter[str] = field(default_factory=Counter)
     skipped_files: int = 0
@@ -69,22 +81,34 @@ class Tally:
             )
 
     def add_kit(self, kit: Kit) -> None:
-        """Count the people of a kit, by the rules; its lines are counted where they are written."""
+        """Count the people of a kit by the reference computation; not its lines and files, which `write` counts."""
+        landing = land(kit.landed_files())
+        tables = landing.tables
+        intervals = len(consent_intervals(landing.customers))
+        derived_by_policy = {policy: derive(landing, policy) for policy in READINGS_BEFORE_CONSENT}
         for policy in self.tables:
-            outcome = rules.count(kit.facts, exclude=policy[0] == "exclude")
-            pairs = [pair for pair in outcome.pairs if pair.same_customer or policy[1] == "timestamp"]
-            self.tables[policy].update(outcome.tables)
-            self.tables[policy]["machine_learning_curated"] += len(pairs)
+            derived = derived_by_policy[policy[0]]
+            pairs = derived.paired_by(policy[1])
+            lags = [pair.step.landing_date.toordinal() - pair.acceleration.landing_date.toordinal() for pair in pairs]
+            self.tables[policy].update(
+                customer_trusted=len(derived.customers),
+                accelerometer_trusted=len(derived.accelerations),
+                customers_curated=len(derived.curated),
+                consent_history=intervals,
+                step_trainer_trusted=len(derived.steps),
+                machine_learning_curated=len(pairs),
+            )
             self.same_customer[policy] += sum(pair.same_customer for pair in pairs)
             self.different_customers[policy] += sum(not pair.same_customer for pair in pairs)
-            self.steps_first[policy] += sum(pair.step_day < pair.accelerometer_day for pair in pairs)
-            self.steps_last[policy] += sum(pair.step_day > pair.accelerometer_day for pair in pairs)
-            self.left_out[policy] += outcome.left_out
-        self.repeated["accelerometer_landing"] += len(kit.facts.rows) - len(set(kit.facts.rows))
-        self.repeated["step_trainer_landing"] += len(kit.facts.steps) - len(set(kit.facts.steps))
-        self.shared_serial_numbers += sum(len(owners) > 1 for owners in rules.claimants(kit.facts).values())
+            self.steps_first[policy] += sum(lag < 0 for lag in lags)
+            self.steps_last[policy] += sum(lag > 0 for lag in lags)
+            self.left_out[policy] += len(derived.refused_steps)
+        self.repeated["accelerometer_landing"] += tables["accelerometer_landing"].total() - len(landing.accelerations)
+        self.repeated["step_trainer_landing"] += tables["step_trainer_landing"].total() - len(landing.steps)
+        self.shared_serial_numbers += sum(len(emails) > 1 for emails in claimants(landing.customers).values())
+        for table, *_ in tables["landing_quarantine"].elements():
+            self.quarantined[str(table)] += 1
         for (table, kind), lines in kit.broken.items():
-            self.quarantined[table] += lines
             self.faults[f"{table}: {kind}"] += lines
         self.faults.update(kit.kinds)
 
@@ -98,11 +122,11 @@ class Tally:
 
     def _pairs(
         self,
-        policy: tuple[str, str],
+        policy: Policy,
         rows: NDArray[np.int64],
         used: NDArray[np.bool_],
         lag: NDArray[np.int64],
-        kind: Counter[tuple[str, str]],
+        kind: Counter[Policy],
     ) -> None:
         """Count pairs: accelerometer `rows` per step reading, and by how many days later the step reading landed."""
         pairs = int(rows[used].sum())

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from stedi_assets.reference import LANDING_TABLES
 from stedi_assets.sample.faults import kits
 from stedi_assets.sample.files import LandingZone, SampleError
-from stedi_assets.sample.kit import COMPRESSED, COPIED, DAY_FILES, LATE
+from stedi_assets.sample.kit import COMPRESSED, COPIED, COPY_DAYS, DAY_FILES, LATE
 from stedi_assets.sample.population import Population
 from stedi_assets.sample.render import accelerometer_lines, customer_lines, step_lines
-from stedi_assets.sample.report import DEFAULT_POLICY, LANDING_TABLES, SampleReport, Wanted
+from stedi_assets.sample.report import DEFAULT_POLICY, SampleArguments, SampleReport
 from stedi_assets.sample.schedule import Schedule
-from stedi_assets.sample.tally import Tally
+from stedi_assets.sample.tally import Policy, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def write_sample(
     _validate(customers, days, seed, last_day, faults=faults)
     schedule = Schedule(customers, days, last_day)
     zone = LandingZone(target, schedule, seed)
-    wanted = Wanted(
+    arguments = SampleArguments(
         customers=customers,
         days=days,
         seed=seed,
@@ -72,12 +73,12 @@ def write_sample(
         first_day=schedule.first_day.isoformat(),
         last_day=last_day.isoformat(),
     )
-    report = zone.find(wanted)
+    report = zone.find(arguments)
     if report is None:
         tally = Tally()
         fault_lines = _FaultLines(zone, schedule, seed, tally) if faults else None
         _write_all(zone, Population(schedule, seed), tally, fault_lines, progress)
-        report = _report(target, wanted, zone, tally, [schedule.date(day) for day in range(days)])
+        report = _report(target, arguments, zone, tally, [schedule.date(day) for day in range(days)])
         zone.finish(report)
     if progress is not None:
         progress(customers, customers)
@@ -110,10 +111,11 @@ class _FaultLines:
                 (self._waiting[day][table] if file == DAY_FILES else apart[file, table, day]).extend(lines)
         for (file, table, day), lines in apart.items():
             if file == COPIED:
-                for landing_day in (day, day, day + 1):
-                    self._write_file(table, landing_day, lines)
-                tally.skipped_files += 2
-                tally.skipped_lines[table] += 2 * len(lines)
+                for later in COPY_DAYS:
+                    self._write_file(table, day + later, lines)
+                copies = len(COPY_DAYS) - 1
+                tally.skipped_files += copies
+                tally.skipped_lines[table] += copies * len(lines)
             else:
                 self._write_file(table, day, lines, file=file)
 
@@ -176,13 +178,13 @@ def _by_day(days: NDArray[np.int64]) -> list[tuple[int, NDArray[np.intp]]]:
     return [(int(day), np.flatnonzero(flat == day)) for day in range(int(flat.min()), int(flat.max()) + 1)]
 
 
-def _report(target: str, wanted: Wanted, zone: LandingZone, tally: Tally, dates: list[str]) -> SampleReport:
+def _report(target: str, arguments: SampleArguments, zone: LandingZone, tally: Tally, dates: list[str]) -> SampleReport:
     lines = tally.lines(dates)
     policies = tally.policies()
-    default = ("include", "timestamp")
+    default: Policy = ("include", "timestamp")
     return SampleReport(
         target=target,
-        **wanted,
+        **arguments,
         expected=policies[DEFAULT_POLICY].tables,
         policies=policies,
         lines=lines,

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from stedi_assets.contracts import Scope
 from stedi_assets.contracts import table as contract
-from stedi_assets.engines.base import Frame
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.privacy.pseudonyms import Pseudonyms
@@ -66,16 +65,8 @@ class LakeView:
 
     # ---- what derived tables are computed from -----------------------------------------------------
 
-    def input(self, name: str, upstream: str, days: Collection[date]) -> Frame:
-        """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need."""
-        scope, snapshot = contract(name).inputs[upstream], self.snapshot(upstream)
-        if scope is Scope.SUBJECTS:
-            rows = self.index(upstream).select(["landing_date", "subject"])
-            return self.engine.frame(rows.rename_columns(["landing_date", snapshot.table.subject_column.name]))
-        return self.engine.scan(snapshot.table, self.input_files(name, upstream, days))
-
     def input_files(self, name: str, upstream: str, days: Collection[date]) -> list[DataFile]:
-        """The files that hold these rows."""
+        """The files of ``upstream`` whose rows the partitions ``days`` of the derived table ``name`` need."""
         scope, snapshot = contract(name).inputs[upstream], self.snapshot(upstream)
         if scope is Scope.ALL_DAYS:
             return list(snapshot.files)

@@ -102,15 +102,15 @@ def _context(resources: Resources, person: Person) -> _Context:
     subjects = Subjects.of(resources, person)
     serials = pa.table({"serial": pa.array([*person.serials, *person.shared], pa.string())})
     # Whoever claims one of the devices is part of the question too.
-    claimants = resources.engine.arrow(
+    claimants = resources.session.arrow(
         f"SELECT * FROM landed WHERE {normalized_sql(EMAIL)} IN (SELECT {normalized_sql(EMAIL)} FROM landed "
         f"WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM serials)) "
         f"OR {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
-        landed=resources.engine.relation(CUSTOMERS, view.snapshot(CUSTOMERS.name).files),
+        landed=resources.session.relation(CUSTOMERS, view.snapshot(CUSTOMERS.name).files),
         serials=serials,
         **subjects.frames(),
     )
-    consents = _rows(resources, transforms.consents(resources.engine.frame(claimants)))
+    consents = _rows(resources, transforms.consents(resources.session.frame(claimants)))
     own = [row["consented_at"] for row in consents if row["email"] == person.email]
     since = own[0] if own else None
     return _Context(
@@ -122,13 +122,13 @@ def _count(context: _Context, table: Table) -> int:
     resources = context.resources
     files = resources.lakehouse.snapshot(table).files
     if table.name == QUARANTINE:
-        lines = resources.engine.rows("SELECT line FROM stored", stored=resources.engine.relation(table, files))
+        lines = resources.session.rows("SELECT line FROM stored", stored=resources.session.relation(table, files))
         return sum(context.subjects.own_rejected(line) for (line,) in lines)
     return _count_where(context, table.name, subject_condition(table))
 
 
 def _count_where(context: _Context, name: str, condition: str = "true") -> int:
-    rows = context.resources.engine.rows(
+    rows = context.resources.session.rows(
         f"SELECT count(*) FROM stored WHERE {condition}", stored=_relation(context, name), **context.subjects.frames()
     )
     return int(rows[0][0])
@@ -136,12 +136,12 @@ def _count_where(context: _Context, name: str, condition: str = "true") -> int:
 
 def _relation(context: _Context, name: str) -> duckdb.DuckDBPyRelation:
     table = contract(name)
-    return context.resources.engine.relation(table, context.resources.lakehouse.snapshot(table).files)
+    return context.resources.session.relation(table, context.resources.lakehouse.snapshot(table).files)
 
 
 def _select(context: _Context, name: str, condition: str) -> pa.Table:
     """The rows of a table under a condition, in memory: one person has few."""
-    return context.resources.engine.arrow(
+    return context.resources.session.arrow(
         f"SELECT * FROM stored WHERE {condition}",
         stored=_relation(context, name),
         serials=pa.table({"serial": pa.array([*context.person.serials, *context.person.shared], pa.string())}),
@@ -150,7 +150,7 @@ def _select(context: _Context, name: str, condition: str) -> pa.Table:
 
 
 def _rows(resources: Resources, frame: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = resources.engine.collect(frame).to_pylist()
+    rows: list[dict[str, Any]] = resources.session.collect(frame).to_pylist()
     return rows
 
 
@@ -168,7 +168,7 @@ def _customer_landing(context: _Context, rows: int) -> Iterator[str]:
     tombstone = context.resources.erased().tombstones.of_email(context.person.email)
     if tombstone is not None:
         yield f"erased under request {tombstone.request} on {_day(tombstone.erased_at)}"
-        left_out = context.resources.engine.rows(
+        left_out = context.resources.session.rows(
             "SELECT coalesce(sum(erased), 0)::BIGINT FROM stored WHERE contains(erased_under, request)",
             stored=_relation(context, "landing_files").project("*, '" + tombstone.request + "' AS request"),
         )[0][0]
@@ -218,7 +218,7 @@ def _refusal(context: _Context) -> Iterator[str]:
 def _intervals(context: _Context) -> list[dict[str, Any]]:
     person = context.person
     subjects = pa.table({"email": [person.email], "subject_id": [person.subject_id]})
-    frame = context.resources.engine.frame
+    frame = context.resources.session.frame
     rows = _rows(context.resources, transforms.consent_history(frame(context.customers), frame(subjects)))
     return sorted(rows, key=lambda row: int(row["grant_number"]))
 
@@ -259,7 +259,7 @@ def _step_trainer_trusted(context: _Context, _: int) -> Iterator[str]:
         return
     own = _select(context, STEPS.name, f"{normalized_sql(STEPS.subject_column.name)} IN (SELECT serial FROM serials)")
     claimants = pa.table({"email": pa.array(sorted({row["email"] for row in _consents(context)}), pa.string())})
-    moves = context.resources.engine.arrow(
+    moves = context.resources.session.arrow(
         f"SELECT * FROM stored WHERE {normalized_sql(MOVEMENTS.subject_column.name)} IN (SELECT email FROM claimants)",
         stored=_relation(context, "accelerometer_landing"),
         claimants=claimants,
@@ -292,7 +292,7 @@ def _consents(context: _Context) -> list[dict[str, Any]]:
 
 
 def _curated_customers(context: _Context) -> pa.Table:
-    return context.resources.engine.arrow(
+    return context.resources.session.arrow(
         "SELECT * FROM stored WHERE email IN (SELECT email FROM people)",
         stored=_relation(context, "customers_curated"),
         people=pa.table({"email": pa.array([row["email"] for row in _consents(context)], pa.string())}),
@@ -323,8 +323,8 @@ def _staleness(rows: int, expected: int) -> Iterator[str]:
 
 
 def _frame(context: _Context, rows: pa.Table) -> nw.LazyFrame[Any]:
-    return context.resources.engine.frame(rows)
+    return context.resources.session.frame(rows)
 
 
 def _row_count(context: _Context, frame: nw.LazyFrame[Any]) -> int:
-    return int(context.resources.engine.collect(frame).num_rows)
+    return int(context.resources.session.collect(frame).num_rows)

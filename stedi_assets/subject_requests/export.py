@@ -58,13 +58,13 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
 
 
 def _rows(resources: Resources, table: Table, subjects: Subjects) -> Iterator[dict[str, Any]]:
-    stored = resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
+    stored = resources.session.relation(table, resources.lakehouse.snapshot(table).files)
     if table.name == QUARANTINE:
-        rows = resources.engine.arrow("SELECT * FROM stored ORDER BY ALL", stored=stored).to_pylist()
+        rows = resources.session.arrow("SELECT * FROM stored ORDER BY ALL", stored=stored).to_pylist()
         yield from (row for row in rows if subjects.own_rejected(row["line"]))
         return
     query = f"SELECT * FROM stored WHERE {subject_condition(table)} ORDER BY ALL"
-    for batch in resources.engine.arrow(query, stored=stored, **subjects.frames()).to_batches(max_chunksize=10_000):
+    for batch in resources.session.arrow(query, stored=stored, **subjects.frames()).to_batches(max_chunksize=10_000):
         yield from batch.to_pylist()
 
 
@@ -92,7 +92,7 @@ def _write(packed: zipfile.ZipFile, name: str, rows: Iterator[dict[str, Any]]) -
 
 
 def _readme(person: Person, counts: dict[str, int]) -> str:
-    """What is in the zip, for the person."""
+    """The text of the README in the zip, for the person."""
     parts = [
         f"What the STEDI lakehouse holds about {person.email}, as of {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC.",
         "",

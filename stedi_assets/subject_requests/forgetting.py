@@ -112,7 +112,7 @@ def _reindex(resources: Resources, subjects: Subjects) -> None:
     files = resources.lakehouse.snapshot(stored).files
     for table in READINGS_TABLES:
         own = [file for file in files if file.partition["readings_table"] == table.name]
-        index.write(resources.engine, resources.lakehouse, table, set(rows_by_day(resources, stored, own, subjects)))
+        index.write(resources.session, resources.lakehouse, table, set(rows_by_day(resources, stored, own, subjects)))
 
 
 def vacuum(resources: Resources, log: Log) -> None:

@@ -50,7 +50,7 @@ class Subjects:
         hasher = _PlainHasher()
         tombstone = person.tombstone(hasher, "nobody", 2**62)
         tombstones = Tombstones(hasher, {tombstone.request: tombstone})
-        return cls((person,), Suppression(resources.engine, resources.lakehouse, tombstones))
+        return cls((person,), Suppression(resources.session, resources.lakehouse, tombstones))
 
     @classmethod
     def erased(cls, resources: Resources, people: Iterable[Person], tombstones: Iterable[Tombstone]) -> Subjects:
@@ -62,7 +62,7 @@ class Subjects:
             tombstones: one for each of them.
         """
         by_request = {tombstone.request: tombstone for tombstone in tombstones}
-        suppression = Suppression(resources.engine, resources.lakehouse, Tombstones(resources.privacy, by_request))
+        suppression = Suppression(resources.session, resources.lakehouse, Tombstones(resources.privacy, by_request))
         return cls(tuple(people), suppression)
 
     @property
@@ -143,7 +143,7 @@ _CONDITIONS = {
 
 
 def rows_by_day(resources: Resources, table: Table, files: Sequence[DataFile], subjects: Subjects) -> dict[date, int]:
-    """How many rows of the data subjects some files of a table hold.
+    """The number of rows of the data subjects in some files of a table, by landing day.
 
     Args:
         resources: the lake.
@@ -156,18 +156,18 @@ def rows_by_day(resources: Resources, table: Table, files: Sequence[DataFile], s
     """
     if not files:
         return {}
-    stored = resources.engine.relation(table, files)
+    stored = resources.session.relation(table, files)
     if table.name == QUARANTINE:
-        lines = resources.engine.rows("SELECT landing_date, line FROM stored", stored=stored)
+        lines = resources.session.rows("SELECT landing_date, line FROM stored", stored=stored)
         return dict(Counter(day for day, line in lines if subjects.own_rejected(line)))
     if table.source is not None:
         marked = subjects.suppression.marked(table, stored)
         if marked is None:
             return {}
         query = "SELECT landing_date, count(*) FROM marked WHERE request IS NOT NULL GROUP BY ALL"
-        return dict(resources.engine.rows(query, marked=marked))
+        return dict(resources.session.rows(query, marked=marked))
     query = f"SELECT landing_date, count(*) FROM stored WHERE {subject_condition(table)} GROUP BY ALL"
-    return dict(resources.engine.rows(query, stored=stored, **subjects.frames()))
+    return dict(resources.session.rows(query, stored=stored, **subjects.frames()))
 
 
 class _PlainHasher:

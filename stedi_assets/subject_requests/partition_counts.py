@@ -58,14 +58,14 @@ def count_partitions(resources: Resources, subjects: Subjects) -> dict[Partition
 
 def _count_rows(resources: Resources, snapshot: Snapshot, subjects: Subjects) -> dict[date, PartitionCount]:
     table = snapshot.table
-    rows = resources.engine.rows(
+    rows = resources.session.rows(
         f"""
         SELECT landing_date, count(*), count(*) FILTER (WHERE own),
                CAST(coalesce(sum(content) FILTER (WHERE NOT own), 0) % 18446744073709551616 AS VARCHAR)
         FROM (SELECT landing_date, {subject_condition(table)} AS own, {_content(table)} AS content FROM stored)
         GROUP BY ALL
         """,
-        stored=resources.engine.relation(table, snapshot.files),
+        stored=resources.session.relation(table, snapshot.files),
         **subjects.frames(),
     )
     return {day: PartitionCount(number, own, others) for day, number, own, others in rows}
@@ -73,9 +73,9 @@ def _count_rows(resources: Resources, snapshot: Snapshot, subjects: Subjects) ->
 
 def _count_rejected(resources: Resources, snapshot: Snapshot, subjects: Subjects) -> dict[date, PartitionCount]:
     table = snapshot.table
-    rows = resources.engine.rows(
+    rows = resources.session.rows(
         f"SELECT landing_date, line, {_content(table)} FROM stored",
-        stored=resources.engine.relation(table, snapshot.files),
+        stored=resources.session.relation(table, snapshot.files),
     )
     found: dict[date, tuple[int, int, int]] = {}
     for day, line, content in rows:

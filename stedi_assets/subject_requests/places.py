@@ -98,7 +98,7 @@ def landing_days_with(resources: Resources, subjects: Subjects) -> LandingDays:
         The days of each landing table that has any.
     """
     quarantine = contract(QUARANTINE)
-    found: LandingDays = {}
+    days_by_table: LandingDays = {}
     for table in LANDING_TABLES:
         rejected = [
             file
@@ -108,8 +108,8 @@ def landing_days_with(resources: Resources, subjects: Subjects) -> LandingDays:
         days = set(rows_by_day(resources, table, resources.lakehouse.snapshot(table).files, subjects))
         days |= set(rows_by_day(resources, quarantine, rejected, subjects))
         if days:
-            found[table.name] = days
-    return found
+            days_by_table[table.name] = days
+    return days_by_table
 
 
 def landing_days_of(resources: Resources, places: Iterable[Place]) -> LandingDays:

@@ -25,7 +25,7 @@ class ErasureError(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What an erasure knew when it began.
+    """The state of an erasure, written when it begins.
 
     Args:
         person: the data subject.

@@ -42,11 +42,11 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     """
     progress = Progress.of(request)
     subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
-    left = find_places(resources, subjects)
-    search = Search(progress.person.needles(), resources.engine)
+    remaining = find_places(resources, subjects)
+    search = Search(progress.person.needles(), resources.session)
     findings = _search_everywhere(resources, request, search)
-    if left or findings.found:
-        raise _open_places(request, left, findings)
+    if remaining or findings.found:
+        raise _open_places(request, remaining, findings)
     after = count_partitions(resources, subjects)
     interleaved = [name.partition("-")[2] for name in Receipts(resources.privacy).names()[progress.receipts :]]
     if not interleaved:
@@ -125,7 +125,7 @@ def _require_others_rows(
     Files that differed by the person's lines only are copies of each other now, and count once.
     """
     for table in LANDING_TABLES:
-        entries = manifest_entries(resources.engine, resources.lakehouse, table)
+        entries = manifest_entries(resources.session, resources.lakehouse, table)
         duplicated = {entry.landing_date.isoformat() for entry in entries if entry.duplicate_of is not None}
         for (name, day), old in before.items():
             new = after.get((name, day), EMPTY)

@@ -95,8 +95,10 @@ class Receipts:
         head = self._folder.read(_KIND, _HEAD)
         if (head or {"receipts": 0, "seal": _START}) != {"receipts": len(names), "seal": previous}:
             faults.append(f"there should be {(head or {}).get('receipts', 0)} receipts; {len(names)} are there")
-        there = {name.partition("-")[2] for name in names}
-        lacking = [asked.id for asked in Requests(self._folder).all() if asked.is_done and asked.id not in there]
+        request_ids = {name.partition("-")[2] for name in names}
+        lacking = [
+            request.id for request in Requests(self._folder).all() if request.is_done and request.id not in request_ids
+        ]
         return [*faults, *(f"request {request} is done, and its receipt is missing" for request in lacking)]
 
     def _seal(self, receipt: Mapping[str, Any]) -> str:

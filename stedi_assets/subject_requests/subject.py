@@ -61,7 +61,7 @@ class Person:
         customers = _landed(resources, CUSTOMERS)
         fields = (SERIAL, *MARKS)
         normalized = ", ".join(f"{normalized_sql(name)} AS {named(name)}" for name in fields)
-        own = resources.engine.rows(
+        own = resources.session.rows(
             f"SELECT {normalized}, {named(REGISTERED)} FROM customers "
             f"WHERE {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
             customers=customers,
@@ -131,7 +131,7 @@ class Person:
 
 
 def _landed(resources: Resources, table: Table) -> Any:
-    return resources.engine.relation(table, resources.lakehouse.snapshot(table).files)
+    return resources.session.relation(table, resources.lakehouse.snapshot(table).files)
 
 
 def _values(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> set[str]:
@@ -148,8 +148,8 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
         for file in resources.lakehouse.snapshot(quarantine).files
         if file.partition["landing_table"] == CUSTOMERS.name
     ]
-    lines = resources.engine.rows(
-        "SELECT line FROM quarantine", quarantine=resources.engine.relation(quarantine, files)
+    lines = resources.session.rows(
+        "SELECT line FROM quarantine", quarantine=resources.session.relation(quarantine, files)
     )
     found = []
     for (line,) in lines:
@@ -168,19 +168,19 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
 
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
     """The values that somebody else has too."""
-    wanted = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
+    candidates = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
     values = " UNION ALL ".join(f"SELECT {normalized_sql(name)} AS value FROM others" for name in (SERIAL, *MARKS))
-    rows = resources.engine.rows(
+    rows = resources.session.rows(
         f"""
         WITH others AS (
             SELECT * FROM customers
             WHERE NOT coalesce({normalized_sql(EMAIL)} IN (SELECT email FROM asked), false)
         )
-        SELECT value FROM wanted SEMI JOIN ({values}) USING (value)
+        SELECT value FROM candidates SEMI JOIN ({values}) USING (value)
         """,
         customers=customers,
         asked=asked,
-        wanted=wanted,
+        candidates=candidates,
     )
     return {value for (value,) in rows}
 
@@ -189,7 +189,7 @@ def _readings(resources: Resources, asked: pa.Table, shared: list[str]) -> tuple
     """The readings of shared devices that can be attributed to this person."""
     serial, step_time = normalized_sql(STEPS.subject_column.name), named(str(STEPS.event_time))
     wearer, move_time = normalized_sql(MOVEMENTS.subject_column.name), named(str(MOVEMENTS.event_time))
-    rows = resources.engine.rows(
+    rows = resources.session.rows(
         f"""
         WITH claimants AS (
             SELECT DISTINCT {normalized_sql(EMAIL)} AS email, {normalized_sql(SERIAL)} AS serial FROM customers

@@ -48,7 +48,7 @@ def uncached(frame: Frame, /, **keys: str) -> Frame:
 
 
 def window_partition(frame: Frame, *names: str) -> list[str]:
-    """What to partition a window by that looks at the rows of one group at a time.
+    """The columns to partition a window by that looks at the rows of one group at a time.
 
     Every engine partitions by ``names`` but PyArrow, which has no such windows in order: there a window runs over all
     rows, and must be ordered by ``names`` first. A rule that holds both ways tells the groups apart by itself.

@@ -43,7 +43,7 @@ def consented_at() -> nw.Expr:
 
 
 def consents(customer_landing: Any, *also: str) -> Frame:
-    """Who claims which device, and since when they consent (see ``consented_at``).
+    """Every customer with the device they claim, and since when they consent (see ``consented_at``).
 
     Args:
         customer_landing: records of **all** landing days.

@@ -23,7 +23,7 @@ from stedi_assets.transforms.customers import ORDER, consented_at
 
 
 def ever_consenting(customer_landing: Any, days: Collection[date] | None = None) -> Frame:
-    """Who has a record that consents, be it the latest or not: ``email``, as it is compared, each once.
+    """The customers with a record that consents, be it the latest or not: ``email``, as it is compared, each once.
 
     Args:
         customer_landing: records of **all** landing days.

@@ -130,7 +130,7 @@ def _steps(step_trainer_trusted: Any, devices: Frame) -> Frame:
 
 
 def _owners_of_shared(sharing: Frame, steps: Frame, moves: Frame, *, excluding: bool) -> Frame:
-    """Whose a device that several consenting customers claim is, at the times of its readings.
+    """The owner of a device that several consenting customers claim, at the times of its readings.
 
     Args:
         sharing: ``person`` (who consents), ``device`` and ``consented_at``, of the devices that several claim.

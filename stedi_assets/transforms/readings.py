@@ -120,7 +120,7 @@ def _devices(people: Frame, customers_curated: Any) -> Frame:
 
 
 def _only_consenting_moved(accelerometer_landing: Any, people: Frame, devices: Frame, *, excluding: bool) -> Frame:
-    """When, of a shared device's claimants, somebody who consents moved and nobody else did."""
+    """The times at which, of a shared device's claimants, somebody who consents moved and nobody else did."""
     consents_then = ~nw.col("consented_at").is_null()
     if excluding:
         consents_then = consents_then & (nw.col("timestamp") >= nw.col("consented_at"))

@@ -5,27 +5,29 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
+MODULES = ("figures", "measure", "parts", "picture", "report", "run", "targets", "tasks")
 EXPECTED = {"customer_landing": 3}
 
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`bench/run.py`, which is a script beside its own modules, not a part of the package."""
+    """The modules of `bench/` by name: scripts beside each other, not a part of the package."""
     monkeypatch.syspath_prepend(str(BENCH))
-    for name in ("run", "measure", "report"):
+    for name in MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("run")
+    return SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
 
 
 def once(harness: Any, code: str, counted: dict[str, int] = EXPECTED, timeout: float = 60) -> tuple[Any, str | None]:
-    task = harness.Task([sys.executable, "-c", code], {}, [], lambda: counted, EXPECTED)
-    found: tuple[Any, str | None] = harness.measure_once(task, timeout)
+    task = harness.tasks.Task([sys.executable, "-c", code], {}, [], lambda: counted, EXPECTED)
+    found: tuple[Any, str | None] = harness.tasks.measure_once(task, timeout)
     return found
 
 
@@ -54,13 +56,13 @@ def test_a_command_that_failed_gets_none(harness: Any, code: str, timeout: float
 
 
 def test_a_command_that_is_not_there_gets_none(harness: Any) -> None:
-    task = harness.Task(["/nowhere/stedi", "materialize"], {}, [], lambda: EXPECTED, EXPECTED)
-    assert harness.measure_once(task, 60) == (None, "there is no command 'stedi' here")
+    task = harness.tasks.Task(["/nowhere/stedi", "materialize"], {}, [], lambda: EXPECTED, EXPECTED)
+    assert harness.tasks.measure_once(task, 60) == (None, "there is no command 'stedi' here")
 
 
 def test_tables_that_cannot_be_read_get_none(harness: Any, tmp_path: Path) -> None:
-    task = harness.Task([sys.executable, "-c", ""], {}, [], lambda: harness.lake_rows(tmp_path), EXPECTED)
-    run, problem = harness.measure_once(task, 60)
+    task = harness.tasks.Task([sys.executable, "-c", ""], {}, [], lambda: harness.tasks.lake_rows(tmp_path), EXPECTED)
+    run, problem = harness.tasks.measure_once(task, 60)
     assert run is None
     assert problem.startswith("its tables cannot be read")
 
@@ -84,8 +86,8 @@ def test_memory_of_the_harness_is_not_counted(harness: Any) -> None:
 
 def test_one_wrong_run_drops_the_earlier_ones(harness: Any) -> None:
     answers = iter([EXPECTED, {"customer_landing": 0}])
-    task = harness.Task([sys.executable, "-c", ""], {}, [], lambda: next(answers), EXPECTED)
-    found = harness.measure_in_turns({"duckdb": task}, runs=3, timeout=60)
+    task = harness.tasks.Task([sys.executable, "-c", ""], {}, [], lambda: next(answers), EXPECTED)
+    found = harness.tasks.measure_in_turns({"duckdb": task}, runs=3, timeout=60)
     assert found["duckdb"]["runs"] == []
     assert "wrong row counts" in found["duckdb"]["problem"]
 
@@ -107,10 +109,10 @@ def test_what_was_found_is_shown_and_saved(harness: Any, tmp_path: Path) -> None
             "pyspark": command(20.0, 20.0, 20.0),
         },
     }
-    report = {"machine": harness.machine(), "sizes": {"reference": size}}
+    report = {"machine": harness.run.machine(), "sizes": {"reference": size}}
     page = tmp_path / "benchmarks.md"
     page.write_text("before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n")
-    harness.save(report, tmp_path / "benchmarks.json")
+    harness.run.save(report, tmp_path / "benchmarks.json")
 
     text = page.read_text()
     assert text.startswith("before\n")
@@ -120,12 +122,12 @@ def test_what_was_found_is_shown_and_saved(harness: Any, tmp_path: Path) -> None
     assert "no figure: it ended with exit code 1" in text
     assert "| ≤ 0.2 | 0.20 (0.15 to 0.25) | met |" in text
     ET.fromstring((tmp_path / "benchmarks.svg").read_text())
-    assert harness.earlier(tmp_path / "benchmarks.json") == report
-    assert "PySpark job" in harness.as_text(report)
+    assert harness.run.earlier(tmp_path / "benchmarks.json") == report
+    assert "PySpark job" in harness.report.as_text(report)
 
 
 def test_the_page_of_the_project_has_a_place_for_the_figures(harness: Any) -> None:
     page = (BENCH.parent / "docs" / "benchmarks.md").read_text()
-    assert "new\n" in harness.between_markers(page, "new\n")
+    assert "new\n" in harness.report.between_markers(page, "new\n")
     with pytest.raises(ValueError, match="bench:start"):
-        harness.between_markers("", "new\n")
+        harness.report.between_markers("", "new\n")

@@ -29,6 +29,7 @@ from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.folder import open_privacy_folder
+from stedi_assets.reference import pseudonym
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Settings
 from stedi_assets.staleness.stale import stale_partitions
@@ -47,7 +48,6 @@ from stedi_assets_tests.chaos.processes import (
 )
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import DAYS, NOW, ON_SEVERAL_DAYS, email, land, mentions
-from stedi_assets_tests.oracle.rules import pseudonym
 
 FORGOTTEN = ON_SEVERAL_DAYS
 WRITES = {

@@ -80,7 +80,7 @@ def plans(seed: int, count: int) -> list[Kill]:
     pick = random.Random(seed)
     kills = []
     for number in range(count):
-        empty, whole = number % 4 == 3, number % 5 == 0
+        empty, whole = number % 4 == 3, number % 10 == 0
         if number % 3 == 0:
             # One in each stretch of the run, so that they are spread over its length.
             kills.append(Kill("time", (number + 3 * pick.random()) / (count + 3), empty=empty, whole=whole))
@@ -93,6 +93,7 @@ def plans(seed: int, count: int) -> list[Kill]:
 
 def prepare(root: Path) -> None:
     """Two landing zones and the lakes that they give."""
+    without_checks()
     old, new = sample(root / "old" / "landing", CUSTOMERS, DAYS), root / "new" / "landing"
     copied(old, new)
     more_readings(new, {LAST_DAY - timedelta(days=1)})

@@ -17,8 +17,9 @@ from stedi_assets.contracts import TABLES
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.reference import COLUMNS, Tables, compute
 from stedi_assets.sample import write_sample
-from stedi_assets_tests.oracle.rules import COLUMNS, LandedFile, Tables, compute
+from stedi_assets_tests.kit.landing_zone import landed_files
 
 KEY = "a key for tests"
 """``STEDI_PSEUDONYM_KEY`` of every lake here."""
@@ -118,15 +119,8 @@ def total(held: State, name: str) -> Rows:
 
 
 def oracle(landing: Path) -> Tables:
-    """What the tables must hold, by the independent computation of the rules."""
-    return compute(
-        [
-            LandedFile(table, day_of(path), str(path.relative_to(landing)), path.read_bytes())
-            for table in ("customer_landing", "accelerometer_landing", "step_trainer_landing")
-            for path in files(landing, table)
-        ],
-        KEY.encode(),
-    )
+    """The tables' rows by the reference computation."""
+    return compute(landed_files(landing), KEY.encode())
 
 
 def wrong(held: State, expected: Tables) -> list[str]:

@@ -137,7 +137,7 @@ def test_one_thing_at_a_time(desk: Desk) -> None:
     assert "give one" in said
 
 
-@pytest.mark.usefixtures("without_checks")
+@pytest.mark.usefixtures("without_dagster")
 def test_an_erasure_from_the_first_look_to_the_receipt(own_desk: Desk) -> None:
     desk = own_desk
     (desk.root / "who.txt").write_text("Bob@example.com\n")

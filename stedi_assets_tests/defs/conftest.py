@@ -25,7 +25,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
     root = tmp_path_factory.mktemp("good")
     write_sample(str(root / "landing"), customers=40, days=2, last_day=today())
     small = SmallLake.at(root, Policies(pairing=Pairing.CUSTOMER))
-    small.materialize()
+    small.materialize_directly()
     yield small
     small.close()
 

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES
-from stedi_assets.defs.build import build_assets
+from stedi_assets.defs.asset_job import build_assets
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.transforms.common import uncached

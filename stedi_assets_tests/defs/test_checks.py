@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from stedi_assets.contracts import ASSET_TABLES, READINGS_TABLES, DataType, Table
 from stedi_assets.contracts import columns as c
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.checks.build import checks_of
+from stedi_assets.defs.checks.build import checks_of, outcomes
+from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
+from stedi_assets.defs.run_history import RANGE_TAGS
+from stedi_assets.defs.runs import downstream
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse, NewFile
 from stedi_assets.privacy.pseudonyms import pseudonyms
 from stedi_assets.resources import today
 from stedi_assets.staleness.fingerprints import expected_fingerprints
+from stedi_assets_tests.kit.driven import make_partitions
 from stedi_assets_tests.kit.lake import SmallLake, failed_checks, made, with_platform
-from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 
 DERIVED = [table.name for table in ASSET_TABLES if table.source is None]
 WARNINGS = {
@@ -45,6 +49,11 @@ def newest(small: SmallLake, name: str) -> date:
     return max(f.landing_date for f in small.resources.lakehouse.snapshot(contract(name)).files if f.rows)
 
 
+def evaluated(small: SmallLake, name: str, day: date) -> list[tuple[Check, CheckOutcome]]:
+    """What all checks of a table find, without a run of Dagster's."""
+    return list(outcomes(CheckContext(small.resources, contract(name), {day}, checks_of(contract(name)))))
+
+
 def check(
     small: SmallLake, name: str, day: date
 ) -> tuple[dg.ExecuteInProcessResult, dict[str, dg.AssetCheckEvaluation]]:
@@ -55,16 +64,15 @@ def check(
 
 
 @pytest.mark.slow
-def test_a_run_of_several_days_says_of_each_what_it_found(good: SmallLake) -> None:
-    graph = good.job().asset_layer.asset_graph
+def test_a_run_of_several_days_says_of_each_what_it_found(spoilt: SmallLake) -> None:
+    good = spoilt
+    good.materialize(force=True)
+    graph = good.job.asset_layer.asset_graph
     for name in (table.name for table in ASSET_TABLES):
         keys = [key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
         assert keys
         for key in keys:
-            history = good.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
-            # One run made both days; other tests may have checked the lake since.
-            of_first_run = min(history, key=lambda record: record.id).run_id
-            records = [record for record in history if record.run_id == of_first_run]
+            records = good.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
             assert {record.partition for record in records} == {str(today()), str(today() - timedelta(days=1))}
             for record in records:
                 assert record.status is AssetCheckExecutionRecordStatus.SUCCEEDED or key.name in WARNINGS, key
@@ -88,12 +96,13 @@ def people(small: SmallLake) -> set[str]:
     return {value for value in values if len(value) > 3}
 
 
-def assert_says_nothing_of_rows(small: SmallLake, evaluations: Mapping[str, dg.AssetCheckEvaluation]) -> None:
+def assert_says_nothing_of_rows(small: SmallLake, found: Iterable[dg.AssetCheckEvaluation | CheckOutcome]) -> None:
     private = people(small)
-    for evaluation in evaluations.values():
-        stored = dg.serialize_value(evaluation)
-        assert not [value for value in private if value in stored]
-        assert all(isinstance(value, dg.IntMetadataValue) for value in evaluation.metadata.values())
+    for one in found:
+        said = str(one) if isinstance(one, CheckOutcome) else dg.serialize_value(one)
+        numbers = one.numbers if isinstance(one, CheckOutcome) else one.metadata
+        assert not [value for value in private if value in said]
+        assert all(isinstance(value, (int, dg.IntMetadataValue)) for value in numbers.values())
 
 
 # ---- good data ---------------------------------------------------------------------------------
@@ -101,11 +110,9 @@ def assert_says_nothing_of_rows(small: SmallLake, evaluations: Mapping[str, dg.A
 
 @pytest.mark.parametrize("name", [table.name for table in ASSET_TABLES])
 def test_every_check_passes_on_good_data(good: SmallLake, name: str) -> None:
-    result, evaluations = check(good, name, newest(good, name))
-    assert result.success
-    assert set(evaluations) == {one.name for one in checks_of(contract(name))}
-    assert [(one.check_name, one.description) for one in evaluations.values() if not one.passed] == []
-    assert_says_nothing_of_rows(good, evaluations)
+    found = evaluated(good, name, newest(good, name))
+    assert [(one.name, outcome.description) for one, outcome in found if not outcome.passed] == []
+    assert_says_nothing_of_rows(good, [outcome for _, outcome in found])
 
 
 def test_what_blocks_is_an_error_and_the_rest_warns() -> None:
@@ -201,21 +208,43 @@ def refuser(small: SmallLake) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("name", "broken", "sql"), SPOILT, ids=[f"{n}-{b}-{i}" for i, (n, b, _) in enumerate(SPOILT)])
-def test_a_table_that_breaks_a_promise_fails_its_check(spoilt: SmallLake, name: str, broken: str, sql: str) -> None:
-    for word, value in refuser(spoilt).items():
+def spoil(small: SmallLake, good: SmallLake, name: str, sql: str) -> date:
+    """Replace the newest day of a table by what SQL makes of the good lake's rows; the day."""
+    for word, value in refuser(good).items():
         sql = sql.replace(word, value)
-    day = newest(spoilt, name)
-    spoilt.spoil(name, day, sql)
+    day = newest(good, name)
+    small.spoil(name, day, sql, good=good)
+    return day
+
+
+@pytest.mark.parametrize("name", sorted({name for name, *_ in SPOILT}))
+def test_a_table_that_breaks_a_promise_fails_its_check(good: SmallLake, spoilt: SmallLake, name: str) -> None:
+    for broken, sql in (case for table, *case in SPOILT if table == name):
+        day = spoil(spoilt, good, name, sql)
+        found = {one.name: outcome for one, outcome in evaluated(spoilt, name, day)}
+        assert not found[broken].passed, (broken, sql)
+        assert_says_nothing_of_rows(good, found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [("customer_trusted", "unique_key"), ("accelerometer_trusted", "indexed"), ("consent_history", "no_identifiers")],
+)
+def test_dagster_stores_what_the_checks_find(good: SmallLake, spoilt: SmallLake, name: str, broken: str) -> None:
+    """A run fails where a blocking check does, and its events hold every outcome as it is."""
+    day = spoil(spoilt, good, name, next(sql for table, check, sql in SPOILT if (table, check) == (name, broken)))
+    found = {one.name: (one, outcome) for one, outcome in evaluated(spoilt, name, day)}
     result, evaluations = check(spoilt, name, day)
-    failed = evaluations[broken]
-    assert not failed.passed
-    warns = broken in WARNINGS
-    assert failed.severity is (dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR)
-    passing_over = {*WARNINGS, *NOT_OF_THE_RUN}
-    blocked = [one for one in evaluations.values() if not one.passed and one.check_name not in passing_over]
-    assert result.success == (not blocked)
-    assert_says_nothing_of_rows(spoilt, evaluations)
+    assert set(evaluations) == set(found)
+    for stored in evaluations.values():
+        one, outcome = found[stored.check_name]
+        assert (stored.passed, stored.description) == (outcome.passed, outcome.description)
+        assert {key: value.value for key, value in stored.metadata.items()} == dict(outcome.numbers)
+        assert stored.severity is one.severity
+    assert not evaluations[broken].passed
+    assert result.success == all(outcome.passed or not one.blocking for one, outcome in found.values())
+    assert result.success == (broken in WARNINGS)
+    assert_says_nothing_of_rows(spoilt, evaluations.values())
 
 
 def test_every_check_is_spoilt_somewhere() -> None:
@@ -251,7 +280,7 @@ def test_other_columns_fail_the_schema_check(spoilt: SmallLake, name: str) -> No
     assert set(evaluations) == {one.name for one in checks_of(table)}, "the other checks say something too"
     if table.anonymous:
         assert not evaluations["no_identifiers"].passed
-    assert_says_nothing_of_rows(spoilt, evaluations)
+    assert_says_nothing_of_rows(spoilt, evaluations.values())
 
 
 def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: SmallLake) -> None:
@@ -265,7 +294,7 @@ def test_a_table_without_a_column_fails_what_cannot_be_judged(spoilt: SmallLake)
     assert "serialNumber" in str(evaluations["schema"].description)
     assert not evaluations["required"].passed
     assert "Cannot be evaluated, see the schema check" in str(evaluations["required"].description)
-    assert_says_nothing_of_rows(spoilt, evaluations)
+    assert_says_nothing_of_rows(spoilt, evaluations.values())
 
 
 def test_a_table_that_is_not_there_fails_the_schema_check(lake: SmallLake) -> None:
@@ -301,11 +330,13 @@ def test_expected_counts_that_cannot_be_used_are_named(spoilt: SmallLake) -> Non
 
 def test_old_data_warns(lake: SmallLake) -> None:
     lake.land_people("ann")
-    result = lake.run([table.name for table in ASSET_TABLES], "2023-08-06")
-    assert result.success
-    old = [one for (_, name), one in failed_checks(result).items() if name == "newest_landing_day"]
-    assert len(old) == len(ASSET_TABLES)
-    assert {one.severity for one in old} == {dg.AssetCheckSeverity.WARN}
+    lake.materialize_directly()
+    for table in ASSET_TABLES:
+        found = {one.name: (one, outcome) for one, outcome in evaluated(lake, table.name, DAY)}
+        one, outcome = found["newest_landing_day"]
+        assert not outcome.passed, table.name
+        assert one.severity is dg.AssetCheckSeverity.WARN, table.name
+        assert [name for name, (_, other) in found.items() if not other.passed] == [one.name], table.name
 
 
 @pytest.mark.slow
@@ -360,37 +391,34 @@ class DoublingEngine(DuckDBEngine):
 
 
 BLOCKED = {
-    "customer_trusted": [
-        "accelerometer_landing",
-        "consent_history",
-        "customer_landing",
-        "customer_trusted",
-        "step_trainer_landing",
-    ],
-    "accelerometer_trusted": [
-        "accelerometer_landing",
-        "accelerometer_trusted",
-        "consent_history",
-        "customer_landing",
-        "customer_trusted",
-        "step_trainer_landing",
-    ],
-    "step_trainer_trusted": [
-        name for name in sorted(t.name for t in ASSET_TABLES) if name != "machine_learning_curated"
-    ],
+    "customer_trusted": (
+        [table.name for table in ASSET_TABLES],
+        [
+            "accelerometer_landing",
+            "consent_history",
+            "customer_landing",
+            "customer_trusted",
+            "step_trainer_landing",
+        ],
+    ),
+    "accelerometer_trusted": (downstream(["accelerometer_trusted"]), ["accelerometer_trusted"]),
+    "step_trainer_trusted": (downstream(["step_trainer_trusted"]), ["step_trainer_trusted"]),
 }
+"""A wrong table: the tables that are run, and those of them that are made."""
 
 
 @pytest.mark.parametrize("name", BLOCKED)
 def test_what_is_made_from_a_wrong_table_is_not_made(lake: SmallLake, name: str) -> None:
+    run, expected = BLOCKED[name]
+    lake.land_people("ann", "bob")
+    make_partitions(lake.resources, [table.name for table in ASSET_TABLES if table.name not in run], [DAY])
     engine = DoublingEngine()
     engine.doubled = name
     settings = lake.resources.settings
-    broken = with_platform(lake, engine=engine, pseudonyms=pseudonyms(settings, engine.frame))
-    lake.land_people("ann", "bob")
-    result = broken.run([table.name for table in ASSET_TABLES], "2023-08-06")
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    result = broken.run(run, DAY)
     assert not result.success
-    assert made(result) == BLOCKED[name]
+    assert made(result) == expected
     assert failed_checks(result)[name, "unique_key"].severity is dg.AssetCheckSeverity.ERROR
     engine.close()
 
@@ -455,4 +483,22 @@ def test_a_consenting_customer_without_an_interval_fails_whichever_day_is_run(sp
     _, evaluations = check(spoilt, "consent_history", days[1])
     assert not evaluations["consent"].passed
     assert evaluations["consent"].metadata["consenting and not open"].value > 0
-    assert_says_nothing_of_rows(spoilt, evaluations)
+    assert_says_nothing_of_rows(spoilt, evaluations.values())
+
+
+def test_what_is_made_from_several_wrong_days_is_not_made(lake: SmallLake) -> None:
+    """The checks of a run of several days are reported day by day, and block all the same."""
+    engine = DoublingEngine()
+    engine.doubled = "customer_trusted"
+    settings = lake.resources.settings
+    broken = with_platform(lake, engine=engine, session=engine, pseudonyms=pseudonyms(settings, engine.frame))
+    days = ("2023-08-05", "2023-08-06")
+    for name, day in zip(("ann", "bob"), days, strict=True):
+        lake.land("customer_landing", lines(customer(name)), day=day)
+    tables = ["customer_landing", "customer_trusted", "customers_curated"]
+    result = broken.run(tables, None, tags=dict(zip(RANGE_TAGS, days, strict=True)))
+    assert not result.success
+    assert made(result) == tables[:2]
+    found = [one for one in result.get_asset_check_evaluations() if one.check_name == "unique_key" and not one.passed]
+    assert [(one.asset_key.to_user_string(), one.partition) for one in found] == [(tables[1], day) for day in days]
+    engine.close()

@@ -34,7 +34,7 @@ def file(lake: SmallLake, email: str, due: int = 30) -> Request:
 
 
 def carry_out(lake: SmallLake, asked: dg.RunRequest) -> bool:
-    job = lake.definitions().resolve_job_def(ERASURE_JOB)
+    job = lake.definitions.resolve_job_def(ERASURE_JOB)
     result = job.execute_in_process(
         instance=lake.instance, run_config=asked.run_config, tags=asked.tags, raise_on_error=False
     )
@@ -68,7 +68,8 @@ def test_a_request_is_asked_for_once_and_shown_until_it_is_done(ticking: Ticking
     assert shown.data == {"request": request.id, "state": "done", "days left": ""}
 
 
-def test_an_overdue_request_fails_the_check(ticking: Ticking) -> None:
+def test_an_overdue_request_fails_the_check(lake: SmallLake) -> None:
+    ticking = Ticking(lake, SENSOR)
     file(ticking.lake, "ann@example.com", due=1)
     ticking.tick()
     assert not passed(ticking.lake)

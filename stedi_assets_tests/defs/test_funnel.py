@@ -9,6 +9,7 @@ import pytest
 
 from stedi_assets.defs.funnel import funnel
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
+from stedi_assets_tests.kit.driven import make_partitions
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement
 
@@ -22,7 +23,8 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     small.land("customer_landing", lines(ann, customer("bob", consents=False), customer("cat")))
     moves = [*(movement("ann", STAMP + n) for n in (-2, -1, 0, 0, 1)), *(movement("bob", STAMP + n) for n in range(3))]
     small.land("accelerometer_landing", lines(*moves, movement("nobody", STAMP)))
-    small.materialize_directly()
+    tables = ("customer_landing", "accelerometer_landing", "customer_trusted", "accelerometer_trusted")
+    make_partitions(small.resources, [*tables, "customers_curated"], [DAY])
     yield small
     small.close()
 

@@ -20,7 +20,8 @@ import pytest
 
 from stedi_assets.contracts import ASSET_TABLES, TABLES
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.build import build_assets, build_definitions
+from stedi_assets.defs.asset_job import build_assets
+from stedi_assets.defs.build import build_definitions
 from stedi_assets.defs.erasure import QUEUE
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample

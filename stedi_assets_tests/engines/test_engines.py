@@ -24,11 +24,11 @@ from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.parse import read_lines
 from stedi_assets.privacy.pseudonyms import Pseudonyms
+from stedi_assets.reference import LANDING_TABLES, LandedFile
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent
 from stedi_assets_tests.engines.pyarrow_engine import PyArrowEngine
 from stedi_assets_tests.kit.examples import drawing_afresh
 from stedi_assets_tests.oracle.histories import History, histories
-from stedi_assets_tests.oracle.rules import LANDING_TABLES, LandedFile
 
 KEY = b"a key for tests"
 FINGERPRINT = "0" * 16
@@ -138,7 +138,7 @@ def _items(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 @pytest.mark.slow
-@drawing_afresh(5, 40)
+@drawing_afresh(5, 20)
 @given(history=histories(), before=st.sampled_from(ReadingsBeforeConsent), pairing=st.sampled_from(Pairing))
 def test_engines_make_the_same_tables(history: History, before: ReadingsBeforeConsent, pairing: Pairing) -> None:
     policies = Policies(readings_before_consent=before, pairing=pairing)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 
 from stedi_assets.contracts import SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.defs.build import JOB, build_definitions
+from stedi_assets.defs.asset_job import JOB
+from stedi_assets.defs.build import build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings
-from stedi_assets_tests.kit.driven import run_directly
+from stedi_assets_tests.kit.driven import leave_out_dagster
 from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
@@ -30,7 +32,7 @@ class SmallLake:
 
     root: Path
     resources: Resources
-    instance: dg.DagsterInstance
+    opened: dg.DagsterInstance | None = None
 
     @classmethod
     def at(cls, root: Path, policies: Policies | None = None, instance: dg.DagsterInstance | None = None) -> SmallLake:
@@ -41,11 +43,23 @@ class SmallLake:
             privacy_uri=str(root / "privacy"),
             dagster_home=root / "home",
         )
-        return cls(root, Resources.of(settings), instance or dg.DagsterInstance.ephemeral())
+        return cls(root, Resources.of(settings), instance)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Dagster's instance, made when it is first asked for: most lakes that are copied need none."""
+        if self.opened is None:
+            with pytest.MonkeyPatch.context() as patch:
+                # Nobody migrates what is in memory, and to read all of Dagster's migrations takes most of the time.
+                for kind in ("runs", "event_log"):
+                    patch.setattr(f"dagster._core.storage.{kind}.in_memory.stamp_alembic_rev", lambda *_: None)
+                self.opened = dg.DagsterInstance.ephemeral()
+        return self.opened
 
     def close(self) -> None:
         self.resources.close()
-        self.instance.dispose()
+        if self.opened is not None:
+            self.opened.dispose()
 
     # ---- landing --------------------------------------------------------------------------------
 
@@ -70,11 +84,13 @@ class SmallLake:
 
     # ---- runs -----------------------------------------------------------------------------------
 
+    @cached_property
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.resources.settings, self.resources, loggers={"silent": SILENT})
 
+    @cached_property
     def job(self) -> dg.JobDefinition:
-        return self.definitions().resolve_job_def(JOB)
+        return self.definitions.resolve_job_def(JOB)
 
     def run(
         self,
@@ -85,7 +101,7 @@ class SmallLake:
         tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run some tables of a day (or of those that ``tags`` name), or some checks alone, in this process."""
-        job = self.job().get_subset(
+        job = self.job.get_subset(
             asset_selection={dg.AssetKey(name) for name in tables},
             asset_check_selection=None if checks is None else set(checks),
         )
@@ -103,7 +119,7 @@ class SmallLake:
     def materialize_directly(self) -> Outcome:
         """Do the same without Dagster's runs, of which nothing is recorded then: for a lake that is copied."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Materializer, "_execute_one", run_directly)
+            leave_out_dagster(patch)
             return self.materialize()
 
     # ---- tables ---------------------------------------------------------------------------------
@@ -116,7 +132,9 @@ class SmallLake:
     def count(self, name: str) -> int:
         return self.resources.lakehouse.snapshot(contract(name)).rows()
 
-    def spoil(self, name: str, day: date, sql: str, variant: Table | None = None) -> None:
+    def spoil(
+        self, name: str, day: date, sql: str, variant: Table | None = None, good: SmallLake | None = None
+    ) -> None:
         """Replace a partition by what SQL makes of its ``rows``, under the fingerprint that it has.
 
         Args:
@@ -124,13 +142,15 @@ class SmallLake:
             day: the partition.
             sql: over ``rows``.
             variant: a contract with other columns; the table is made anew with it.
+            good: the lake whose ``rows`` they are, where this one was spoilt before.
         """
         engine, lakehouse = self.resources.engine, self.resources.lakehouse
         table = contract(name)
         snapshot = lakehouse.snapshot(table)
         fingerprint = snapshot.fingerprints()[day]
         assert fingerprint is not None
-        engine.relation(table, snapshot.select({day})).create_view("rows", replace=True)
+        whole = snapshot if good is None else good.resources.lakehouse.snapshot(table)
+        engine.relation(table, whole.select({day})).create_view("rows", replace=True)
         spoilt = engine.connection.sql(sql).to_arrow_table()
         if variant is not None:
             shutil.rmtree(lakehouse.root(table))

@@ -22,15 +22,15 @@ from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, Snapshot
 from stedi_assets.lakehouse.fingerprint import fingerprint
+from stedi_assets.reference import (
+    COLUMNS,
+    LandedFile,
+    land,
+)
 from stedi_assets.settings import Settings
 from stedi_assets_tests.kit.driven import DrivenLake, MortalLakehouse
 from stedi_assets_tests.oracle.histories import (
     History,
-)
-from stedi_assets_tests.oracle.rules import (
-    COLUMNS,
-    LandedFile,
-    land,
 )
 
 

@@ -6,14 +6,19 @@ import gzip
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stedi_assets.contracts import TABLES
 from stedi_assets.defs.materialize import rebuilder
+from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.requests import Request, Requests
+from stedi_assets_tests.kit.driven import leave_out_dagster
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
@@ -89,6 +94,24 @@ def email(name: str) -> str:
     return f"{name}@example.com"
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """A lake after an erasure; not to be changed.
+
+    Args:
+        lake: it.
+        receipt: the receipt.
+    """
+
+    lake: SmallLake
+    receipt: dict[str, Any]
+
+    @property
+    def request(self) -> str:
+        """The request's id."""
+        return str(self.receipt["request"])
+
+
 def request(lake: SmallLake, name: str) -> Request:
     """File a request for somebody."""
     return Requests(lake.resources.privacy).file(email(name), "asked by letter", NOW)
@@ -105,9 +128,22 @@ def carry_out(lake: SmallLake, asked: Request) -> dict[str, Any]:
     return receipt
 
 
-def erasure(lake: SmallLake, asked: Request) -> Erasure:
-    """The steps of a request, by Dagster's runs."""
-    return Erasure(lake.resources, rebuilder(lake.resources, lake.instance), [asked.id])
+def erase_directly(lake: SmallLake, *names: str) -> list[dict[str, Any]]:
+    """Forget some people together, without Dagster's runs; the receipts."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_dagster(patch)
+        return erasure(lake, *(request(lake, name) for name in names)).run()
+
+
+def erasure(lake: SmallLake, *asked: Request) -> Erasure:
+    """The steps of some requests that are carried out together, by Dagster's runs."""
+    return Erasure(lake.resources, rebuilder(lake.resources, lake.instance), [one.id for one in asked])
+
+
+def nothing_differs(lake: SmallLake) -> bool:
+    """Whether every table is as the raw files and its inputs ask for."""
+    resources = lake.resources
+    return not resources.landing_differences(resources.listing()) and not stale_partitions(resources.view())
 
 
 def tables(lake: SmallLake) -> dict[str, list[tuple[Any, ...]]]:

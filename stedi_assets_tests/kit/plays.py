@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 
 from stedi_assets import transforms
 from stedi_assets.contracts import table as contract
+from stedi_assets.reference import (
+    ASSETS,
+    COLUMNS,
+)
 from stedi_assets.settings import Policies
 from stedi_assets.transforms import customers, pairs, readings
 from stedi_assets_tests.kit.driven import (
@@ -37,10 +41,6 @@ from stedi_assets_tests.oracle.histories import (
 )
 from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
 from stedi_assets_tests.oracle.histories import Step as Scheduled
-from stedi_assets_tests.oracle.rules import (
-    ASSETS,
-    COLUMNS,
-)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import dagster as dg
 
+from stedi_assets.defs.io_manager import days_between
+from stedi_assets.defs.run_history import RANGE_TAGS
+from stedi_assets_tests.kit.driven import make_partitions
 from stedi_assets_tests.kit.lake import SmallLake
 
 
@@ -16,13 +21,17 @@ class Ticking:
         self.keys: set[str] = set()
         self.cursor: str | None = None
 
+    @cached_property
+    def repository(self) -> dg.RepositoryDefinition:
+        """The code location, as it was loaded once."""
+        return self.lake.definitions.get_repository_def()
+
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """What one tick asks for, and what it says when it asks for nothing."""
-        repository = self.lake.definitions().get_repository_def()
-        sensor = repository.get_sensor_def(self.sensor)
+        sensor = self.repository.get_sensor_def(self.sensor)
         with dg.build_sensor_context(
             instance=self.lake.instance,
-            repository_def=repository,
+            repository_def=self.repository,
             resources={"resources": self.lake.resources},
             sensor_name=self.sensor,
             cursor=self.cursor,
@@ -40,10 +49,23 @@ class Ticking:
         tables = [key.to_user_string() for key in request.asset_selection or ()]
         return self.lake.run(tables, request.partition_key, config=request.run_config, tags=request.tags)
 
-    def settle(self) -> list[dg.RunRequest]:
-        """Tick once, run everything that it asks for, and see that the next tick asks for nothing."""
+    def make(self, request: dg.RunRequest) -> None:
+        """Make what the request describes, without a run of Dagster's."""
+        tables = [key.to_user_string() for key in request.asset_selection or ()]
+        first, last = (request.partition_key or request.tags[tag] for tag in RANGE_TAGS)
+        make_partitions(self.lake.resources, tables, days_between(first, last))
+
+    def settle(self, directly: bool = False) -> list[dg.RunRequest]:
+        """Tick once, run everything that it asks for, and see that the next tick asks for nothing.
+
+        Args:
+            directly: make it without runs of Dagster's.
+        """
         asked, _ = self.tick()
         for request in asked:
-            assert self.run(request).success
+            if directly:
+                self.make(request)
+            else:
+                assert self.run(request).success
         assert self.tick()[0] == []
         return asked

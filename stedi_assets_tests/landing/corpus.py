@@ -6,12 +6,11 @@ What belongs here: how lines are made. What does not: what should become of them
 from __future__ import annotations
 
 import json
-from datetime import date
 
 from hypothesis import strategies as st
 
-DAY = date(2023, 8, 6)
-NOON = 1_691_323_200_000
+from stedi_assets_tests.kit.records import NOON
+
 EARLIEST = 1_420_070_400_000
 LATEST = 1_691_452_799_999
 

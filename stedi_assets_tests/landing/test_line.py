@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from stedi_assets.contracts import LandingSource
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.line import DEEPEST, Rejected, Value, validate_line
+from stedi_assets.reference import RejectedLineError, parse
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import DAY, EARLIEST, GOOD, LATEST, NOON, TABLES, lines
-from stedi_assets_tests.oracle.rules import RejectedLineError, parse
 
 
 def source(table: str) -> LandingSource:

@@ -22,13 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .rules import CUSTOMER_FIELDS, WHITE_SPACE, RejectedLineError, normalise, parse
+from stedi_assets.reference import CUSTOMER_FIELDS, WHITE_SPACE, RejectedLineError, normalise, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import date
 
-    from .rules import LandedFile, Row
+    from stedi_assets.reference import LandedFile, Row
 
 _MARK = b"\xef\xbb\xbf"
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")

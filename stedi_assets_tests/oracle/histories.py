@@ -1,20 +1,21 @@
 """Random landing histories, and random schedules of runs over them.
 
 What belongs here: Hypothesis strategies that say what may land and what may be run, as plain data.
-What does not: rules (see `rules`), and the running of a schedule, which is the product's test's.
+What does not: rules (see `stedi_assets.reference`), and the running of a schedule, which is the product's test's.
 
 A slow test that can afford few examples lets Hypothesis draw each one afresh, by
 `@settings(backend="hypothesis-urandom")`: by default it starts with the smallest and then varies
 each example that it draws about five times. Of 300 examples, 73 then differ in how many lines of
 each table they have, of 300 fresh ones 296. What that gives up is a
 run that can be repeated by `derandomize` or a seed; the failing example is printed and stored.
-Shrinking a history takes thousands of tries (minutes even for `rules` alone): a slow test does
+Shrinking a history takes thousands of tries (minutes even for the reference computation alone): a slow test does
 better to leave `Phase.shrink` out of its phases.
 
 A history is small and drawn from small pools - a few people, devices, milliseconds and days - so
 that what is rare in life happens in most examples: readings that pair, customers who share a
-device, records that tie. All people are invented. Lines that the design leaves to be read in more
-than one way (see the docstring of `rules`) are left out: they are unit tests, not properties.
+device, records that tie. All people are invented. Lines that the rules leave to be read in more
+than one way (see the docstring of `stedi_assets.reference.lines`) are left out: they are unit
+tests, not properties.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from .rules import ASSETS, LANDING_TABLES, MILLISECONDS_A_DAY, LandedFile, last_millisecond
+from stedi_assets.reference import ASSETS, LANDING_TABLES, MILLISECONDS_A_DAY, LandedFile, last_millisecond
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -434,7 +435,7 @@ def schedules(draw: st.DrawFn, history: History, max_steps: int = 8) -> list[Ste
     In: the history; how many runs to draw freely. Out: those runs - single days, ranges, repeats,
     single tables, failures, days without files too, while files arrive - and after them, in any
     order, one run for each landed day that no whole, successful run covered since its last file
-    arrived. So at the end "every landed day has been run" (design section 3), and what remains is
+    arrived. So at the end every landed day has been run, and what remains is
     reconciliation's.
     """
     total = len(history.files)

@@ -1,4 +1,4 @@
-"""No one's data outside the tables (design, section 9).
+"""No one's data outside the tables.
 
 Recognisable values of invented people land; runs succeed and fail in every way there is; then every byte that
 Dagster stored, everything that was printed and every Delta log is searched for them.

@@ -1,7 +1,7 @@
-"""Confluence (design section 3): any runs, in any order, with failures, end with the same rows.
+"""Confluence: any runs, in any order, with failures, end with the same rows.
 
 What belongs here: random landing histories and schedules (``oracle.histories``) played on a lake, and
-the comparison of every table with ``oracle.rules``, which computes them from the files at once. They
+the comparison of every table with ``stedi_assets.reference``, which computes them from the files at once. They
 are played in three ways:
 
 * by Dagster, as in production, on a Delta lake;
@@ -28,9 +28,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi_assets.contracts import ASSET_TABLES, LANDING_TABLES
-from stedi_assets.defs.build import build_assets, build_resources
+from stedi_assets.defs.asset_job import build_assets, build_resources
 from stedi_assets.defs.runs import runs
-from stedi_assets.settings import Policies
+from stedi_assets.reference import (
+    ASSETS,
+    LandedFile,
+    land,
+    latest_records,
+    normalise,
+    pseudonym,
+)
+from stedi_assets.reference import consents as consented
+from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets_tests.kit.driven import (
     KEY,
     OTHER_KEY,
@@ -56,19 +65,10 @@ from stedi_assets_tests.oracle.histories import (
     histories,
     schedules,
 )
-from stedi_assets_tests.oracle.rules import (
-    ASSETS,
-    LandedFile,
-    land,
-    latest_records,
-    normalise,
-    pseudonym,
-)
-from stedi_assets_tests.oracle.rules import consents as consented
 
 
 @pytest.mark.usefixtures("consents_once")
-@drawing_afresh(1, 20)
+@drawing_afresh(1, 12)
 @given(plays(chosen(4, 8)))
 def test_any_runs_end_with_the_same_rows_in_memory(this: Play) -> None:
     play(MemoryLake(Path("/nowhere"), this.final), this)
@@ -89,7 +89,7 @@ def plays_with_erasures(draw: st.DrawFn) -> Play:
 
 
 @pytest.mark.slow
-@drawing_afresh(1, 4)
+@drawing_afresh(1, 3)
 @given(plays_with_erasures())
 def test_any_runs_and_erasures_end_with_the_same_rows(this: Play) -> None:
     with tempfile.TemporaryDirectory() as root, contextlib.closing(DrivenLake(Path(root), this.final)) as lake:
@@ -147,7 +147,7 @@ class DagsterLake(DrivenLake):
 
 
 @pytest.mark.slow
-@drawing_afresh(1, 3)
+@drawing_afresh(1, 2)
 @given(plays(max_steps=4))
 def test_any_runs_end_with_the_same_rows_by_dagster(this: Play) -> None:
     this = dataclasses.replace(this, changing=False)
@@ -266,44 +266,69 @@ def test_a_customer_under_two_keys_has_their_pairs_once() -> None:
     story.settles()
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ({"customerName": None}, {"customerName": "~"}),
-        ({"customerName": "A\x1fB", "phone": "C"}, {"customerName": "A", "phone": "B\x1fC"}),
-        ({"customerName": "A", "phone": None}, {"customerName": None, "phone": "A"}),
-    ],
-)
-def test_records_that_look_alike_are_told_apart(before: dict[str, object], after: dict[str, object]) -> None:
+ALIKE: list[tuple[str, date, dict[str, object], dict[str, object]]] = [
+    (ANN, DAY_1, {"customerName": None}, {"customerName": "~"}),
+    (BOB, DAY_2, {"customerName": "A\x1fB", "phone": "C"}, {"customerName": "A", "phone": "B\x1fC"}),
+    (CAT, DAY_3, {"customerName": "A", "phone": None}, {"customerName": None, "phone": "A"}),
+]
+"""Of whom, in a partition of their own: fields before and after."""
+
+
+def test_records_that_look_alike_are_told_apart() -> None:
     story = Story()
-    story.lands(DAY_1, "customer", customer(ANN, "a", **before))
-    story.lands(DAY_1, "accelerometer", worn(ANN))
+    for email, day, before, _ in ALIKE:
+        story.lands(day, "customer", customer(email, email, **before))
+        story.lands(day, "accelerometer", worn(email))
     story.settles()
-    story.lands(DAY_1, "customer", customer(ANN, "a", **after))
+    for email, day, _, after in ALIKE:
+        story.lands(day, "customer", customer(email, email, **after))
+    assert story.lake.differing()["customer_trusted"] == {day for _, day, _, _ in ALIKE}
     story.settles()
 
 
 PER_READING = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_curated")
 
 
+@pytest.mark.parametrize("before", ReadingsBeforeConsent)
+def test_another_date_of_consent_counts_where_it_leaves_readings_out(before: ReadingsBeforeConsent) -> None:
+    story = Story(Policies(before))
+    story.lands(DAY_1, "customer", customer(ANN, "a", NOON))
+    story.lands(DAY_1, "accelerometer", *(worn(ANN, NOON + n) for n in range(4)))
+    story.lands(DAY_1, "step_trainer", *(step("a", NOON + n) for n in range(4)))
+    story.settles()
+    story.lands(DAY_1, "customer", customer(ANN, "a", NOON + 2, update=2))
+    found = story.lake.differing()
+    assert found["customer_trusted"] == {DAY_1}
+    excluding = before is ReadingsBeforeConsent.EXCLUDE
+    assert [name in found for name in PER_READING] == [excluding] * 3
+    story.settles()
+    assert [story.lake.rows(name).total() for name in PER_READING] == [2 if excluding else 4] * 3
+
+
 # Each change, and the days whose readings may be made anew: not those of people whom it does not concern.
 @pytest.mark.parametrize(
     ("change", "concerned"),
     [
-        pytest.param(customer(ANN, "a", 2, 2), set(), id="shares since another date"),
-        pytest.param(customer(BOB, "b", 2, 2), set(), id="shares since another date, with pairs across days"),
-        pytest.param(customer(ANN, "a", update=2, phone="5550100"), set(), id="another phone"),
-        pytest.param(customer(CAT, "c", None, 2), set(), id="a stranger who does not share"),
-        pytest.param(customer(CAT, "c", update=2), set(), id="a stranger who shares"),
-        pytest.param(customer(CAT, "x", None, 2), set(), id="a stranger who refuses claims a device nobody uses"),
-        pytest.param(customer(ANN, "a", None, 2), {DAY_1}, id="withdraws"),
-        pytest.param(customer(CAT, "b", None, 2), {DAY_2}, id="a stranger who refuses claims a device"),
+        # One has pairs across days, the other none.
+        pytest.param([customer(ANN, "a", 2, 2), customer(BOB, "b", 2, 2)], set(), id="share since another date"),
+        pytest.param(
+            [
+                customer(ANN, "a", update=2, phone="5550100"),
+                customer(CAT, "c", None, 2),
+                customer("eve@example.com", "e", update=2),
+                customer("fay@example.com", "x", None, 2),
+            ],
+            set(),
+            id="another phone, a stranger who shares, one who does not, one who claims a device nobody uses",
+        ),
+        pytest.param([customer(ANN, "a", None, 2)], {DAY_1}, id="withdraws"),
+        pytest.param([customer(CAT, "b", None, 2)], {DAY_2}, id="a stranger who refuses claims a device"),
     ],
 )
-def test_only_the_days_concerned_are_made_anew(change: dict[str, object], concerned: set[date]) -> None:
+def test_only_the_days_concerned_are_made_anew(change: list[dict[str, object]], concerned: set[date]) -> None:
     story = Story()
     story.lake.restore(two_with_readings_of_a_day_each())
-    story.lands(DAYS[3], "customer", change)
+    story.lands(DAYS[3], "customer", *change)
     named: set[date] = set()
     while todo := story.lake.differing():
         named |= {day for name in PER_READING for day in todo.get(name, ())}
@@ -324,3 +349,48 @@ def two_with_readings_of_a_day_each() -> Saved:
     story.lands(DAY_3, "accelerometer", worn(BOB, NOON + DAY_2.day, 2.0))
     story.settles()
     return story.lake.saved()
+
+
+def test_who_was_the_only_one_of_a_day_withdraws() -> None:
+    """Nothing speaks for the partition of that day any more."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.settles()
+    story.lands(DAY_2, "customer", customer(ANN, "a", None, 2))
+    story.settles()
+
+
+def test_the_earlier_half_of_a_pair_changes() -> None:
+    """Both are of a single moment, and of different days."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"))
+    story.lands(DAY_1, "accelerometer", worn(ANN))
+    story.lands(DAY_2, "step_trainer", step("a"))
+    story.settles()
+    story.goes(DAY_1, "accelerometer")
+    story.lands(DAY_1, "accelerometer", worn(ANN, x=9.0))
+    story.settles()
+
+
+def test_a_movement_that_says_whose_a_shared_device_was_lands_later() -> None:
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "shared"), customer(BOB, "shared"), customer(CAT, "c"))
+    story.lands(DAY_1, "accelerometer", worn(CAT), worn(ANN, NOON + 1), worn(BOB, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("shared"))
+    story.settles()
+    story.lands(DAY_2, "accelerometer", worn(ANN))
+    story.settles()
+
+
+def test_a_claim_that_came_and_went_while_the_step_readings_were_stale() -> None:
+    """The pairs were made of stale step readings. Once these are right again, only the pairs' own part tells."""
+    story = Story()
+    story.lands(DAY_1, "customer", customer(ANN, "a"), customer(BOB, "b"))
+    story.lands(DAY_1, "accelerometer", worn(BOB), worn(ANN, NOON + 1))
+    story.lands(DAY_1, "step_trainer", step("a"))
+    story.settles()
+    # Cat never moved.
+    story.lands(DAY_2, "customer", customer(CAT, "a", update=2))
+    story.lake.make("machine_learning_curated", [DAY_1])
+    story.lands(DAY_3, "customer", customer(CAT, "c", update=3))
+    story.settles()

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
 from stedi_assets.subject_requests.explain import explain
 from stedi_assets.subject_requests.subject import Person
+from stedi_assets_tests.kit.driven import make_partitions
 from stedi_assets_tests.kit.lake import SmallLake
-from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement, step
 
-pytestmark = pytest.mark.usefixtures("without_dagster")
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
+    """A lake that leaves out readings before consent.
+
+    Ann consents since the middle of her readings. Dan refuses and claims eve's device. Of bob, a reading landed of
+    which nothing was made.
+    """
+    lake = SmallLake.at(tmp_path_factory.mktemp("explained"), Policies(ReadingsBeforeConsent.EXCLUDE))
+    dan = customer("dan", consents=False, serialNumber="serial-eve")
+    people = [customer("ann", shareWithResearchAsOfDate=STAMP), dan, customer("eve"), customer("bob")]
+    lake.land("customer_landing", lines(*people))
+    moved = [*(("ann", n) for n in (-2, -1, 0, 0, 1)), ("eve", 0), ("eve", 1), ("dan", 1), ("dan", 2), ("bob", 0)]
+    lake.land("accelerometer_landing", lines(*(movement(name, STAMP + n) for name, n in moved)))
+    stepped = [("ann", -1), ("ann", 0), *(("eve", n) for n in range(4))]
+    lake.land("step_trainer_landing", lines(*(step(name, STAMP + n) for name, n in stepped)))
+    make_partitions(lake.resources, [table.name for table in ASSET_TABLES], [DAY])
+    lake.land("accelerometer_landing", lines(movement("bob", STAMP + 5)), "late.json")
+    make_partitions(lake.resources, ["accelerometer_landing"], [DAY])
+    yield lake
+    lake.close()
 
 
 def told(lake: SmallLake, email: str) -> dict[str, tuple[int, str]]:
@@ -20,12 +42,7 @@ def told(lake: SmallLake, email: str) -> dict[str, tuple[int, str]]:
     return {answer.table: (answer.rows, "; ".join(answer.reasons)) for answer in found}
 
 
-def test_readings_before_consent(tmp_path: Path) -> None:
-    lake = SmallLake.at(tmp_path, Policies(ReadingsBeforeConsent.EXCLUDE))
-    lake.land("customer_landing", lines(customer("ann", shareWithResearchAsOfDate=STAMP)))
-    lake.land("accelerometer_landing", lines(*(movement("ann", STAMP + n) for n in (-2, -1, 0, 0, 1))))
-    lake.land("step_trainer_landing", lines(*(step("ann", STAMP + n) for n in (-1, 0))))
-    lake.materialize()
+def test_readings_before_consent(lake: SmallLake) -> None:
     why = told(lake, "ann@example.com")
     assert why["accelerometer_trusted"] == (
         2,
@@ -38,19 +55,11 @@ def test_readings_before_consent(tmp_path: Path) -> None:
         1,
         "1 readings of their devices are left out, as they were taken before consent",
     )
-    lake.close()
 
 
-def test_a_shared_device(tmp_path: Path) -> None:
-    """Dan refuses and claims ann's device: a reading counts only where ann moved and he did not."""
-    lake = SmallLake.at(tmp_path)
-    dan = customer("dan", consents=False, serialNumber="serial-ann")
-    lake.land("customer_landing", lines(customer("ann"), dan))
-    moves = [movement("ann", STAMP), movement("ann", STAMP + 1), movement("dan", STAMP + 1), movement("dan", STAMP + 2)]
-    lake.land("accelerometer_landing", lines(*moves))
-    lake.land("step_trainer_landing", lines(*(step("ann", STAMP + n) for n in range(4))))
-    lake.materialize()
-    why = told(lake, "ann@example.com")
+def test_a_shared_device(lake: SmallLake) -> None:
+    """Dan refuses and claims eve's device: a reading counts only where eve moved and he did not."""
+    why = told(lake, "eve@example.com")
     assert why["step_trainer_landing"][0] == 1
     assert "1 of their serial numbers are claimed by others too" in why["step_trainer_landing"][1]
     assert why["step_trainer_trusted"] == (
@@ -61,17 +70,10 @@ def test_a_shared_device(tmp_path: Path) -> None:
         ),
     )
     assert told(lake, "dan@example.com")["customer_trusted"] == (0, "the latest record does not consent")
-    lake.close()
 
 
-def test_a_table_that_is_behind_is_told(tmp_path: Path) -> None:
-    lake = SmallLake.at(tmp_path)
-    lake.land_people("ann")
-    lake.materialize()
-    lake.land("accelerometer_landing", lines(movement("ann", STAMP + 5)), "late.json")
-    assert lake.run(["accelerometer_landing"], "2023-08-06").success
-    assert told(lake, "ann@example.com")["accelerometer_trusted"] == (
+def test_a_table_that_is_behind_is_told(lake: SmallLake) -> None:
+    assert told(lake, "bob@example.com")["accelerometer_trusted"] == (
         1,
         "the table is behind: it should have 2 rows; run `stedi reconcile`",
     )
-    lake.close()

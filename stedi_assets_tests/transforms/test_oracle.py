@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from stedi_assets import transforms
 from stedi_assets.privacy.pseudonyms import Pseudonyms
+from stedi_assets.reference import ASSETS, COLUMNS, Tables, land, refine
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets_tests.kit.examples import drawing_afresh
 from stedi_assets_tests.oracle.histories import History, histories
-from stedi_assets_tests.oracle.rules import ASSETS, COLUMNS, Tables, land, refine
 from stedi_assets_tests.transforms.conftest import Record, arrow, pandas_arrow_frame, pandas_frame, rows
 
 KEY = b"a key for tests"

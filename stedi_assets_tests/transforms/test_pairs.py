@@ -149,6 +149,7 @@ def test_whose_device_it_is(constructor: Constructor) -> None:
 def test_whose_device_it_is_at_the_time_of_the_reading(constructor: Constructor) -> None:
     later = NOON + 1_000_000
     cases: dict[str, tuple[dict[str, int | None], tuple[str, ...], str | None]] = {
+        "both share, one of them since that very moment": ({ANN: 1, BOB: NOON}, (), None),
         "both share, one of them later": ({ANN: 1, BOB: later}, (), ANN),
         "both share, one of them later, moving": ({ANN: 1, BOB: later}, (ANN,), ANN),
         "three share, one of them later": ({ANN: 1, BOB: 1, CAT: later}, (), None),

@@ -1,4 +1,4 @@
-"""What every asset has in common, taken from its contract.
+"""The arguments that all assets have in common, taken from their contracts.
 
 Dagster concepts: arguments of an asset (group, owners, tags, partitions definition, backfill policy), asset inputs with
 partition mappings, freshness policy.
@@ -76,7 +76,7 @@ def code_reference(function: Callable[..., Any]) -> dict[str, dg.CodeReferencesM
 
 
 def freshness(contract: Table) -> dg.FreshnessPolicy:
-    """How old the newest materialization may be: a warning at half of what fails."""
+    """The freshness policy, the age that the newest materialization may have: a warning at half of what fails."""
     return dg.FreshnessPolicy.time_window(fail_window=contract.max_age, warn_window=contract.max_age / 2)
 
 

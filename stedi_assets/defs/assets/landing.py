@@ -31,7 +31,7 @@ READINGS_INDEX = "readings_index"
 
 
 class LandingConfig(dg.Config):
-    """How to run a landing day."""
+    """The run configuration of a landing asset."""
 
     missing_files: MissingFiles = Field(
         default=MissingFiles.FAIL,
@@ -76,7 +76,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
         days = days_between(keys.start, keys.end)
         files = resources.listing(frozenset(days)).by_day(contract.name)
         ingestion = Ingestion(
-            resources.engine,
+            resources.session,
             resources.lakehouse,
             resources.landing,
             contract,
@@ -85,7 +85,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
         )
         reports = ingestion.run(days, files)
         written = ["landing_quarantine", "landing_files"]
-        if index.write(resources.engine, resources.lakehouse, contract, days):
+        if index.write(resources.session, resources.lakehouse, contract, days):
             written.append(READINGS_INDEX)
         for day, report in reports.items():
             _report(context, day, report)

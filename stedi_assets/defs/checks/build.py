@@ -67,12 +67,8 @@ def _checks(table: Table, first_day: date) -> dg.AssetChecksDefinition:
             days = set(days_between(keys.start, keys.end))
         selected = sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name))
         checked = CheckContext(resources, table, days, [checks[key.name] for key in selected])
-        schema_matches = True
         materializations: Materializations | None = None
-        for key in selected:
-            check = checks[key.name]
-            outcome = _evaluated(check, checked, schema_matches)
-            schema_matches = schema_matches and (check.name != "schema" or outcome.passed)
+        for key, (check, outcome) in zip(selected, outcomes(checked), strict=True):
             if days is None or len(days) == 1 or len(days) > MAX_DAYS_REPORTED:
                 yield dg.AssetCheckResult(
                     asset_key=key.asset_key,
@@ -127,6 +123,22 @@ def _materializations(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days
                 timestamp=records[0].timestamp,
             )
     return materializations
+
+
+def outcomes(checked: CheckContext) -> Iterator[tuple[Check, CheckOutcome]]:
+    """Evaluate the checks of a context, in their order.
+
+    Args:
+        checked: the rows, and the checks.
+
+    Returns:
+        Each check with its outcome.
+    """
+    schema_matches = True
+    for check in checked.checks:
+        outcome = _evaluated(check, checked, schema_matches)
+        schema_matches = schema_matches and (check.name != "schema" or outcome.passed)
+        yield check, outcome
 
 
 def _evaluated(check: Check, checked: CheckContext, schema_matches: bool) -> CheckOutcome:

@@ -82,13 +82,14 @@ def _schema(checked: CheckContext) -> CheckOutcome:
     expected = arrow_schema(checked.table)
     if stored is None:
         return CheckOutcome(passed=False, description="The table does not exist.")
-    have = {field.name: str(field.type).replace("large_", "").removesuffix("_view") for field in stored}
-    want = {field.name: str(field.type) for field in expected}
-    wrong = sorted(name for name in {**have, **want} if have.get(name) != want.get(name))
+    stored_types = {field.name: str(field.type).replace("large_", "").removesuffix("_view") for field in stored}
+    expected_types = {field.name: str(field.type) for field in expected}
+    names = {**stored_types, **expected_types}
+    differing = sorted(name for name in names if stored_types.get(name) != expected_types.get(name))
     return CheckOutcome(
-        passed=not wrong,
-        description=f"Columns that are missing, of another type or too many: {', '.join(wrong) or 'none'}.",
-        numbers={"columns": len(have)},
+        passed=not differing,
+        description=f"Columns that are missing, of another type or too many: {', '.join(differing) or 'none'}.",
+        numbers={"columns": len(stored_types)},
     )
 
 
@@ -149,11 +150,11 @@ def _limits(table: Table) -> dict[str, str]:
 
 def _ranges(checked: CheckContext) -> CheckOutcome:
     counts = {name: checked.measured[f"outside {name}"] for name in _limits(checked.table)}
-    found = {name: count for name, count in counts.items() if count}
+    violations = {name: count for name, count in counts.items() if count}
     return CheckOutcome(
-        passed=not found,
-        description="Rows outside the allowed range: " + (_listed(found) or "none") + ".",
-        numbers={f"outside {name}": count for name, count in found.items()},
+        passed=not violations,
+        description="Rows outside the allowed range: " + (_listed(violations) or "none") + ".",
+        numbers={f"outside {name}": count for name, count in violations.items()},
     )
 
 

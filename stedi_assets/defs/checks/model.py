@@ -1,4 +1,4 @@
-"""What a check is and what it sees.
+"""The model of a check and of its context: the rows, tables and resources that it reads.
 
 Dagster concept: none of its own; ``build`` makes asset checks of these.
 
@@ -26,7 +26,7 @@ from stedi_assets.resources import Resources
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check found.
+    """The result of a check.
 
     Args:
         passed: whether the promise holds.
@@ -55,7 +55,8 @@ class CheckContext:
         self.resources = resources
         self.table = table
         self.days = days
-        self._measures = {name: sql for check in checks for name, sql in check.measures.items()}
+        self.checks = tuple(checks)
+        self._measures = {name: sql for check in self.checks for name, sql in check.measures.items()}
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -65,12 +66,12 @@ class CheckContext:
     def relation(self, name: str, days: Collection[date] | None = None) -> duckdb.DuckDBPyRelation:
         """The stored rows of another table, of all days unless some are named."""
         snapshot = self.resources.lakehouse.snapshot(contract(name))
-        return self.resources.engine.relation(contract(name), snapshot.select(days))
+        return self.resources.session.relation(contract(name), snapshot.select(days))
 
     @property
     def rows(self) -> duckdb.DuckDBPyRelation:
         """The stored rows that are checked."""
-        return self.resources.engine.relation(self.table, self.snapshot.select(self.days))
+        return self.resources.session.relation(self.table, self.snapshot.select(self.days))
 
     @cached_property
     def texts(self) -> duckdb.DuckDBPyRelation | pa.Table:
@@ -79,27 +80,27 @@ class CheckContext:
         Derived readings have few names among many rows, so whoever looks at the names need not look at every row.
         Of other tables, every row is a line.
         """
-        engine = self.resources.engine
         columns = ", ".join(named(c.name) for c in self.table.data_columns if c.type is DataType.TEXT)
         if has_few_names(self.table):
-            return engine.arrow(f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL", checked=self.rows)
+            query = f"SELECT {columns}, count(*) AS n FROM checked GROUP BY ALL"
+            return self.resources.session.arrow(query, checked=self.rows)
         return self.rows.project(f"{columns}, 1::BIGINT AS n")
 
     @cached_property
     def measured(self) -> Mapping[str, int]:
-        """What the checks measure of the rows (see ``Check.measures``): all of it in one scan of the table."""
+        """The numbers that all checks measure of the rows (see ``Check.measures``), from one scan of the table."""
         return dict(
             zip(self._measures, self.query(f"SELECT {', '.join(self._measures.values())} FROM rows"), strict=True)
         )
 
     @property
     def people(self) -> pa.Table:
-        """Who claims which device and since when they consent, by the records that landed."""
+        """Every customer with the device they claim and since when they consent, by the records that landed."""
         return self.resources.view().customer_names
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""
-        return self.resources.engine.rows(sql, rows=self.rows, **frames)[0]
+        return self.resources.session.rows(sql, rows=self.rows, **frames)[0]
 
 
 def has_few_names(table: Table) -> bool:

@@ -105,7 +105,7 @@ def _nothing_lost(checked: CheckContext) -> CheckOutcome:
     days = checked.days
     files = [
         file
-        for file in manifest_entries(resources.engine, resources.lakehouse, checked.table)
+        for file in manifest_entries(resources.session, resources.lakehouse, checked.table)
         if days is None or file.landing_date in days
     ]
     counted = [file for file in files if file.duplicate_of is None]
@@ -138,7 +138,7 @@ def _duplicates(checked: CheckContext) -> CheckOutcome:
     resources = checked.resources
     files = [
         file
-        for file in manifest_entries(resources.engine, resources.lakehouse, checked.table)
+        for file in manifest_entries(resources.session, resources.lakehouse, checked.table)
         if (checked.days is None or file.landing_date in checked.days) and file.duplicate_of is not None
     ]
     return CheckOutcome(
@@ -151,11 +151,11 @@ def _duplicates(checked: CheckContext) -> CheckOutcome:
 
 def _indexed(checked: CheckContext) -> CheckOutcome:
     resources, snapshot = checked.resources, checked.snapshot
-    index = ReadingsIndex(resources.engine, resources.lakehouse.snapshot(contract("readings_index")))
+    index = ReadingsIndex(resources.session, resources.lakehouse.snapshot(contract("readings_index")))
     days = snapshot.days().keys() if checked.days is None else checked.days
     missing = len(index.missing(snapshot) & set(days))
     stored = sum(file.rows for file in snapshot.select(checked.days))
-    ((counted,),) = resources.engine.rows(
+    ((counted,),) = resources.session.rows(
         "SELECT coalesce(sum(readings), 0)::BIGINT FROM readings_index", readings_index=index.of(snapshot, checked.days)
     )
     return CheckOutcome(
@@ -172,22 +172,22 @@ def _consent(checked: CheckContext) -> CheckOutcome:
     if checked.table.anonymous:
         frames["curated"] = checked.relation("customers_curated")
     condition = without_consent(checked.table)
-    (wrong,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
+    (rows,) = checked.query(f"SELECT coalesce(sum(n), 0)::BIGINT FROM texts WHERE {condition}", **frames)
     return CheckOutcome(
-        passed=not wrong,
-        description=f"{wrong} rows are of people whose latest record does not consent.",
-        numbers={"rows without consent": wrong},
+        passed=not rows,
+        description=f"{rows} rows are of people whose latest record does not consent.",
+        numbers={"rows without consent": rows},
     )
 
 
 def _consent_everywhere(checked: CheckContext) -> CheckOutcome:
-    found = rows_without_consent(checked.resources.view(), checked.table)
-    rows = sum(found.values())
+    rows_by_day = rows_without_consent(checked.resources.view(), checked.table)
+    rows = sum(rows_by_day.values())
     return CheckOutcome(
         passed=not rows,
-        description=f"{rows} rows on {len(found)} landing days of the whole table are of people whose latest record "
-        "does not consent; the consent sensor and `stedi materialize` take them out.",
-        numbers={"rows without consent": rows, "landing days with such rows": len(found)},
+        description=f"{rows} rows on {len(rows_by_day)} landing days of the whole table are of people whose latest "
+        "record does not consent; the consent sensor and `stedi materialize` take them out.",
+        numbers={"rows without consent": rows, "landing days with such rows": len(rows_by_day)},
     )
 
 
@@ -200,8 +200,8 @@ def _open_intervals(checked: CheckContext) -> CheckOutcome:
     # is not is checked by the days of this run: the others still have to be made, and reconciliation says so.
     whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
     people = view.customer_names
-    consenting = resources.pseudonyms.subject_ids(resources.engine.arrow(CONSENTING, customers=people))
-    ((refused, repeated, lacking, halves),) = resources.engine.rows(
+    consenting = resources.pseudonyms.subject_ids(resources.session.arrow(CONSENTING, customers=people))
+    ((refused, repeated, lacking, halves),) = resources.session.rows(
         """
         WITH open AS (SELECT subject_id, count(*) AS intervals FROM history WHERE withdrawn_at IS NULL GROUP BY ALL)
         SELECT (SELECT count(*) FROM open ANTI JOIN consenting USING (subject_id)),
@@ -209,7 +209,7 @@ def _open_intervals(checked: CheckContext) -> CheckOutcome:
             (SELECT count(*) FROM consenting ANTI JOIN open USING (subject_id)),
             (SELECT count(*) FROM history WHERE (withdrawn_at IS NULL) <> (withdrawn_landing_date IS NULL))
         """,
-        history=resources.engine.relation(checked.table, stored.select(None if whole else checked.days)),
+        history=resources.session.relation(checked.table, stored.select(None if whole else checked.days)),
         consenting=consenting.to_native(),
     )
     lacking = lacking if whole else 0

@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import dagster as dg
 
@@ -80,7 +79,7 @@ def request_name(run: Run) -> str:
 def due(
     stale: Mapping[str, Collection[date]], urgent: Mapping[str, Collection[date]], active: Sequence[ActiveRun]
 ) -> tuple[dict[str, set[date]], list[str]]:
-    """Which partitions to ask for now.
+    """The stale partitions to request now.
 
     What holds rows of people who do not consent is requested at once. The rest waits while anything lands, since
     that changes what it should be: while 365 days land one after the other, most of the lake would be made anew after
@@ -95,33 +94,33 @@ def due(
         The partitions, and a sentence for each kind of those that wait.
     """
     landing = any(run.tables & _LANDING for run in active)
-    wanted: dict[str, set[date]] = {}
-    coming = later = 0
+    partitions: dict[str, set[date]] = {}
+    under_way = later = 0
     urgent_days = {day for days in urgent.values() for day in days}
     for name, days in stale.items():
         for day in days:
             if any(run.makes(name, day) for run in active):
-                coming += 1
+                under_way += 1
             # On a day where something must go, so must what is made from it.
             elif landing and day not in urgent_days:
                 later += 1
             else:
-                wanted.setdefault(name, set()).add(day)
+                partitions.setdefault(name, set()).add(day)
     messages = []
-    if coming:
-        messages.append(f"{coming} partitions that differ are being made")
+    if under_way:
+        messages.append(f"{under_way} partitions that differ are being made")
     if later:
         messages.append(f"{later} partitions that differ wait until nothing lands")
-    return wanted, messages
+    return partitions, messages
 
 
 def requests(
-    wanted: Sequence[Run], history: Mapping[str, Sequence[RequestedRun]], now: float
+    planned: Sequence[Run], history: Mapping[str, Sequence[RequestedRun]], now: float
 ) -> tuple[list[Request], list[str]]:
-    """Which runs to request, and what is left for later.
+    """The runs to request now, and messages about those that wait.
 
     Args:
-        wanted: the runs that would make what differs.
+        planned: the runs that would make the stale partitions.
         history: of each name, the runs that were requested under it, the newest first.
         now: in seconds since 1970.
 
@@ -131,7 +130,7 @@ def requests(
     """
     requested: list[Request] = []
     waiting: list[str] = []
-    for run in wanted:
+    for run in planned:
         before = history.get(request_name(run), ())
         failed = failures_in_backoff(before, now, BACKOFF, MAX_BACKOFF)
         days = str(run.first_day) if run.first_day == run.last_day else f"{run.first_day} to {run.last_day}"
@@ -144,8 +143,8 @@ def requests(
     return requested, waiting
 
 
-def consent_sensor(job: Any) -> dg.SensorDefinition:
-    """The sensor, for the job that materializes the tables."""
+def consent_sensor(job: str) -> dg.SensorDefinition:
+    """The sensor, for the job that materializes the tables, by its name."""
 
     @dg.sensor(
         name=SENSOR,
@@ -153,7 +152,7 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
             "Requests runs for exactly the partitions that are not what they should be now: people withdrew or "
             "consented, late records and readings, runs that failed, tables changed by hand."
         ),
-        job=job,
+        job_name=job,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -165,7 +164,7 @@ def consent_sensor(job: Any) -> dg.SensorDefinition:
                 return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
             try:
                 # What a killed run left without its index would be added up at every look.
-                if index.fill(resources.engine, resources.lakehouse):
+                if index.fill(resources.session, resources.lakehouse):
                     view = resources.view()
                 stale = stale_partitions(view)
                 if not stale:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from itertools import takewhile
-from typing import Any
 
 import dagster as dg
 
@@ -78,7 +77,7 @@ def requests(
     now: float,
     erasing: bool = False,
 ) -> tuple[list[Request], list[str]]:
-    """Which runs to request, and what is left for later.
+    """The runs to request now, and messages about the landing days that wait.
 
     Args:
         differences: of each landing table, the days that differ.
@@ -131,13 +130,13 @@ def requests(
     return wanted, waiting
 
 
-def landing_sensor(job: Any) -> dg.SensorDefinition:
-    """The sensor, for the job that materializes the tables."""
+def landing_sensor(job: str) -> dg.SensorDefinition:
+    """The sensor, for the job that materializes the tables, by its name."""
 
     @dg.sensor(
         name=SENSOR,
         description="Requests one run per day whose raw files are new, changed, or not as ingested.",
-        job=job,
+        job_name=job,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
