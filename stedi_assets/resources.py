@@ -39,7 +39,7 @@ class Resources:
         lakehouse: the tables.
         landing: the raw files.
         pseudonyms: makes ``subject_id``, in frames of ``engine``.
-        cache: what was computed of the tables before, for as long as they consist of the same files.
+        cache: what a process keeps of the tables between looks.
         privacy: the folder of erasure requests, tombstones and receipts.
     """
 
@@ -107,7 +107,7 @@ class Resources:
         return {name: days for name, days in differences.items() if days}
 
     def close(self) -> None:
-        """Give back the memory and temporary files of engine and session, and what the cache holds."""
+        """Give back the memory and temporary files of engine and session, and what the cache need not keep."""
         self.engine.close()
         self.session.close()
         self.cache.close()
