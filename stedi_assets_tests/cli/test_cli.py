@@ -35,10 +35,10 @@ POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(Rea
 # ---- a whole session ---------------------------------------------------------------------------
 
 
-CUSTOMERS = chosen(80, 956)
+CUSTOMERS, LANDING_DAYS = chosen(80, 956), chosen(2, 4)
 """Of the session's sample: in ``make test-all``, as many as in the public data."""
 
-SAMPLE = ("sample", "--customers", str(CUSTOMERS))
+SAMPLE = ("sample", "--customers", str(CUSTOMERS), "--days", str(LANDING_DAYS))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, D
 def report(session: tuple[Path, dict[str, Done]]) -> SampleReport:
     """What the session's sample holds."""
     folder, _ = session
-    return write_sample(str(folder / "data" / "landing"), customers=CUSTOMERS)
+    return write_sample(str(folder / "data" / "landing"), customers=CUSTOMERS, days=LANDING_DAYS)
 
 
 def test_an_empty_folder_is_up_to_date(session: tuple[Path, dict[str, Done]]) -> None:
