@@ -40,7 +40,7 @@ test-spark: $(INSTALLED) ## run the tests that need Spark and Java
 	$(PYTEST) -m spark
 
 test-all: $(INSTALLED) ## run every test, with more random examples, and measure coverage
-	STEDI_TEST_PROFILE=all $(PYTEST) --cov --cov-report=term
+	STEDI_TEST_PROFILE=all $(PYTEST) --timeout 900 --cov --cov-report=term
 
 lint: $(INSTALLED) ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check .

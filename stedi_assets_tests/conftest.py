@@ -9,7 +9,6 @@ machine that does other work too.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,20 +16,17 @@ from typing import Any
 import pytest
 
 from stedi_assets_tests.kit.examples import profile, register_profiles
+from stedi_assets_tests.kit.slowness import SECONDS, slowness
 
 register_profiles()
 
 MARKERS = ("process", "spark", "slow")
 """A test with one of these may take longer."""
 
-SECONDS = 5.0
-"""How long a test without such a marker may take."""
-
 
 def limit() -> float:
-    """The seconds that a test may take: more of them while the processes of the machine wait for each other."""
-    crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    return float(os.environ.get("STEDI_TEST_SECONDS", SECONDS)) * crowd
+    """The seconds that a test without such a marker may take, on this machine and now."""
+    return SECONDS * slowness()
 
 
 def is_slow(item: pytest.Item) -> bool:
