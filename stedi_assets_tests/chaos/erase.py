@@ -17,6 +17,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,12 @@ from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
-from stedi_assets_tests.chaos.lakes import KEY, State, copied, state
+from stedi_assets_tests.chaos.lakes import KEY, State, again, copied, state
 from stedi_assets_tests.chaos.processes import (
     all_killed,
     die,
     imported,
+    in_a_child,
     killed,
     stedi,
     with_state_in_memory,
@@ -147,9 +149,8 @@ def measured_as(stored: bool) -> str:
     return "stored" if stored else "in-memory"
 
 
-def arm(kill: Kill, writes: int, told: Path) -> None:
-    """Make this process kill itself at one of its writes, and say first which kind it is."""
-    left = int(kill.share * writes)
+def arm(kill: Kill, left: int, told: Path) -> None:
+    """Make this process kill itself at one of its writes, after so many others, and say first which kind it is."""
 
     def deadly(name: str, whole: Any) -> Any:
         def wrapped(*given: Any, **how: Any) -> Any:
@@ -207,45 +208,50 @@ def faults(here: Path) -> list[str]:
     return found
 
 
-def trial(root: Path, number: int, kill: Kill) -> None:
-    """Kill one erasure, look at what it left, carry it out again, and look at that."""
-    measured = json.loads((root / f"{measured_as(kill.stored)}.json").read_text())
+def trial(root: Path, number: int, kills: Sequence[Kill]) -> None:
+    """Kill one erasure and perhaps its rerun, look at what each left, carry it out again, and look at that."""
+    stored = kills[0].stored
+    measured = json.loads((root / f"{measured_as(stored)}.json").read_text())
     old: State = pickle.loads((root / "old.pickle").read_bytes())
     new: State = pickle.loads((root / "new.pickle").read_bytes())
-    here = root / f"trial-{number}"
+    here, before = root / f"trial-{number}", root / f"trial-{number}-before"
     at = root / f"trial-{number}.write"
-
-    def begin() -> None:
-        shutil.rmtree(here, ignore_errors=True)
-        copied(root / "old", here)
-
-    def doomed() -> None:
-        if kill.how != "time":
-            arm(kill, measured["writes"], at)
-        erase(here, kill.stored)
-
-    seconds = kill.share * measured["seconds"] if kill.how == "time" else None
-    code = killed(begin, doomed, root / f"trial-{number}-killed.log", seconds)
-
-    left = state(here / "lake")
-    found = between(left, old, new)
-    done = bool(list((here / "home" / "data" / "privacy").glob("receipts/0*.json")))
-    erase(here, kill.stored)
-    found += [f"after the rerun: {fault}" for fault in faults(here)]
-    settled = state(here / "lake")
-    found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
+    copied(root / "old", before)
     changed = [name for name in TABLES if old[name] != new[name]]
-    result = {
-        "kill": asdict(kill),
-        "at": at.read_text() if at.exists() else "",
-        "code": code,
-        "wrong": found,
-        "changed": len(changed),
-        "new": sum(left[name] == new[name] for name in changed),
-        "receipt": done,
-    }
-    (root / f"trial-{number}.json").write_text(json.dumps(result))
+    results: list[dict[str, Any]] = []
+    done = 0.0
+    for kill in kills:
+        # What a killed erasure has done, its rerun does not do again.
+        share, done = kill.share - done, kill.share
+
+        def doomed(kill: Kill = kill, share: float = share) -> None:
+            if kill.how != "time":
+                arm(kill, int(share * measured["writes"]), at)
+            erase(here, stored)
+
+        seconds = share * measured["seconds"] if kill.how == "time" else None
+        at.write_text("")
+        code = killed(lambda: again(before, here), doomed, root / f"trial-{number}-killed.log", seconds)
+        left = in_a_child(lambda: state(here / "lake"), root / f"trial-{number}.left")
+        results.append(
+            {
+                "kill": asdict(kill),
+                "at": at.read_text(),
+                "code": code,
+                "wrong": between(left, old, new),
+                "changed": len(changed),
+                "new": sum(left[name] == new[name] for name in changed),
+            }
+        )
+        again(here, before)
+    erase(here, stored)
+    found = faults(here)
+    settled = state(here / "lake")
+    found += [f"{name} is wrong" for name in TABLES if settled[name] != new[name]]
+    results[-1]["wrong"] += [f"after the rerun: {fault}" for fault in found]
+    (root / f"trial-{number}.json").write_text(json.dumps(results))
     shutil.rmtree(here)
+    shutil.rmtree(before)
 
 
 def main(root: Path, seed: int, count: int) -> None:

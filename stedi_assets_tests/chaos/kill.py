@@ -14,6 +14,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets_tests.chaos.lakes import (
     LAST_DAY,
     State,
+    again,
     copied,
     more_readings,
     oracle,
@@ -39,6 +41,7 @@ from stedi_assets_tests.chaos.processes import (
     all_killed,
     die,
     imported,
+    in_a_child,
     killed,
     stedi,
     with_state_in_memory,
@@ -111,12 +114,12 @@ def prepare(root: Path) -> None:
     imported(root / "imported.json")
 
 
-def run(landing: Path, lake: Path, home: Path, whole: bool) -> None:
-    """Bring a lake up to date; see ``Kill.whole``."""
+def run(landing: Path, here: Path, whole: bool) -> None:
+    """Make all tables of a lake, in one run; see ``Kill.whole``."""
     if not whole:
         without_checks()
         with_state_in_memory()
-    stedi("materialize", "--force", landing=landing, lake=lake, home=home)
+    stedi("materialize", "--force", landing=landing, lake=here / "lake", home=here / "home")
 
 
 def measure(root: Path, whole_run: bool) -> None:
@@ -131,9 +134,10 @@ def measure(root: Path, whole_run: bool) -> None:
 
         setattr(owner, method, counted)
     here = root / measured_as(whole_run)
-    lake, home = copied(root / "old" / "lake", here / "lake"), copied(root / "home", here / "home")
+    copied(root / "old" / "lake", here / "lake")
+    copied(root / "home", here / "home")
     started = time.monotonic()
-    run(root / "new" / "landing", lake, home, whole_run)
+    run(root / "new" / "landing", here, whole_run)
     (root / f"{here.name}.json").write_text(json.dumps({"seconds": time.monotonic() - started, **counts}))
 
 
@@ -142,11 +146,10 @@ def measured_as(whole: bool) -> str:
     return "whole-run" if whole else "run-without-checks"
 
 
-def arm(kill: Kill, writes: int) -> None:
-    """Make this process kill itself at one of its writes."""
+def arm(kill: Kill, left: int) -> None:
+    """Make this process kill itself at one of its writes, after so many others of that kind."""
     owner, method = WRITES[kill.what]
     whole = getattr(owner, method)
-    left = int(kill.share * writes)
 
     def deadly(*given: Any, **how: Any) -> Any:
         nonlocal left
@@ -179,47 +182,41 @@ def between(now: State, old: State, new: State) -> list[str]:
     return found
 
 
-def trial(root: Path, number: int, kill: Kill) -> None:
-    """Kill one run, look at what it left, run again, and look at that."""
-    measured = json.loads((root / f"{measured_as(kill.whole)}.json").read_text())
+def trial(root: Path, number: int, kills: Sequence[Kill]) -> None:
+    """Kill one run and perhaps the next, look at what each left, run what is stale, and look at that."""
+    empty, whole = kills[0].empty, kills[0].whole
+    measured = json.loads((root / f"{measured_as(whole)}.json").read_text())
     old: State = pickle.loads((root / "old" / "state.pickle").read_bytes())
     new: State = pickle.loads((root / "new" / "state.pickle").read_bytes())
-    here = root / f"trial-{number}"
-    lake, home, landing = here / "lake", here / "home", root / "new" / "landing"
-    if kill.empty:
+    here, before, landing = root / f"trial-{number}", root / f"trial-{number}-before", root / "new" / "landing"
+    copied(root / "home", before / "home")
+    if empty:
         old = {name: {} for name in old}
-
-    def begin() -> None:
-        shutil.rmtree(here, ignore_errors=True)
-        copied(root / "home", home)
-        if not kill.empty:
-            copied(root / "old" / "lake", lake)
-
-    def doomed() -> None:
-        if kill.what != "time":
-            arm(kill, measured[kill.what])
-        run(landing, lake, home, kill.whole)
-
-    seconds = kill.share * measured["seconds"] if kill.what == "time" else None
-    code = killed(begin, doomed, root / f"trial-{number}-killed.log", seconds)
-
-    left = state(lake)
-    found = between(left, old, new)
-    if not kill.whole:
-        without_checks()
-    stedi("materialize", landing=landing, lake=lake, home=home)
-    settled = state(lake)
-    found += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
+    else:
+        copied(root / "old" / "lake", before / "lake")
     changed = [name for name in TABLES if old[name] != new[name]]
-    result = {
-        "kill": asdict(kill),
-        "code": code,
-        "wrong": found,
-        "changed": len(changed),
-        "new": sum(left[name] == new[name] for name in changed),
-    }
-    (root / f"trial-{number}.json").write_text(json.dumps(result))
+    results: list[dict[str, Any]] = []
+    for kill in kills:
+
+        def doomed(kill: Kill = kill) -> None:
+            if kill.what != "time":
+                arm(kill, int(kill.share * measured[kill.what]))
+            run(landing, here, whole)
+
+        seconds = kill.share * measured["seconds"] if kill.what == "time" else None
+        code = killed(lambda: again(before, here), doomed, root / f"trial-{number}-killed.log", seconds)
+        left = in_a_child(lambda: state(here / "lake"), root / f"trial-{number}.left")
+        told = {"changed": len(changed), "new": sum(left[name] == new[name] for name in changed)}
+        results.append({"kill": asdict(kill), "code": code, "wrong": between(left, old, new), **told})
+        again(here, before)
+    if not whole:
+        without_checks()
+    stedi("materialize", landing=landing, lake=here / "lake", home=here / "home")
+    settled = state(here / "lake")
+    results[-1]["wrong"] += [f"after the rerun, {name} is wrong" for name in TABLES if settled[name] != new[name]]
+    (root / f"trial-{number}.json").write_text(json.dumps(results))
     shutil.rmtree(here)
+    shutil.rmtree(before)
 
 
 def main(root: Path, seed: int, count: int) -> None:

@@ -45,6 +45,12 @@ def copied(source: Path, target: Path) -> Path:
     return Path(shutil.copytree(source, target))
 
 
+def again(source: Path, target: Path) -> None:
+    """Make ``target`` the same as ``source``, whatever was there."""
+    shutil.rmtree(target, ignore_errors=True)
+    copied(source, target)
+
+
 def more_readings(landing: Path, days: set[date] | None = None) -> None:
     """Rewrite the files of readings of some days (default: all) under their names, with more rows than before.
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -81,6 +82,19 @@ def ended(child: int) -> int:
     """Wait for a child; its exit code, or the negative number of the signal that ended it."""
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def in_a_child(work: Callable[[], Any], file: Path) -> Any:
+    """What some work gives, done in a child process: this one will fork again, and must not have threads by then.
+
+    Args:
+        work: gives what can be pickled.
+        file: takes it meanwhile.
+    """
+    log = file.with_suffix(".log")
+    code = ended(forked(lambda: file.write_bytes(pickle.dumps(work())), log))
+    assert code == 0, log.read_text()
+    return pickle.loads(file.read_bytes())
 
 
 def stedi(*arguments: str, landing: Path, lake: Path, home: Path) -> None:
@@ -162,16 +176,16 @@ def all_killed(
     prepare: Callable[[], object],
     measure: Mapping[str, Callable[[], object]],
     kills: Sequence[Any],
-    trial: Callable[[int, Any], object],
+    trial: Callable[[int, Sequence[Any]], object],
 ) -> dict[str, object]:
-    """Try every kill, in processes of their own.
+    """Try every kill, in processes of their own: one alone, then two in a trial, of which the later kills the rerun.
 
     Args:
         root: a folder to work in.
         prepare: makes what every trial begins with, and calls ``imported``.
         measure: undisturbed runs by name; each leaves what it measured in ``<name>.json`` below ``root``.
-        kills: when to kill; dataclasses.
-        trial: given a kill and its number, leaves what it found in ``trial-<number>.json``.
+        kills: when to kill; dataclasses with a ``share``.
+        trial: given a number and one or two kills, leaves what it found after each in ``trial-<number>.json``.
 
     Returns:
         What was ``measured``, and the ``results``: what each trial found.
@@ -182,14 +196,24 @@ def all_killed(
             if code:
                 sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
         import_before_forking(root / "imported.json")
-    codes = all_done({f"trial-{n}": lambda n=n, kill=kill: trial(n, kill) for n, kill in enumerate(kills)}, root)
+    trials = [
+        sorted(some, key=lambda kill: kill.share) for n in range(0, len(kills), 3) for some in split(kills[n : n + 3])
+    ]
+    codes = all_done({f"trial-{n}": lambda n=n, some=some: trial(n, some) for n, some in enumerate(trials)}, root)
     results = []
-    for number, kill in enumerate(kills):
+    for number, some in enumerate(trials):
         found = root / f"trial-{number}.json"
-        said = "" if found.exists() else (root / f"trial-{number}.log").read_text()[-4000:]
-        failed = {"kill": asdict(kill), "code": None, "wrong": [f"exit code {codes[f'trial-{number}']}: {said}"]}
-        results.append(json.loads(found.read_text()) if found.exists() else failed)
+        if found.exists():
+            results += json.loads(found.read_text())
+            continue
+        said = f"exit code {codes[f'trial-{number}']}: {(root / f'trial-{number}.log').read_text()[-4000:]}"
+        results += [{"kill": asdict(kill), "code": None, "wrong": [said]} for kill in some]
     return {"measured": {name: json.loads((root / f"{name}.json").read_text()) for name in measure}, "results": results}
+
+
+def split(three: Sequence[Any]) -> list[Sequence[Any]]:
+    """The first alone, the others together."""
+    return [some for some in (three[:1], three[1:]) if some]
 
 
 def wait_until(moment: float) -> None:
