@@ -32,6 +32,7 @@ from stedi_assets.landing.ingest import Ingestion
 from stedi_assets.resources import Resources
 from stedi_assets.sample import write_sample
 from stedi_assets.settings import Settings
+from stedi_assets.staleness.fingerprints import lake_state
 from stedi_assets.staleness.stale import stale_partitions
 
 if TYPE_CHECKING:
@@ -181,10 +182,11 @@ class Ticking:
         started = time.perf_counter()
         view = self.resources.view()
         found: dict[str, Any] = {}
-        now = view.state()
+        now = lake_state(view)
         if now != self._cursor:
             found = stale_partitions(view)
             self._cursor = "" if found else now
+            del view
             self.resources.close()
         return time.perf_counter() - started, found
 

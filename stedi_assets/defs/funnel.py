@@ -51,7 +51,7 @@ def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int
         GROUP BY ALL
         """,
         readings=view.engine.relation(contract(landing.table.name), landing.select(set(days))),
-        people=view.customers,
+        people=view.customer_names,
     )
     by_day = {day: (landed, refused, before) for day, landed, refused, before in rows}
     result = {}
@@ -71,7 +71,7 @@ def _readings(view: LakeView, days: Collection[date], written: Mapping[date, int
 def _customers(view: LakeView, days: Collection[date], written: Mapping[date, int]) -> dict[date, Numbers]:
     rows = view.engine.rows(
         "SELECT landing_date, count(*), count(consented_at) FROM people GROUP BY ALL",
-        people=view.customers,
+        people=view.customer_names,
     )
     found = {day: (landed, consenting) for day, landed, consenting in rows}
     return {

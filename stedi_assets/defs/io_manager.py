@@ -24,6 +24,7 @@ from stedi_assets.errors import RedactedError, redact_errors
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
+from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.view import LakeView
 from stedi_assets.transforms.common import lazy
 
@@ -72,12 +73,14 @@ class LakehouseIOManager(dg.IOManager):
         resources = self._resources
         try:
             with redact_errors(f"writing {contract.name}"):
-                fingerprints = view.fingerprints(contract.name, days)
+                fingerprints = expected_fingerprints(view, contract.name, days)
                 files = resources.engine.write(lazy(obj), resources.lakehouse, contract, fingerprints)
                 rows = {date.fromisoformat(file.partition["landing_date"]): file.rows for file in files}
                 counted = funnel(view, contract.name, days, rows) if len(days) <= MANY_DAYS else {}
                 with resources.lakehouse.committing():
-                    if not view.is_current() and resources.view().fingerprints(contract.name, days) != fingerprints:
+                    if not view.is_current() and fingerprints != expected_fingerprints(
+                        resources.view(), contract.name, days
+                    ):
                         raise dg.RetryRequested(RETRIES)
                     resources.lakehouse.replace(contract, days, files)
                 indexed = index.write(resources.session, resources.lakehouse, contract, days)

@@ -25,7 +25,7 @@ _CONDITIONS = {
 def without_consent(table: Table, *, indexed: bool = False) -> str:
     """An SQL condition on rows of ``table``: nobody who shares with research is behind the row.
 
-    It asks two other frames: ``customers`` (see ``LakeView.customers``) and, for a table without identifiers,
+    It asks two other frames: ``customers`` (see ``LakeView.customer_names``) and, for a table without identifiers,
     ``curated``, the stored ``customers_curated``.
 
     Args:
@@ -45,7 +45,7 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
         days: look at these landing days only.
     """
     indexed = table in READINGS_TABLES
-    frames: dict[str, object] = {"customers": view.customers}
+    frames: dict[str, object] = {"customers": view.customer_names}
     if table.anonymous:
         curated = view.snapshot("customers_curated")
         frames["curated"] = view.engine.relation(curated.table, curated.files)

@@ -1,83 +1,97 @@
-"""The latest record of every customer, computed once per version of ``customer_landing``.
+"""The customers by all of their records: by name, and by hashes for fingerprints.
 
-A process asks for it at every step and every tick, and customers are few. The rule is ``transforms.consents``.
+The rules are ``transforms``': whose record counts, since when it consents, and which intervals of consent there are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from stedi_assets import transforms
 from stedi_assets.contracts import table as contract
-from stedi_assets.engines.base import Frame
+from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import Snapshot
 from stedi_assets.staleness.digest import row_digest, sum_digest
+from stedi_assets.transforms.customers import consented_at
 
 
-class LatestRecords:
-    """A cache of what follows from ``customer_landing`` alone, for its last version that was asked for.
+class Customers(NamedTuple):
+    """What follows from one version of ``customer_landing``.
 
     Args:
-        engine: reads the records.
+        latest: one row per customer: ``person`` and ``device`` (hashes of the e-mail and the serial number),
+            ``consented_at`` (epoch ms; null for one who does not consent), and of the record that counts,
+            ``landing_date`` and a digest of what ``customer_trusted`` would hold of it, ``record``.
+        histories: of each landing day, a digest of its rows of ``consent_history``, if there are any.
     """
 
-    def __init__(self, engine: Session) -> None:
-        self._engine = engine
-        self._customers: tuple[tuple[str, ...], pa.Table] | None = None
-        self._shared: tuple[tuple[str, ...], pa.Table] | None = None
-        self._histories: tuple[tuple[str, ...], dict[date, str]] | None = None
+    latest: pa.Table
+    histories: Mapping[date, str]
 
-    def customers(self, customer_landing: Snapshot) -> pa.Table:
-        """One row per customer.
 
-        Returns:
-            ``email`` and ``serialNumber`` as they are compared, ``consented_at`` (epoch ms; null for one who does not
-            consent), and of the record that counts, ``landing_date`` and a digest of what ``customer_trusted`` would
-            hold of it, ``record``.
+def names_of_customers(engine: Session, customer_landing: Snapshot) -> pa.Table:
+    """The customers by name.
+
+    Returns:
+        One row per customer: ``email`` and ``serialNumber`` as they are compared, ``landing_date`` and
+        ``consented_at`` as in :class:`Customers`.
+    """
+    records = engine.scan(customer_landing.table, customer_landing.files)
+    return engine.collect(transforms.consents(records, "landing_date"))
+
+
+def customers_of(engine: Session, customer_landing: Snapshot) -> Customers:
+    """The customers by hashes for names, which join in a third of the time and take less than half the memory."""
+    landed = engine.relation(customer_landing.table, customer_landing.files)
+    person, device = f"hash({normalized_sql('email')})", f"hash({normalized_sql('serialNumber')})"
+    record = row_digest(*(named(column) for column in contract("customer_trusted").column_names))
+    columns = f'landing_date, {record} AS record, "shareWithResearchAsOfDate"'
+    records = engine.arrow(f"SELECT {person} AS person, {device} AS device, {columns} FROM landed", landed=landed)
+    # Sorting records takes longest, and most customers have only one, which is their latest. So only the others' are
+    # sorted by the rules (and those of a few customers whose hashes are the same by chance).
+    repeated = engine.arrow("SELECT person FROM records GROUP BY ALL HAVING count(*) > 1", records=records)
+    single = engine.frame(
+        engine.arrow("FROM records ANTI JOIN repeated USING (person)", repeated=repeated, records=records)
+    )
+    several = engine.frame(
+        engine.arrow(
+            f"SELECT *, {record} AS record FROM landed SEMI JOIN repeated ON {person} = person",
+            repeated=repeated,
+            landed=landed,
+        )
+    )
+    emails = transforms.ever_consenting(several).with_columns(subject_id="email")
+    frames = {
+        "single": engine.collect(single.with_columns(consented_at=consented_at())),
+        "latest": engine.collect(transforms.consents(several, "landing_date", "record")),
+        # By e-mail, not by pseudonym: which is which, the key tells, and pseudonyms take longer to make.
+        "intervals": engine.collect(transforms.consent_history(several, emails)),
+    }
+    people = engine.arrow(
         """
-        version = _version(customer_landing)
-        if self._customers is None or self._customers[0] != version:
-            landed = self._engine.relation(customer_landing.table, customer_landing.files)
-            record = row_digest(*(named(column) for column in contract("customer_trusted").column_names))
-            records = landed.project(f"*, {record} AS record")
-            self._customers = version, self._engine.collect(transforms.consents(records, "landing_date", "record"))
-        return self._customers[1]
-
-    def shared_devices(self, customer_landing: Snapshot) -> pa.Table:
-        """The devices that several customers claim: ``device``, ``claimants``, and how many of them ``consenting``."""
-        version = _version(customer_landing)
-        if self._shared is None or self._shared[0] != version:
-            devices = self._engine.arrow(
-                'SELECT "serialNumber" AS device, count(*) AS claimants, count(consented_at) AS consenting '
-                "FROM customers GROUP BY ALL HAVING claimants > 1",
-                customers=self.customers(customer_landing),
-            )
-            self._shared = version, devices
-        return self._shared[1]
-
-    def histories(self, customer_landing: Snapshot) -> dict[date, str]:
-        """Of each landing day, a digest of its rows of ``consent_history``, if there are any."""
-        version = _version(customer_landing)
-        if self._histories is None or self._histories[0] != version:
-            records = self._engine.scan(customer_landing.table, customer_landing.files)
-            row = row_digest("subject_id", "grant_number", "granted_at", "withdrawn_at", "withdrawn_landing_date")
-            rows = self._engine.rows(
-                f"SELECT landing_date, {sum_digest(row)} FROM intervals GROUP BY ALL",
-                intervals=_intervals(records).to_native(),
-            )
-            self._histories = version, dict(rows)
-        return self._histories[1]
-
-
-def _intervals(records: Frame) -> Frame:
-    # By e-mail, not by pseudonym: which is which, the key tells, and pseudonyms take longer to make.
-    emails = transforms.ever_consenting(records).with_columns(subject_id="email")
-    return transforms.consent_history(records, emails)
-
-
-def _version(customer_landing: Snapshot) -> tuple[str, ...]:
-    return tuple(file.uri for file in customer_landing.files)
+        SELECT person, device, landing_date, record, consented_at FROM single
+        UNION ALL
+        SELECT hash(email), hash("serialNumber"), landing_date, record, consented_at FROM latest
+        """,
+        **frames,
+    )
+    interval = row_digest("person", "grant_number", "granted_at", "withdrawn_at", "withdrawn_landing_date")
+    histories = engine.rows(
+        f"""
+        SELECT landing_date, {sum_digest(interval)} FROM (
+            SELECT hash(subject_id) AS person, grant_number, granted_at, withdrawn_at, withdrawn_landing_date,
+                   landing_date
+            FROM intervals
+            UNION ALL
+            SELECT person, 1, consented_at, NULL, NULL, landing_date FROM single WHERE consented_at IS NOT NULL
+        ) GROUP BY ALL
+        """,
+        **frames,
+    )
+    return Customers(people.combine_chunks(), dict(histories))

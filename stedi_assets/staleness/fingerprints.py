@@ -4,7 +4,7 @@ A fingerprint covers exactly what the partition's rows depend on, so a customer 
 on which their readings landed, and no others. Whose readings landed when comes from the readings index, who consents
 from the customers' latest records; both are joined and added up here, and no reading is read.
 
-What a partition *would* be made from now and what it *was* made from are compared by ``plan``. The fingerprint is
+What a partition *would* be made from now and what it *was* made from are compared by ``stale``. The fingerprint is
 stored in the names of the partition's files; behind its 16 digits stand four for each part, to tell which part differs.
 Parts of tables with pseudonyms are digested with the pseudonym key.
 """
@@ -12,18 +12,18 @@ Parts of tables with pseudonyms are digested with the pseudonym key.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stedi_assets.contracts import Table
+from stedi_assets.contracts import ASSET_TABLES
+from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets.staleness.digest import row_digest, sum_digest
+from stedi_assets.staleness.view import LakeView
 
-if TYPE_CHECKING:
-    from stedi_assets.staleness.view import LakeView
-
-RULES_VERSION = 4
+RULES_VERSION = 5
 """Raise it when a transform gives other rows for the same inputs, or a fingerprint covers them in another way, so that
 every partition is made anew."""
 
@@ -33,16 +33,35 @@ Parts = Mapping[str, str]
 
 _KEY = "pseudonym key"
 _ByDay = Mapping[date, object]
-_OfDays = Callable[["LakeView", "Collection[date] | None", Mapping[str, Fingerprints]], "tuple[_ByDay, dict[str, Any]]"]
-_OF: dict[str, _OfDays] = {}
 
 
-def parts(
-    view: LakeView, table: Table, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
+def lake_state(view: LakeView) -> str:
+    """A short text for all that fingerprints depend on: while it is the same, so are they.
+
+    It costs a look at each table's log.
+    """
+    tables = [(table.name, table.column_names, view.snapshot(table.name).identity) for table in ASSET_TABLES]
+    before, pairing = view.policies.readings_before_consent.value, view.policies.pairing.value
+    return fingerprint(RULES_VERSION, tables, before, pairing, view.pseudonyms.key_id)
+
+
+def expected_parts(
+    view: LakeView,
+    name: str,
+    days: Collection[date] | None = None,
+    assumed: Mapping[str, Fingerprints] | None = None,
 ) -> dict[date, Parts]:
-    """What partitions of a derived table would be made from; see ``LakeView.parts``."""
-    every, found = _OF[table.name](view, days, assumed)
-    rules = fingerprint(RULES_VERSION, table.name, table.column_names)
+    """What the partitions of a derived table would be made from now, part by part.
+
+    Args:
+        view: the lake.
+        name: the table.
+        days: the landing days wanted; none takes every day that has an input.
+        assumed: fingerprints to take for those of upstream tables, instead of what these were made from;
+            reconciliation passes what they *should* be made from.
+    """
+    inputs, found = _OF[name](_Question(view, days, assumed or {}))
+    rules = fingerprint(RULES_VERSION, name, contract(name).column_names)
     # Names of files may be seen by those who may not see the rows. With the key in every part, nobody without it can
     # test a guess at a customer against one.
     key = found.get(_KEY)
@@ -50,12 +69,17 @@ def parts(
         day: {
             "rules version": rules,
             **{
-                name: fingerprint(key, part.get(day) if isinstance(part, Mapping) else part)
-                for name, part in found.items()
+                part: fingerprint(key, digest.get(day) if isinstance(digest, Mapping) else digest)
+                for part, digest in found.items()
             },
         }
-        for day in (every if days is None else days)
+        for day in (inputs if days is None else days)
     }
+
+
+def expected_fingerprints(view: LakeView, name: str, days: Collection[date] | None = None) -> dict[date, str]:
+    """The fingerprints of :func:`expected_parts`."""
+    return {day: combined(parts) for day, parts in expected_parts(view, name, days).items()}
 
 
 def combined(parts: Parts) -> str:
@@ -80,172 +104,193 @@ def differing_parts(stored: str | None, parts: Parts) -> tuple[str, ...]:
     return (_KEY,) if _KEY in found else found or ("inputs",)
 
 
-def _of(name: str) -> Callable[[_OfDays], _OfDays]:
-    """Register the function of a table.
+@dataclass(frozen=True)
+class _Question:
+    """Which partitions of a table are asked for; see :func:`expected_parts`."""
 
-    It gives the days that have an input, and each part: by day, or one for all of them.
-    """
+    view: LakeView
+    days: Collection[date] | None
+    assumed: Mapping[str, Fingerprints]
 
-    def register(function: _OfDays) -> _OfDays:
-        _OF[name] = function
-        return function
+    def made_from(self, name: str) -> Fingerprints:
+        """The fingerprints of an input."""
+        return self.assumed[name] if name in self.assumed else self.view.snapshot(name).fingerprints()
 
-    return register
+    def sums(self, query: str, **frames: Any) -> dict[date, object]:
+        """The digests that a query gives by landing day.
+
+        Args:
+            query: it may name the frames ``customers``, ``people`` and ``shared_devices`` of the view.
+            frames: others that it names.
+        """
+        for name in ("customers", "people", "shared_devices"):
+            if name in query:
+                frames[name] = getattr(self.view, name)
+        return dict(self.view.engine.rows(query, **frames))
+
+    @property
+    def since(self) -> str:
+        """SQL of what counts of the consent of ``p``: its date, where that leaves readings out, else whether it is."""
+        excluding = self.view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+        return "p.consented_at" if excluding else "(p.consented_at IS NOT NULL)"
+
+    def readings(self, name: str) -> Any:
+        """Whose readings an input has, of the days wanted; see ``LakeView.readings``."""
+        return self.view.readings(name, self.days)
+
+    def readings_around(self, name: str, table: str) -> Any:
+        """The same, of all days whose readings may be of the times of those that ``table`` has on the days wanted."""
+        if self.days is None:
+            return self.view.readings(name)
+        return self.view.readings(name, {file.landing_date for file in self.view.input_files(table, name, self.days)})
+
+
+_Answer = tuple[_ByDay, "dict[str, Any]"]
+"""The days that have an input, and each part: by day, or one for all of them."""
+_Rule = Callable[[_Question], _Answer]
+_OF: dict[str, _Rule] = {}
+
+
+def _of(name: str) -> Callable[[_Rule], _Rule]:
+    """Register the function of a table."""
+    return lambda function: _OF.setdefault(name, function)
+
+
+_SHARING = "(SELECT * FROM customers WHERE consented_at IS NOT NULL)"
+_CONSENTING = "(SELECT * FROM people WHERE consented_at IS NOT NULL)"
+_WEARERS = "(SELECT * FROM people WHERE consented_at IS NOT NULL AND curated_as IS NOT NULL)"
+"""SQL of the customers whose pairs are made."""
 
 
 # ---- customers -------------------------------------------------------------------------------------
 
 
 @_of("customer_trusted")
-def _customer_trusted(
-    view: LakeView, _: Collection[date] | None, __: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    by_day = "SELECT landing_date, {} FROM customers WHERE consented_at IS NOT NULL GROUP BY ALL"
-    consent = _sums(view, by_day.format(sum_digest(row_digest("email"))), customers=view.customers)
-    records = _sums(view, by_day.format(sum_digest(row_digest("email", "record"))), customers=view.customers)
+def _customer_trusted(asked: _Question) -> _Answer:
+    consent = asked.sums(f"SELECT landing_date, {sum_digest('person')} FROM {_SHARING} GROUP BY ALL")
+    record = row_digest("person", "record")
+    records = asked.sums(f"SELECT landing_date, {sum_digest(record)} FROM {_SHARING} GROUP BY ALL")
     # What landed on a day is no part of it: a record that withdraws empties the day of an earlier one, not its own.
     return consent, {"customer records": records, "consent": consent}
 
 
 @_of("customers_curated")
-def _customers_curated(
-    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    customers = _input_fingerprints(view, "customer_trusted", assumed)
+def _customers_curated(asked: _Question) -> _Answer:
+    customers = asked.made_from("customer_trusted")
     # Which customers are curated is asked of the stored ones, which may be stale; where it is asked what should be,
     # of those whose latest record is of the day.
-    trusted = view.snapshot("customer_trusted")
-    settled = trusted.table.name in assumed
-    candidates = view.customers if settled else view.engine.relation(trusted.table, trusted.select(days))
-    curated = _sums(
-        view,
+    if "customer_trusted" in asked.assumed:
+        candidates, stored = "customers", {}
+    else:
+        trusted = asked.view.snapshot("customer_trusted")
+        candidates = "(SELECT landing_date, hash(email) AS person FROM stored)"
+        stored = {"stored": asked.view.engine.relation(trusted.table, trusted.select(asked.days))}
+    curated = asked.sums(
         f"""
-        SELECT landing_date, {sum_digest(row_digest("email"))} FROM candidates
-        SEMI JOIN (SELECT email FROM customers WHERE consented_at IS NOT NULL) USING (email)
-        SEMI JOIN (SELECT subject AS email FROM readers) USING (email)
+        SELECT landing_date, {sum_digest("person")} FROM {candidates} c
+        SEMI JOIN {_SHARING} p ON c.person = p.person
+        SEMI JOIN readers r ON c.person = r.subject
         GROUP BY ALL
         """,
-        candidates=candidates,
-        customers=view.customers,
-        readers=view.index("accelerometer_trusted"),
+        readers=asked.view.readings("accelerometer_trusted"),
+        **stored,
     )
-    found = {"customers": customers, "consent and readings": curated, _KEY: view.pseudonyms.key_id}
-    return {**customers, **curated}, found
+    key = asked.view.pseudonyms.key_id
+    return {**customers, **curated}, {"customers": customers, "consent and readings": curated, _KEY: key}
 
 
 @_of("consent_history")
-def _consent_history(
-    view: LakeView, _: Collection[date] | None, __: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    intervals = view.latest_records.histories(view.snapshot("customer_landing"))
-    return intervals, {"customer records": intervals, _KEY: view.pseudonyms.key_id}
+def _consent_history(asked: _Question) -> _Answer:
+    intervals = asked.view.consent_histories
+    return intervals, {"customer records": intervals, _KEY: asked.view.pseudonyms.key_id}
 
 
 # ---- readings --------------------------------------------------------------------------------------
 
 
 @_of("accelerometer_trusted")
-def _accelerometer_trusted(
-    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    landed = _input_fingerprints(view, "accelerometer_landing", assumed)
-    consent = _sums(
-        view,
+def _accelerometer_trusted(asked: _Question) -> _Answer:
+    landed = asked.made_from("accelerometer_landing")
+    consent = asked.sums(
         f"""
-        SELECT i.landing_date, {sum_digest(row_digest("c.email", view.since("c"), "i.content"))}
-        FROM readings i JOIN (SELECT * FROM customers WHERE consented_at IS NOT NULL) c ON i.subject = c.email
-        GROUP BY ALL
+        SELECT i.landing_date, {sum_digest(row_digest("p.person", asked.since, "i.content"))}
+        FROM readings i JOIN {_SHARING} p ON i.subject = p.person GROUP BY ALL
         """,
-        readings=view.index("accelerometer_landing", days),
-        customers=view.customers,
+        readings=asked.readings("accelerometer_landing"),
     )
-    return landed, {"policy": _before(view), "landed files": landed, "consent": consent}
+    return landed, {"policy": _before(asked.view), "landed files": landed, "consent": consent}
 
 
 @_of("step_trainer_trusted")
-def _step_trainer_trusted(
-    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    landed = _input_fingerprints(view, "step_trainer_landing", assumed)
-    readings = view.index("step_trainer_landing", days)
+def _step_trainer_trusted(asked: _Question) -> _Answer:
+    landed = asked.made_from("step_trainer_landing")
+    readings = asked.readings("step_trainer_landing")
     # Of a device that nobody who is curated claims, no reading is used, whoever else claims it.
-    claim = row_digest("p.device", "p.email", view.since("p"), "p.curated_as IS NOT NULL", "i.content")
-    claims = _sums(
-        view,
+    claim = row_digest("p.device", "p.person", asked.since, "p.curated_as IS NOT NULL", "i.content")
+    claims = asked.sums(
         f"""
         SELECT i.landing_date, {sum_digest(claim)} FROM readings i
         SEMI JOIN {_WEARERS} w ON i.subject = w.device
         JOIN people p ON i.subject = p.device GROUP BY ALL
         """,
         readings=readings,
-        people=view.people,
     )
     # Of a device that someone who refuses claims too, it counts who of the claimants moved when it measured.
-    refused = "true" if _excluding(view) else "consenting < claimants"
-    moved = _sums(
-        view,
+    excluding = asked.view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+    refused = "true" if excluding else "consenting < claimants"
+    moved = asked.sums(
         f"""
         WITH measured AS (
             SELECT i.* FROM readings i
             SEMI JOIN (SELECT * FROM shared_devices WHERE consenting > 0 AND {refused}) d ON i.subject = d.device
         ),
         claimants AS (
-            SELECT p.device, p.email, i.landing_date, i.first_time, i.last_time
+            SELECT p.device, p.person, i.landing_date, i.first_time, i.last_time
             FROM people p JOIN measured i ON p.device = i.subject
         )
-        SELECT p.landing_date, {sum_digest(row_digest("p.device", "p.email", "m.content"))}
-        FROM movements m JOIN claimants p ON m.subject = p.email AND {_overlap("m", "p")}
+        SELECT p.landing_date, {sum_digest(row_digest("p.device", "p.person", "m.content"))}
+        FROM movements m JOIN claimants p ON m.subject = p.person AND {_overlap("m", "p")}
         GROUP BY ALL
         """,
         readings=readings,
-        movements=_around(view, "accelerometer_landing", "step_trainer_trusted", days),
-        people=view.people,
-        shared_devices=view.shared_devices,
+        movements=asked.readings_around("accelerometer_landing", "step_trainer_trusted"),
     )
-    found = {"policy": _before(view), "landed files": landed, "claims of devices": claims, "shared devices": moved}
-    return landed, found
+    policy = _before(asked.view)
+    return landed, {"policy": policy, "landed files": landed, "claims of devices": claims, "shared devices": moved}
 
 
 @_of("machine_learning_curated")
-def _machine_learning_curated(
-    view: LakeView, days: Collection[date] | None, assumed: Mapping[str, Fingerprints]
-) -> tuple[_ByDay, dict[str, Any]]:
-    steps = _input_fingerprints(view, "step_trainer_trusted", assumed)
-    movements = _input_fingerprints(view, "accelerometer_trusted", assumed)
+def _machine_learning_curated(asked: _Question) -> _Answer:
+    steps, movements = asked.made_from("step_trainer_trusted"), asked.made_from("accelerometer_trusted")
     # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
     # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
     frames = {
-        "people": view.people,
-        "shared_devices": view.shared_devices,
-        "steps": view.index("step_trainer_trusted", days),
-        "movements": view.index("accelerometer_trusted", days),
-        "steps_around": _around(view, "step_trainer_trusted", "machine_learning_curated", days),
-        "movements_around": _around(view, "accelerometer_trusted", "machine_learning_curated", days),
+        "steps": asked.readings("step_trainer_trusted"),
+        "movements": asked.readings("accelerometer_trusted"),
+        "steps_around": asked.readings_around("step_trainer_trusted", "machine_learning_curated"),
+        "movements_around": asked.readings_around("accelerometer_trusted", "machine_learning_curated"),
     }
-    worn = row_digest("p.email", "p.curated_as")
-    claim = ("p.device", "p.email", view.since("p"), "p.curated_as")
-    wearers = _sums(
-        view,
-        f"SELECT i.landing_date, {sum_digest(worn)} FROM movements i JOIN {_WEARERS} p ON i.subject = p.email "
+    worn = row_digest("p.person", "p.curated_as")
+    claim = ("p.device", "p.person", asked.since, "p.curated_as")
+    wearers = asked.sums(
+        f"SELECT i.landing_date, {sum_digest(worn)} FROM movements i JOIN {_WEARERS} p ON i.subject = p.person "
         "GROUP BY ALL",
         **frames,
     )
-    claims = _sums(
-        view,
+    claims = asked.sums(
         f"SELECT i.landing_date, {sum_digest(row_digest(*claim))} FROM steps i "
         f"JOIN {_CONSENTING} p ON i.subject = p.device GROUP BY ALL",
         **frames,
     )
     # A pair lies in the partition of its later half, so that one depends on readings that landed earlier.
     half = "SELECT DISTINCT later, landing_date, subject, content"
-    earlier = _sums(
-        view,
+    earlier = asked.sums(
         f"""
         WITH {_earlier("earlier_movements", "movements_around", "steps")},
         {_earlier("earlier_steps", "steps_around", "movements")},
         halves AS (
-            SELECT e.later, {row_digest("p.email", "p.curated_as", "e.content")} AS half
-            FROM {_WEARERS} p JOIN ({half} FROM earlier_movements) e ON e.subject = p.email
+            SELECT e.later, {row_digest("p.person", "p.curated_as", "e.content")} AS half
+            FROM {_WEARERS} p JOIN ({half} FROM earlier_movements) e ON e.subject = p.person
             UNION ALL
             SELECT e.later, {row_digest(*claim, "e.content")} AS half
             FROM {_CONSENTING} p JOIN ({half} FROM earlier_steps) e ON e.subject = p.device
@@ -255,27 +300,26 @@ def _machine_learning_curated(
         **frames,
     )
     found = {
-        "policy": (_before(view), view.policies.pairing.value),
-        _KEY: view.pseudonyms.key_id,
+        "policy": (_before(asked.view), asked.view.policies.pairing.value),
+        _KEY: asked.view.pseudonyms.key_id,
         "step readings": steps,
         "accelerometer readings": movements,
         "consent": wearers,
         "claims of devices": claims,
         "readings of other days": earlier,
-        "shared devices": _owners_of_shared_devices(view, frames),
+        "shared devices": _owners_of_shared_devices(asked, frames),
     }
     return {**steps, **movements}, found
 
 
-def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByDay:
+def _owners_of_shared_devices(asked: _Question, frames: Mapping[str, Any]) -> _ByDay:
     """Of devices that several consenting customers claim, who of them moved when it measured.
 
     It decides whose the device was at that moment, whichever day the movement landed.
     """
-    if view.policies.pairing is Pairing.CUSTOMER:
+    if asked.view.policies.pairing is Pairing.CUSTOMER:
         return {}
-    return _sums(
-        view,
+    return asked.sums(
         f"""
         WITH shared AS (SELECT * FROM shared_devices WHERE consenting > 1),
         shared_steps AS (SELECT s.* FROM steps_around s SEMI JOIN shared c ON s.subject = c.device),
@@ -286,11 +330,10 @@ def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByD
             SELECT later, subject, first_time, last_time FROM earlier_steps
         ),
         claimants AS (
-            SELECT p.*, i.later, i.first_time, i.last_time
-            FROM people p JOIN measured i ON p.device = i.subject WHERE p.consented_at IS NOT NULL
+            SELECT p.*, i.later, i.first_time, i.last_time FROM {_CONSENTING} p JOIN measured i ON p.device = i.subject
         )
-        SELECT p.later, {sum_digest(row_digest("p.device", "p.email", "p.curated_as", "m.content"))}
-        FROM movements_around m JOIN claimants p ON m.subject = p.email AND {_overlap("m", "p")}
+        SELECT p.later, {sum_digest(row_digest("p.device", "p.person", "p.curated_as", "m.content"))}
+        FROM movements_around m JOIN claimants p ON m.subject = p.person AND {_overlap("m", "p")}
         GROUP BY ALL
         """,
         **frames,
@@ -300,25 +343,8 @@ def _owners_of_shared_devices(view: LakeView, frames: Mapping[str, Any]) -> _ByD
 # ---- shared pieces ---------------------------------------------------------------------------------
 
 
-def _input_fingerprints(view: LakeView, name: str, assumed: Mapping[str, Fingerprints]) -> Fingerprints:
-    return assumed[name] if name in assumed else view.snapshot(name).fingerprints()
-
-
-def _sums(view: LakeView, query: str, **frames: Any) -> dict[date, object]:
-    return dict(view.engine.rows(query, **frames))
-
-
-def _excluding(view: LakeView) -> bool:
-    return view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
-
-
 def _before(view: LakeView) -> str:
     return view.policies.readings_before_consent.value
-
-
-_CONSENTING = "(SELECT * FROM people WHERE consented_at IS NOT NULL)"
-_WEARERS = "(SELECT * FROM people WHERE consented_at IS NOT NULL AND curated_as IS NOT NULL)"
-"""SQL of the customers whose pairs are made."""
 
 
 def _overlap(one: str, other: str) -> str:
@@ -334,23 +360,17 @@ def _earlier(name: str, earlier: str, later: str) -> str:
         earlier: an index, of any days.
         later: an index of the other table.
     """
+    days = "ORDER BY landing_date ROWS BETWEEN"
     within = "PARTITION BY landing_date ORDER BY first_time, last_time ROWS BETWEEN UNBOUNDED PRECEDING AND"
     # Most readings landed on the day on which they were made. So first those are left out, by the days' bounds, that
     # are of a time at which no other day has any; then the readings of a day make stretches of time without a gap.
     return f"""
         {name}_bounds AS (
-            SELECT landing_date, min(first_time) AS first_time, max(last_time) AS last_time, is_later FROM (
-                SELECT landing_date, first_time, last_time, false AS is_later FROM {earlier}
-                UNION ALL SELECT landing_date, first_time, last_time, true FROM {later}
-            ) GROUP BY ALL
-        ),
-        {name}_until AS (
-            SELECT l.landing_date, max(e.last_time) AS until FROM {name}_bounds l
-            JOIN {name}_bounds e ON e.landing_date < l.landing_date AND l.is_later AND NOT e.is_later GROUP BY ALL
-        ),
-        {name}_since AS (
-            SELECT e.landing_date, min(l.first_time) AS since FROM {name}_bounds e
-            JOIN {name}_bounds l ON e.landing_date < l.landing_date AND l.is_later AND NOT e.is_later GROUP BY ALL
+            SELECT landing_date, max(last_time) OVER ({days} UNBOUNDED PRECEDING AND 1 PRECEDING) AS until,
+                   min(first_time) OVER ({days} 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS since
+            FROM (SELECT landing_date, max(last_time) AS last_time FROM {earlier} GROUP BY ALL)
+            FULL JOIN (SELECT landing_date, min(first_time) AS first_time FROM {later} GROUP BY ALL)
+            USING (landing_date)
         ),
         {name}_spans AS (
             SELECT landing_date, min(first_time) AS first_time, max(last_time) AS last_time
@@ -359,20 +379,13 @@ def _earlier(name: str, earlier: str, later: str) -> str:
                 FROM (
                     SELECT landing_date, first_time, last_time,
                            coalesce(first_time > max(last_time) OVER ({within} 1 PRECEDING), true) AS gap
-                    FROM {later} JOIN {name}_until USING (landing_date) WHERE first_time <= until
+                    FROM {later} JOIN {name}_bounds USING (landing_date) WHERE first_time <= until
                 )
             ) GROUP BY landing_date, span
         ),
         {name} AS (
             SELECT o.landing_date AS later, e.landing_date, e.subject, e.content,
                    greatest(e.first_time, o.first_time) AS first_time, least(e.last_time, o.last_time) AS last_time
-            FROM (SELECT * FROM {earlier} JOIN {name}_since USING (landing_date) WHERE last_time >= since) e
+            FROM (SELECT * FROM {earlier} JOIN {name}_bounds USING (landing_date) WHERE last_time >= since) e
             JOIN {name}_spans o ON {_overlap("e", "o")} AND e.landing_date < o.landing_date
         )"""
-
-
-def _around(view: LakeView, name: str, consumer: str, days: Collection[date] | None) -> Any:
-    """The index of an input, of the days whose readings may be of the times of a derived table's partitions."""
-    if days is None:
-        return view.index(name)
-    return view.index(name, {file.landing_date for file in view.input_files(consumer, name, days)})

@@ -13,7 +13,7 @@ from datetime import date
 from stedi_assets.contracts import DERIVED_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.staleness.consent import rows_without_consent
-from stedi_assets.staleness.fingerprints import combined, differing_parts
+from stedi_assets.staleness.fingerprints import combined, differing_parts, expected_parts
 from stedi_assets.staleness.view import LakeView
 
 
@@ -31,11 +31,11 @@ def stale_partitions(view: LakeView) -> dict[str, dict[date, tuple[str, ...]]]:
     result: dict[str, dict[date, tuple[str, ...]]] = {}
     for table in DERIVED_TABLES:
         stored = view.snapshot(table.name).fingerprints()
-        expected = view.parts(table.name, assumed=should)
+        expected = expected_parts(view, table.name, assumed=should)
         # A partition that nothing speaks for any more must lose its rows.
         orphaned = stored.keys() - expected.keys()
         if orphaned:
-            expected |= view.parts(table.name, orphaned, assumed=should)
+            expected |= expected_parts(view, table.name, orphaned, assumed=should)
         should[table.name] = {day: combined(parts) for day, parts in expected.items()}
         stale = {
             day: ("not made yet",) if day not in stored else differing_parts(stored[day], parts)
@@ -73,7 +73,7 @@ def _people_concerned(view: LakeView, name: str, days: Collection[date]) -> dict
         return {}
     if name == "customer_trusted":
         trusted = view.snapshot(name)
-        column, stored, landed = "email", view.engine.relation(trusted.table, trusted.select(days)), view.customers
+        column, stored, landed = "email", view.engine.relation(trusted.table, trusted.select(days)), view.customer_names
     else:
         column, stored, landed = "subject", view.index(name, days), view.index("accelerometer_landing", days)
     rows = view.engine.rows(
@@ -89,7 +89,7 @@ def _people_concerned(view: LakeView, name: str, days: Collection[date]) -> dict
         """,
         stored=stored,
         landed=landed,
-        customers=view.customers,
+        customers=view.customer_names,
     )
     return dict(rows)
 

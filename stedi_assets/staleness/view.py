@@ -1,7 +1,8 @@
 """The lake at one moment: every table at one version, as inputs of the derived tables.
 
 The rows that an asset computes and the fingerprint that they are stored under come from one :class:`LakeView`, so
-whatever other runs do meanwhile cannot come between them. What a fingerprint is made of is in ``fingerprints``.
+whatever other runs do meanwhile cannot come between them. Here is what tables and fingerprints are computed from; what
+a fingerprint is made of is in ``fingerprints``.
 """
 
 from __future__ import annotations
@@ -12,17 +13,15 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from stedi_assets.contracts import ASSET_TABLES, Scope
+from stedi_assets.contracts import Scope
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
-from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.privacy.pseudonyms import Pseudonyms
-from stedi_assets.settings import Policies, ReadingsBeforeConsent
-from stedi_assets.staleness import fingerprints as rules
-from stedi_assets.staleness.customers import LatestRecords
+from stedi_assets.settings import Policies
+from stedi_assets.staleness.cache import LakeCache
+from stedi_assets.staleness.customers import Customers, customers_of, names_of_customers
 from stedi_assets.staleness.digest import row_digest
-from stedi_assets.staleness.fingerprints import RULES_VERSION, Fingerprints, Parts
 from stedi_assets.staleness.index import ReadingsIndex
 
 
@@ -34,7 +33,7 @@ class LakeView:
         engine: reads them.
         policies: which readings and pairs count.
         pseudonyms: makes ``subject_id``.
-        latest_records: the cache of who consents.
+        cache: what was computed of the tables before.
     """
 
     def __init__(
@@ -43,15 +42,14 @@ class LakeView:
         engine: Session,
         policies: Policies,
         pseudonyms: Pseudonyms,
-        latest_records: LatestRecords,
+        cache: LakeCache,
     ) -> None:
         self.lakehouse = lakehouse
         self.engine = engine
         self.policies = policies
         self.pseudonyms = pseudonyms
-        self.latest_records = latest_records
+        self._cache = cache
         self._snapshots: dict[str, Snapshot] = {}
-        self._indexes: dict[tuple[str, frozenset[date] | None], pa.Table] = {}
 
     def snapshot(self, name: str) -> Snapshot:
         """The pinned version of a table."""
@@ -64,15 +62,6 @@ class LakeView:
         return all(
             self.lakehouse.snapshot(pinned.table).version == pinned.version for pinned in self._snapshots.values()
         )
-
-    def state(self) -> str:
-        """A short text for all that fingerprints depend on: while it is the same, so are they.
-
-        It costs a look at each table's log.
-        """
-        tables = [(table.name, table.column_names, self.snapshot(table.name).identity) for table in ASSET_TABLES]
-        before, pairing = self.policies.readings_before_consent.value, self.policies.pairing.value
-        return fingerprint(RULES_VERSION, tables, before, pairing, self.pseudonyms.key_id)
 
     # ---- what derived tables are computed from -----------------------------------------------------
 
@@ -96,69 +85,70 @@ class LakeView:
 
     # ---- what fingerprints are computed from -------------------------------------------------------
 
-    @cached_property
-    def customers(self) -> pa.Table:
-        """Every customer by their latest record: ``email``, ``serialNumber``, ``consented_at``, ``landing_date``."""
-        return self.latest_records.customers(self.snapshot("customer_landing"))
+    @property
+    def customer_names(self) -> pa.Table:
+        """Every customer by their latest record, by name; see ``names_of_customers``."""
+        records = self.snapshot("customer_landing")
+        return self._cache.result("names of customers", records.files, lambda: names_of_customers(self.engine, records))
 
-    def since(self, alias: str) -> str:
-        """SQL of what counts of a consent: since when it is, where that leaves readings out, else whether it is."""
-        excluding = self.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
-        return f"{alias}.consented_at" if excluding else f"({alias}.consented_at IS NOT NULL)"
+    @property
+    def _customers(self) -> Customers:
+        records = self.snapshot("customer_landing")
+        return self._cache.result("customers", records.files, lambda: customers_of(self.engine, records))
+
+    @property
+    def customers(self) -> pa.Table:
+        """Every customer by their latest record, with hashes for names; see ``Customers.latest``."""
+        return self._customers.latest
+
+    @property
+    def consent_histories(self) -> Mapping[date, str]:
+        """Of each landing day, a digest of its rows of ``consent_history``."""
+        return self._customers.histories
 
     @cached_property
     def people(self) -> pa.Table:
-        """Every customer, and whether they are curated.
+        """The :attr:`customers`, and whether they are curated.
 
         Returns:
-            ``email``, ``device``, ``consented_at`` (null for one who does not consent), ``curated_as`` (a digest of
-            their pseudonym; null for one who is not curated).
+            Their columns, and ``curated_as``: a digest of their pseudonyms (more than one only while partitions are
+            stale); null for one who is not curated.
         """
         curated = self.snapshot("customers_curated")
+        pseudonyms = f"""
+            SELECT person, hash(sum(pseudonym)) AS curated_as
+            FROM (SELECT DISTINCT hash(email) AS person, {row_digest("subject_id")} AS pseudonym FROM stored)
+            GROUP BY ALL"""
+
+        def read_pseudonyms() -> pa.Table:
+            return self.engine.arrow(pseudonyms, stored=self.engine.relation(curated.table, curated.files))
+
         return self.engine.arrow(
-            f"""
-            SELECT c.email, c."serialNumber" AS device, c.consented_at, s.curated_as FROM customers c
-            LEFT JOIN (
-                SELECT email, {row_digest("min(subject_id)")} AS curated_as FROM curated GROUP BY email
-            ) s USING (email)
-            """,
+            "SELECT c.*, curated_as FROM customers c LEFT JOIN curated s ON c.person = s.person",
             customers=self.customers,
-            curated=self.engine.relation(curated.table, curated.files),
+            curated=self._cache.result("pseudonyms", curated.files, read_pseudonyms),
         )
 
     @cached_property
     def shared_devices(self) -> pa.Table:
-        """The devices that several customers claim; see ``LatestRecords.shared_devices``."""
-        return self.latest_records.shared_devices(self.snapshot("customer_landing"))
+        """The devices that several customers claim: ``device``, ``claimants``, and how many of them ``consenting``."""
+        return self.engine.arrow(
+            "SELECT device, count(*) AS claimants, count(consented_at) AS consenting FROM people "
+            "GROUP BY ALL HAVING claimants > 1",
+            people=self.people,
+        )
 
     def index(self, name: str, days: Collection[date] | None = None) -> pa.Table:
-        """Whose readings a table of readings has; see ``ReadingsIndex.of``."""
-        key = name, None if days is None else frozenset(days)
-        if key not in self._indexes:
-            self._indexes[key] = self._index.of(self.snapshot(name), days)
-        return self._indexes[key]
+        """Whose readings a table of readings has, by name; see ``ReadingsIndex.of``."""
+        return self._index.of(self.snapshot(name), days)
+
+    def readings(self, name: str, days: Collection[date] | None = None) -> pa.Table:
+        """Whose readings a table of readings has, by hashes as in :attr:`people`; see ``ReadingsIndex.of``."""
+        snapshot = self.snapshot(name)
+        if days is not None:
+            return self._index.of(snapshot, days, hashed=True)
+        return self._cache.result(f"readings of {name}", snapshot.files, lambda: self._index.of(snapshot, hashed=True))
 
     @cached_property
     def _index(self) -> ReadingsIndex:
         return ReadingsIndex(self.engine, self.snapshot("readings_index"))
-
-    # ---- fingerprints ------------------------------------------------------------------------------
-
-    def parts(
-        self, name: str, days: Collection[date] | None = None, assumed: Mapping[str, Fingerprints] | None = None
-    ) -> dict[date, Parts]:
-        """What the partitions of a derived table would be made from now, part by part.
-
-        Args:
-            name: the table.
-            days: the landing days wanted; none takes every day that has an input.
-            assumed: fingerprints to take for those of upstream tables, instead of what these were made from;
-                reconciliation passes what they *should* be made from.
-        """
-        return rules.parts(self, contract(name), days, assumed or {})
-
-    def fingerprints(
-        self, name: str, days: Collection[date] | None = None, assumed: Mapping[str, Fingerprints] | None = None
-    ) -> dict[date, str]:
-        """The fingerprints of :meth:`parts`."""
-        return {day: rules.combined(found) for day, found in self.parts(name, days, assumed).items()}

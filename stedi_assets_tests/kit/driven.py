@@ -42,7 +42,8 @@ from stedi_assets.reference import (
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets.staleness import index
-from stedi_assets.staleness.customers import LatestRecords
+from stedi_assets.staleness.cache import LakeCache
+from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.progress import ErasureError
@@ -117,7 +118,7 @@ class DrivenLake:
             engine=self.engine,
             session=self.engine,
             lakehouse=self.lakehouse,
-            latest_records=LatestRecords(self.engine),
+            cache=LakeCache(),
         )
         self.configure(policies, KEY)
         self.lying: list[LandedFile] = []
@@ -270,12 +271,12 @@ def begin_partitions(resources: Resources, name: str, days: Sequence[date]) -> C
     view = resources.view()
     inputs = {upstream: input_frame(resources.engine, view, name, upstream, days) for upstream in INPUTS[name]}
     frame = transformed(resources, name, inputs, days)
-    fingerprints = view.fingerprints(name, days)
+    fingerprints = expected_fingerprints(view, name, days)
     files = resources.engine.write(frame, resources.lakehouse, contract(name), fingerprints)
 
     def finish() -> None:
         with resources.lakehouse.committing(), contextlib.suppress(VacuumedError):
-            if view.is_current() or resources.view().fingerprints(name, days) == fingerprints:
+            if view.is_current() or expected_fingerprints(resources.view(), name, days) == fingerprints:
                 resources.lakehouse.replace(contract(name), days, files)
 
     return finish

@@ -13,7 +13,8 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.line import DEEPEST, Rejected, Value, validate_line
 from stedi_assets.reference import RejectedLineError, parse
 from stedi_assets_tests.kit.examples import examples
-from stedi_assets_tests.landing.corpus import DAY, EARLIEST, GOOD, LATEST, NOON, TABLES, lines
+from stedi_assets_tests.kit.records import DAY, NOON
+from stedi_assets_tests.landing.corpus import EARLIEST, GOOD, LATEST, TABLES, lines
 
 
 def source(table: str) -> LandingSource:

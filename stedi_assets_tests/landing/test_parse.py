@@ -29,7 +29,8 @@ from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
 from stedi_assets.landing.suppress import DaySuppression
 from stedi_assets_tests.kit.examples import chosen, examples
-from stedi_assets_tests.landing.corpus import DAY, GOOD, NOON, TABLES, files, lines
+from stedi_assets_tests.kit.records import DAY, NOON
+from stedi_assets_tests.landing.corpus import GOOD, TABLES, files, lines
 
 FS = fsspec.filesystem("file")
 

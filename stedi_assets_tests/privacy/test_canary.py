@@ -113,7 +113,7 @@ class House:
     def stedi_here(self, *arguments: str, patched: str = "pass", given: str = "") -> int:
         """The same in this process; what the patch changes is as before afterwards."""
         with pytest.MonkeyPatch.context() as patch:
-            for owner, name in ((DuckDBEngine, "write"), (LakeView, "parts")):
+            for owner, name in ((DuckDBEngine, "write"), (LakeView, "customers")):
                 patch.setattr(owner, name, getattr(owner, name))
             exec(patched, {})
             done = stedi(self.root, *arguments, given=given, STEDI_PSEUDONYM_KEY=KEY)
@@ -205,7 +205,7 @@ RAISING_WHILE_COMPARING = dedent(
         landed = self.snapshot("customer_landing")
         rows = self.engine.relation(landed.table, landed.files)
         return self.engine.rows("SELECT CAST(email AS BIGINT) FROM rows", rows=rows)
-    LakeView.parts = raising
+    LakeView.customers = property(raising)
     """
 )
 

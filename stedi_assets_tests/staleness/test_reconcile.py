@@ -18,8 +18,15 @@ from stedi_assets.contracts import ASSET_TABLES, DERIVED_TABLES, Identifier
 from stedi_assets.contracts import table as contract
 from stedi_assets.reference import ASSETS
 from stedi_assets.settings import Policies, ReadingsBeforeConsent
-from stedi_assets.staleness.customers import LatestRecords
-from stedi_assets.staleness.fingerprints import Parts, combined, differing_parts
+from stedi_assets.staleness.cache import LakeCache
+from stedi_assets.staleness.fingerprints import (
+    Parts,
+    combined,
+    differing_parts,
+    expected_fingerprints,
+    expected_parts,
+    lake_state,
+)
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.staleness.view import LakeView
 from stedi_assets_tests.kit.driven import INPUTS, KEY, OTHER_KEY, POLICIES, DrivenLake, settle
@@ -111,9 +118,9 @@ READINGS = ("accelerometer_trusted", "step_trainer_trusted", "machine_learning_c
 
 
 def test_nothing_is_made_anew_where_nothing_changed(lake: Watched) -> None:
-    before = lake.resources.view().state()
+    before = lake_state(lake.resources.view())
     assert lake.settles() == ({}, {})
-    assert lake.resources.view().state() == before
+    assert lake_state(lake.resources.view()) == before
 
 
 def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
@@ -184,10 +191,10 @@ def test_a_record_that_is_gone_counts_no_more(lake: Watched) -> None:
 
 
 def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> None:
-    seen = {lake.resources.view().state()}
+    seen = {lake_state(lake.resources.view())}
 
     def other() -> bool:
-        now = lake.resources.view().state()
+        now = lake_state(lake.resources.view())
         return now not in seen and not seen.add(now)  # type: ignore[func-returns-value]
 
     assert not other()
@@ -203,7 +210,7 @@ def test_the_state_is_another_whenever_something_may_differ(lake: Watched) -> No
         assert other()
     # As another process sees it.
     view = lake.resources.view()
-    assert fresh(lake).state() == view.state()
+    assert lake_state(fresh(lake)) == lake_state(view)
 
 
 def test_every_part_of_a_table_with_pseudonyms_is_keyed(lake: Watched) -> None:
@@ -213,7 +220,7 @@ def test_every_part_of_a_table_with_pseudonyms_is_keyed(lake: Watched) -> None:
 
     def parts() -> dict[str, Parts]:
         view = lake.resources.view()
-        return {name: view.parts(name, [FIRST])[FIRST] for name in names}
+        return {name: expected_parts(view, name, [FIRST])[FIRST] for name in names}
 
     before = parts()
     lake.configure(lake.resources.settings.policies, OTHER_KEY)
@@ -227,17 +234,17 @@ def test_every_part_of_a_table_with_pseudonyms_is_keyed(lake: Watched) -> None:
 
 def fresh(lake: DrivenLake) -> LakeView:
     """The lake, by a process that remembers nothing."""
-    return dataclasses.replace(lake.resources, latest_records=LatestRecords(lake.engine)).view()
+    return dataclasses.replace(lake.resources, cache=LakeCache()).view()
 
 
 def assert_remembered_right(lake: DrivenLake, days: Sequence[date], pick: random.Random) -> None:
     one, other = lake.resources.view(), fresh(lake)
     for name in INPUTS:
-        whole = one.fingerprints(name)
-        assert other.fingerprints(name) == whole, name
+        whole = expected_fingerprints(one, name)
+        assert expected_fingerprints(other, name) == whole, name
         # A view remembers, too: another one is asked for some of the days.
         asked = pick.choice((lake.resources.view, lambda: fresh(lake)))()
-        some = asked.fingerprints(name, days)
+        some = expected_fingerprints(asked, name, days)
         assert some == {day: whole.get(day, some[day]) for day in days}, name
 
 

@@ -69,7 +69,7 @@ def ten(lake: SmallLake) -> list[str]:
         UNION ALL
         (SELECT email FROM people WHERE consented_at IS NULL AND email <> 'nora@example.com' ORDER BY email LIMIT 1)
         """,
-        people=view.customers,
+        people=view.customer_names,
         readings=resources.engine.relation(
             contract("accelerometer_landing"), view.snapshot("accelerometer_landing").files
         ),

@@ -96,7 +96,7 @@ class CheckContext:
     @property
     def people(self) -> pa.Table:
         """Every customer with the device they claim and since when they consent, by the records that landed."""
-        return self.resources.view().customers
+        return self.resources.view().customer_names
 
     def query(self, sql: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> tuple[Any, ...]:
         """The only row of a query over the checked ``rows`` and other named frames."""

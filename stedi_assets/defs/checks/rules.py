@@ -17,6 +17,7 @@ from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.sql import named
 from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
+from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.index import ReadingsIndex
 
 # Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
@@ -193,12 +194,12 @@ def _consent_everywhere(checked: CheckContext) -> CheckOutcome:
 def _open_intervals(checked: CheckContext) -> CheckOutcome:
     resources, name = checked.resources, checked.table.name
     view = resources.view()
-    stored, expected = view.snapshot(name), view.fingerprints(name)
+    stored, expected = view.snapshot(name), expected_fingerprints(view, name)
     made, days = stored.fingerprints(), {file.landing_date for file in stored.files if file.rows}
     # Somebody's intervals may lie on any day, so who has none open shows only in a table that is up to date. One that
     # is not is checked by the days of this run: the others still have to be made, and reconciliation says so.
     whole = days <= expected.keys() and all(made.get(day) == expected[day] for day in expected)
-    people = view.customers
+    people = view.customer_names
     consenting = resources.pseudonyms.subject_ids(resources.session.arrow(CONSENTING, customers=people))
     ((refused, repeated, lacking, halves),) = resources.session.rows(
         """

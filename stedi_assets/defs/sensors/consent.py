@@ -31,6 +31,7 @@ from stedi_assets.errors import redact_errors
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
+from stedi_assets.staleness.fingerprints import lake_state
 from stedi_assets.staleness.stale import rows_to_remove, stale_partitions
 
 SENSOR = "consent_sensor"
@@ -158,7 +159,7 @@ def consent_sensor(job: str) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, resources: dg.ResourceParam[Resources]) -> dg.SensorResult:
         with redact_errors("comparing the tables with what they should hold"):
             view = resources.view()
-            now = view.state()
+            now = lake_state(view)
             if context.cursor == now:
                 return dg.SensorResult(skip_reason="Nothing has changed since every table held what it should.")
             try:
@@ -172,7 +173,8 @@ def consent_sensor(job: str) -> dg.SensorDefinition:
                 wanted, messages = due(stale, rows_to_remove(view, stale), active)
                 planned = runs(wanted, row_counts(view, wanted), RUN_ROWS)
             finally:
-                # The process lives on, and the next look may be hours away.
+                # The process lives on, and the next look may be hours away. What the view holds goes first.
+                del view
                 resources.close()
         names = [request_name(run) for run in planned]
         history = requested_runs(context.instance, REQUEST_TAG, names, limit=_HISTORY_LIMIT)
