@@ -152,26 +152,19 @@ class DuckDBEngine:
     ) -> list[NewFile]:
         """See :meth:`Engine.write`."""
         relation: duckdb.DuckDBPyRelation = frame.to_native()
+        relation.create_view("rows_to_write", replace=True)
         try:
             # Day by day, so that no more than a day's rows are on their way; what days share is held (see ``cache``).
             return [
-                self._copy(relation, lakehouse, table, day, fingerprint, within)
-                for day, fingerprint in fingerprints.items()
+                self._copy_day(lakehouse, table, day, fingerprint, within) for day, fingerprint in fingerprints.items()
             ]
         finally:
             self._let_go()
 
-    def _copy(
-        self,
-        relation: duckdb.DuckDBPyRelation,
-        lakehouse: Lakehouse,
-        table: Table,
-        day: date,
-        fingerprint: str,
-        within: Mapping[str, str] | None,
+    def _copy_day(
+        self, lakehouse: Lakehouse, table: Table, day: date, fingerprint: str, within: Mapping[str, str] | None
     ) -> NewFile:
         columns = ", ".join(f"CAST({named(c.name)} AS {sql_type(c)}) AS {named(c.name)}" for c in table.data_columns)
-        relation.create_view("rows_to_write", replace=True)
         query = f"SELECT {columns} FROM rows_to_write WHERE landing_date = DATE {quoted(day.isoformat())}"
         return self.copy(query, lakehouse, table, {**(within or {}), "landing_date": day.isoformat()}, fingerprint)
 

@@ -123,7 +123,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLake]:
         who = ["bob", *(["ann"] if number in {2, 4, 5} else []), *(["cid"] if number in {3, 6} else [])]
         lake.land("accelerometer_landing", lines(*(movement(name, at(day, n)) for n, name in enumerate(who))), day=day)
         lake.land("step_trainer_landing", lines(*(step(name, at(day, n)) for n, name in enumerate(who))), day=day)
-    lake.materialize_directly()
+    make_partitions(lake.resources, [table.name for table in ASSET_TABLES], DAYS)
     yield lake
     lake.close()
 

@@ -100,16 +100,11 @@ class Forgotten:
 
     Args:
         lake: it.
-        receipt: the receipt.
+        receipts: of each who was erased, the receipt.
     """
 
     lake: SmallLake
-    receipt: dict[str, Any]
-
-    @property
-    def request(self) -> str:
-        """The request's id."""
-        return str(self.receipt["request"])
+    receipts: dict[str, dict[str, Any]]
 
 
 def request(lake: SmallLake, name: str) -> Request:

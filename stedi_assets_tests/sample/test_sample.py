@@ -14,6 +14,7 @@ import pytest
 
 from stedi_assets.reference import LANDING_TABLES, ReadingsBeforeConsent, claimants, consent_intervals
 from stedi_assets.sample import SampleError, SampleReport, write_sample
+from stedi_assets_tests.kit.examples import chosen
 from stedi_assets_tests.sample.written import Sample
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 @pytest.fixture(
     scope="module",
-    params=["default", "faulty", (1_200, 7, 1, False), (7, 12, 2, False), (5, 9, 3, True)],
+    params=["default", "faulty", (chosen(300, 1_200), 7, 1, False), (7, 12, 2, False), (5, 9, 3, True)],
     ids=str,
 )
 def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sample:

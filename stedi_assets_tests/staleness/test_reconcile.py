@@ -36,7 +36,7 @@ from stedi_assets_tests.kit.plays import Play, plays
 from stedi_assets_tests.kit.records import DAY as FIRST
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement, step
 
-DAYS = [FIRST + timedelta(days=n) for n in range(8)]
+DAYS = [FIRST + timedelta(days=n) for n in range(9)]
 LAST = DAYS[-1]
 HERS = {DAYS[2], DAYS[5], DAYS[6]}
 """The days of Ann's readings; her record landed on the first day. The others have readings on every day."""
@@ -97,7 +97,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with contextlib.closing(Watched(root, policies)) as lake:
         lake.put("customer_landing", FIRST, lines(*map(customer, ("ann", "bob", "cat")), customer("dee", False)))
         for day in DAYS:
-            names = ["bob", "cat", *(["ann"] if day in HERS else []), *(["dee"] if day in {DAYS[1], DAYS[4]} else [])]
+            names = ["bob", "cat", *(["ann"] if day in HERS else []), *(["dee"] if day in {DAYS[1], DAYS[7]} else [])]
             lake.put("accelerometer_landing", day, lines(*(movement(name, at(day)) for name in names)))
             lake.put("step_trainer_landing", day, lines(*(step(name, at(day)) for name in names)))
         lake.run(ASSETS, DAYS)
@@ -142,7 +142,7 @@ def test_a_withdrawal_makes_the_days_anew_on_which_they_moved(lake: Watched) -> 
 def test_a_grant_makes_the_days_anew_on_which_they_moved(lake: Watched) -> None:
     lake.put("customer_landing", LAST, lines(customer("dee", updated=at(LAST))))
     found, rewritten = lake.settles()
-    hers = {DAYS[1], DAYS[4]}
+    hers = {DAYS[1], DAYS[7]}
     assert found["accelerometer_trusted"] == hers
     assert rewritten == {**{name: {LAST} for name in PEOPLE}, **dict.fromkeys(READINGS, hers)}
 
@@ -158,7 +158,7 @@ def test_a_late_record_counts_if_it_was_written_later(lake: Watched) -> None:
 
 @pytest.mark.slow
 def test_a_day_that_landed_again_is_made_anew_with_what_pairs_with_it(lake: Watched) -> None:
-    day = DAYS[4]
+    day = DAYS[7]
     # What she did before landed on this day too: it pairs with the steps of that day.
     names = ("bob", "cat", "dee")
     lake.put("accelerometer_landing", day, lines(*(movement(n, at(day)) for n in names), movement("ann", at(DAYS[5]))))

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from stedi_assets_tests.kit.lake import SmallLake, copied
-from stedi_assets_tests.kit.people import ON_SEVERAL_DAYS, SHARING, Forgotten, erase_directly, land
+from stedi_assets_tests.kit.people import (
+    IN_QUARANTINE,
+    NEVER_CONSENTED,
+    ON_SEVERAL_DAYS,
+    SHARING,
+    Forgotten,
+    erase_directly,
+    land,
+)
 
 
 @pytest.fixture(scope="session")
@@ -37,22 +45,26 @@ def lake(checked: SmallLake, without_dagster: None) -> SmallLake:
 
 
 @pytest.fixture(scope="session")
-def without_ann(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
-    """Of whom there were rows on each day, in every table; erased under a umask that forbids nothing."""
-    lake = copied(made, tmp_path_factory.mktemp("without-ann"))
+def without_some(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
+    """Without three people, erased together under a umask that forbids nothing.
+
+    Of one there were rows on each day, in every table; of the others in few tables.
+    """
+    lake = copied(made, tmp_path_factory.mktemp("without-some"))
+    names = [ON_SEVERAL_DAYS, NEVER_CONSENTED, IN_QUARANTINE]
     old = os.umask(0)
     try:
-        (receipt,) = erase_directly(lake, ON_SEVERAL_DAYS)
+        receipts = dict(zip(names, erase_directly(lake, *names), strict=True))
     finally:
         os.umask(old)
-    yield Forgotten(lake, receipt)
+    yield Forgotten(lake, receipts)
     lake.close()
 
 
 @pytest.fixture(scope="session")
-def without_both(without_ann: Forgotten, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
-    """The same lake after the erasure of somebody who shared a device."""
-    lake = copied(without_ann.lake, tmp_path_factory.mktemp("without-both"))
+def without_sharing(without_some: Forgotten, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
+    """The same lake after the erasure of one more, who shared a device."""
+    lake = copied(without_some.lake, tmp_path_factory.mktemp("without-sharing"))
     (receipt,) = erase_directly(lake, SHARING)
-    yield Forgotten(lake, receipt)
+    yield Forgotten(lake, {SHARING: receipt})
     lake.close()

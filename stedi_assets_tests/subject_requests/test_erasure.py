@@ -29,7 +29,6 @@ from stedi_assets_tests.kit.people import (
     carry_out,
     email,
     erase,
-    erase_directly,
     erasure,
     everything_stored,
     moved_at_first,
@@ -45,36 +44,32 @@ from stedi_assets_tests.kit.records import lines, movement, step
 # ---- who is forgotten, and what is left ------------------------------------------------------------
 
 
-def test_nothing_of_the_person_is_left_and_everything_else_is_as_it_was(
-    made: SmallLake, without_ann: Forgotten
+def test_nothing_of_the_people_is_left_and_everything_else_is_as_it_was(
+    made: SmallLake, without_some: Forgotten
 ) -> None:
-    assert_erased(made, without_ann.lake, without_ann.receipt, [ON_SEVERAL_DAYS])
-
-
-def test_whoever_is_in_few_tables_is_erased_all_the_same(made: SmallLake, checked: SmallLake) -> None:
-    """Two of them, together."""
-    names = [NEVER_CONSENTED, IN_QUARANTINE]
-    never_consented, in_quarantine = erase_directly(checked, *names)
-    assert set(never_consented["found"]) == {"raw files", "tables"}
-    assert set(in_quarantine["found"]["tables"]) == {"landing_quarantine"}
-    for receipt in (never_consented, in_quarantine):
-        assert_erased(made, checked, receipt, names)
-
-
-def assert_erased(made: SmallLake, lake: SmallLake, receipt: dict[str, Any], names: list[str]) -> None:
     """A1 = A0 - B0, B1 = 0, and untouched rows identical."""
-    before, after = tables(made), tables(lake)
-    assert after == without(before, lake, names)
-    for name in names:
-        assert after != without(before, lake, [other for other in names if other != name])
-    for row in receipt["partitions"]:
-        assert row["others_identical"], row
-        assert row["after"] == row["before"] - row["removed"]
-    assert nothing_differs(lake)
+    before, after, names = tables(made), tables(without_some.lake), list(without_some.receipts)
+    assert after == without(before, without_some.lake, names)
+    for name, receipt in without_some.receipts.items():
+        others = [other for other in names if other != name]
+        assert after != without(before, without_some.lake, others), f"there was nothing of {name}"
+        assert receipt["partitions"]
+        for row in receipt["partitions"]:
+            assert row["others_identical"], row
+            assert row["after"] == row["before"] - row["removed"]
+    assert nothing_differs(without_some.lake)
 
 
-def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(made: SmallLake, without_ann: Forgotten) -> None:
-    folder, other = made.root / "landing", without_ann.lake.root / "landing"
+def test_a_receipt_says_where_its_person_was(without_some: Forgotten) -> None:
+    found = {name: receipt["found"] for name, receipt in without_some.receipts.items()}
+    assert all(set(places) == {"raw files", "tables"} for places in found.values())
+    assert set(found[ON_SEVERAL_DAYS]["tables"]) == set(TABLES) - {"landing_files"}
+    assert set(found[NEVER_CONSENTED]["tables"]) == {*(table.name for table in LANDING_TABLES), "readings_index"}
+    assert set(found[IN_QUARANTINE]["tables"]) == {"landing_quarantine"}
+
+
+def test_raw_files_lose_the_lines_of_the_people_and_nothing_else(made: SmallLake, without_some: Forgotten) -> None:
+    folder, other = made.root / "landing", without_some.lake.root / "landing"
     emptied = 0
     for old in sorted(folder.rglob("*.json*")):
         new = other / old.relative_to(folder)
@@ -82,7 +77,7 @@ def test_raw_files_lose_the_lines_of_the_person_and_nothing_else(made: SmallLake
         assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
         assert len(lines_after) == len(lines_before)
         for was, now in zip(lines_before, lines_after, strict=True):
-            theirs = names_one([was.replace("\\u0040", "@")], [ON_SEVERAL_DAYS])
+            theirs = names_one([was.replace("\\u0040", "@")], without_some.receipts)
             assert now == ("" if theirs else was)
             emptied += theirs
     assert emptied >= 3 * 3
@@ -94,9 +89,9 @@ def read(path: Path) -> list[str]:
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
 
 
-def test_of_a_shared_device_only_what_is_the_persons_goes(without_ann: Forgotten, without_both: Forgotten) -> None:
-    lake = without_both.lake
-    before, after = tables(without_ann.lake), tables(lake)
+def test_of_a_shared_device_only_what_is_the_persons_goes(without_some: Forgotten, without_sharing: Forgotten) -> None:
+    lake = without_sharing.lake
+    before, after = tables(without_some.lake), tables(lake)
     steps = {(row[1], row[0]) for row in before["step_trainer_landing"] if row[1] == "serial-shared"}
     left = {(row[1], row[0]) for row in after["step_trainer_landing"] if row[1] == "serial-shared"}
     moved = {row[1] for row in before["accelerometer_landing"] if row[0] == email(SHARING)}
@@ -117,16 +112,18 @@ def index_rows(lake: SmallLake, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_the_readings_index_loses_the_rows_of_the_person(made: SmallLake, without_ann: Forgotten) -> None:
+def test_the_readings_index_loses_the_rows_of_the_person(made: SmallLake, without_some: Forgotten) -> None:
     tables_with_ann = {row[1] for row in index_rows(made, ON_SEVERAL_DAYS)}
     assert tables_with_ann == {table.name for table in READINGS_TABLES if table.name != "machine_learning_curated"}
-    assert index_rows(without_ann.lake, ON_SEVERAL_DAYS) == []
+    assert index_rows(without_some.lake, ON_SEVERAL_DAYS) == []
 
 
-def test_the_index_row_of_a_shared_device_counts_what_is_left(without_ann: Forgotten, without_both: Forgotten) -> None:
+def test_the_index_row_of_a_shared_device_counts_what_is_left(
+    without_some: Forgotten, without_sharing: Forgotten
+) -> None:
     """It is nobody's row: it stays while somebody's readings of the device do, and the receipt says that it differs."""
-    lake, receipt = without_both.lake, without_both.receipt
-    before, after = index_rows(without_ann.lake, SHARING), index_rows(lake, SHARING)
+    lake, receipt = without_sharing.lake, without_sharing.receipts[SHARING]
+    before, after = index_rows(without_some.lake, SHARING), index_rows(lake, SHARING)
     assert [row for row in before if row[0] == email(SHARING)]
     assert {row[0] for row in after} == {"serial-shared"}
     stored = Counter(
@@ -185,9 +182,9 @@ def test_somebody_who_is_nowhere_gets_a_receipt_too(lake: SmallLake) -> None:
 
 @pytest.mark.parametrize("directly", [True, pytest.param(False, marks=pytest.mark.slow, id="by Dagster, with checks")])
 def test_what_lands_later_is_ingested_without_the_person(
-    without_both: Forgotten, tmp_path: Path, directly: bool
+    without_sharing: Forgotten, tmp_path: Path, directly: bool
 ) -> None:
-    lake = copied(without_both.lake, tmp_path)
+    lake = copied(without_sharing.lake, tmp_path)
     before = tables(lake)
     day = DAYS[-1] + timedelta(days=2)
     lake.land("customer_landing", lines(person("ann", DAYS[1]), person("zed", day)), day=day)
@@ -290,22 +287,22 @@ def test_a_landing_run_that_began_before_does_not_bring_the_person_back(
     other.close()
 
 
-def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_ann: Forgotten, tmp_path: Path) -> None:
-    lake = copied(without_ann.lake, tmp_path)
-    done = Requests(lake.resources.privacy).get(without_ann.request)
+def test_a_done_request_forgets_whose_it_was_and_is_not_done_again(without_some: Forgotten, tmp_path: Path) -> None:
+    lake = copied(without_some.lake, tmp_path)
+    done = Requests(lake.resources.privacy).get(without_some.receipts[ON_SEVERAL_DAYS]["request"])
     assert done.is_done
     assert done.email is None
     assert b"ann@" not in everything_stored(lake.root / "privacy")
     assert b"serial-ann" not in everything_stored(lake.root / "privacy")
-    assert carry_out(lake, done) == without_ann.receipt
+    assert carry_out(lake, done) == without_some.receipts[ON_SEVERAL_DAYS]
     assert request(lake, "ann").id != done.id
     lake.close()
 
 
-def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
-    receipt = without_ann.receipt
+def test_a_receipt_names_nobody(without_some: Forgotten) -> None:
+    receipt = without_some.receipts[ON_SEVERAL_DAYS]
     text = json.dumps(receipt).lower()
-    subject = without_ann.lake.resources.pseudonyms.subject_id(email("ann"))
+    subject = without_some.lake.resources.pseudonyms.subject_id(email("ann"))
     assert not [value for value in ("ann", "serial-", "@", subject) if value in text.replace("annot", "")]
     assert receipt["tool"].startswith("stedi-assets ")
     assert receipt["requested_at"] <= receipt["done_at"]
@@ -317,15 +314,15 @@ def test_a_receipt_names_nobody(without_ann: Forgotten) -> None:
 # ---- permissions ---------------------------------------------------------------------------------------
 
 
-def test_everything_private_is_its_owners(without_ann: Forgotten) -> None:
-    lake = without_ann.lake
+def test_everything_private_is_its_owners(without_some: Forgotten) -> None:
+    lake = without_some.lake
     for path in [lake.root / "privacy", *(lake.root / "privacy").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((lake.root / ".lake-pseudonym-key").stat().st_mode) == 0o600
 
 
-def test_a_lost_privacy_key_is_not_replaced(without_ann: Forgotten, tmp_path: Path) -> None:
-    lake = copied(without_ann.lake, tmp_path)
+def test_a_lost_privacy_key_is_not_replaced(without_some: Forgotten, tmp_path: Path) -> None:
+    lake = copied(without_some.lake, tmp_path)
     (lake.root / "privacy" / "key").unlink()
     with pytest.raises(SecretKeyError, match=r"privacy key .* is gone\. The erased are known by it only"):
         lake.resources.erased().tombstones.of_email("x@y")
