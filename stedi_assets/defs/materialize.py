@@ -314,16 +314,18 @@ class Materializer:
 
     def unpassed(self) -> dict[str, set[date]]:
         """The partitions whose latest blocking checks failed, of each table that has any."""
-        keys = [
+        storage, failed = self._instance.event_log_storage, AssetCheckExecutionRecordStatus.FAILED
+        blocking = [
             dg.AssetCheckKey(dg.AssetKey(table.name), check.name)
             for table in ASSET_TABLES
             for check in checks_of(table)
             if check.blocking
         ]
+        # Most checks have never failed, and to ask for the partitions of one looks at all that were ever evaluated.
+        keys = [key for key in blocking if storage.get_asset_check_execution_history(key, limit=1, status={failed})]
         failures: dict[str, set[date]] = {}
-        for info in self._instance.event_log_storage.get_asset_check_partition_info(keys):
-            failed = info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
-            if failed and info.partition_key is not None:
+        for info in storage.get_asset_check_partition_info(keys):
+            if info.latest_execution_status is failed and info.partition_key is not None:
                 days = failures.setdefault(info.check_key.asset_key.to_user_string(), set())
                 days.add(date.fromisoformat(info.partition_key))
         return failures

@@ -72,7 +72,7 @@ class Kill:
 
     Args:
         how: ``time``, or ``enter``, ``leave`` or ``during`` a write.
-        share: how far into the erasure, or which of its writes, from 0 to 1.
+        share: how far into the erasure, or which of its writes, from 0 to 1; for a rerun, of what is left.
         after: seconds after entering a write, for ``during``.
         stored: Dagster's state is stored in its folder, not in memory only, which takes longer.
     """
@@ -219,10 +219,11 @@ def trial(root: Path, number: int, kills: Sequence[Kill]) -> None:
     copied(root / "old", before)
     changed = [name for name in TABLES if old[name] != new[name]]
     results: list[dict[str, Any]] = []
-    done = 0.0
-    for kill in kills:
-        # What a killed erasure has done, its rerun does not do again.
-        share, done = kill.share - done, kill.share
+    left_over = 1.0
+    # How far the first came is known if it is killed at a write; a rerun does not do that again.
+    for kill in sorted(kills, key=lambda kill: kill.how == "time"):
+        share = kill.share * left_over
+        left_over -= kill.share
 
         def doomed(kill: Kill = kill, share: float = share) -> None:
             if kill.how != "time":

@@ -178,13 +178,13 @@ def all_killed(
     kills: Sequence[Any],
     trial: Callable[[int, Sequence[Any]], object],
 ) -> dict[str, object]:
-    """Try every kill, in processes of their own: one alone, then two in a trial, of which the later kills the rerun.
+    """Try every kill, in processes of their own: one alone, then two in a trial, of which one kills the rerun.
 
     Args:
         root: a folder to work in.
         prepare: makes what every trial begins with, and calls ``imported``.
         measure: undisturbed runs by name; each leaves what it measured in ``<name>.json`` below ``root``.
-        kills: when to kill; dataclasses with a ``share``.
+        kills: when to kill; dataclasses.
         trial: given a number and one or two kills, leaves what it found after each in ``trial-<number>.json``.
 
     Returns:
@@ -196,9 +196,7 @@ def all_killed(
             if code:
                 sys.exit(f"{name} failed:\n{(root / f'{name}.log').read_text()}")
         import_before_forking(root / "imported.json")
-    trials = [
-        sorted(some, key=lambda kill: kill.share) for n in range(0, len(kills), 3) for some in split(kills[n : n + 3])
-    ]
+    trials = [some for n in range(0, len(kills), 3) for some in split(kills[n : n + 3])]
     codes = all_done({f"trial-{n}": lambda n=n, some=some: trial(n, some) for n, some in enumerate(trials)}, root)
     results = []
     for number, some in enumerate(trials):
