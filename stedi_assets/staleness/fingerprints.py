@@ -1,4 +1,4 @@
-"""What each derived table's partitions are made from, as fingerprints: one function per table, part by part.
+"""Fingerprints of what each derived table's partitions are made from: one function per table, part by part.
 
 A fingerprint covers exactly what the partition's rows depend on, so a customer who withdraws changes those of the days
 on which their readings landed, and no others. Whose readings landed when comes from the readings index, who consents
@@ -51,7 +51,7 @@ def expected_parts(
     days: Collection[date] | None = None,
     assumed: Mapping[str, Fingerprints] | None = None,
 ) -> dict[date, Parts]:
-    """What the partitions of a derived table would be made from now, part by part.
+    """The digests of what the partitions of a derived table would be made from now, part by part.
 
     Args:
         view: the lake.
@@ -60,7 +60,7 @@ def expected_parts(
         assumed: fingerprints to take for those of upstream tables, instead of what these were made from;
             reconciliation passes what they *should* be made from.
     """
-    inputs, found = _OF[name](_Question(view, days, assumed or {}))
+    with_input, found = _FUNCTIONS[name](_Inputs(view, days, assumed or {}))
     rules = fingerprint(RULES_VERSION, name, contract(name).column_names)
     # Names of files may be seen by those who may not see the rows. With the key in every part, nobody without it can
     # test a guess at a customer against one.
@@ -73,7 +73,7 @@ def expected_parts(
                 for part, digest in found.items()
             },
         }
-        for day in (inputs if days is None else days)
+        for day in (with_input if days is None else days)
     }
 
 
@@ -105,14 +105,14 @@ def differing_parts(stored: str | None, parts: Parts) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Question:
-    """Which partitions of a table are asked for; see :func:`expected_parts`."""
+class _Inputs:
+    """What the function of a table computes fingerprints from; its fields are those of :func:`expected_parts`."""
 
     view: LakeView
     days: Collection[date] | None
     assumed: Mapping[str, Fingerprints]
 
-    def made_from(self, name: str) -> Fingerprints:
+    def input_fingerprints(self, name: str) -> Fingerprints:
         """The fingerprints of an input."""
         return self.assumed[name] if name in self.assumed else self.view.snapshot(name).fingerprints()
 
@@ -145,15 +145,26 @@ class _Question:
         return self.view.readings(name, {file.landing_date for file in self.view.input_files(table, name, self.days)})
 
 
-_Answer = tuple[_ByDay, "dict[str, Any]"]
+_PartsByDay = tuple[_ByDay, "dict[str, Any]"]
 """The days that have an input, and each part: by day, or one for all of them."""
-_Rule = Callable[[_Question], _Answer]
-_OF: dict[str, _Rule] = {}
+_Function = Callable[[_Inputs], _PartsByDay]
+_FUNCTIONS: dict[str, _Function] = {}
 
 
-def _of(name: str) -> Callable[[_Rule], _Rule]:
-    """Register the function of a table."""
-    return lambda function: _OF.setdefault(name, function)
+def _fingerprint_of(name: str) -> Callable[[_Function], _Function]:
+    """Register the function of a table.
+
+    Raises:
+        ValueError: the table has one already.
+    """
+
+    def register(function: _Function) -> _Function:
+        if name in _FUNCTIONS:
+            raise ValueError(f"{name} has the fingerprint function {_FUNCTIONS[name].__name__} already.")
+        _FUNCTIONS[name] = function
+        return function
+
+    return register
 
 
 _SHARING = "(SELECT * FROM customers WHERE consented_at IS NOT NULL)"
@@ -165,69 +176,69 @@ _WEARERS = "(SELECT * FROM people WHERE consented_at IS NOT NULL AND curated_as 
 # ---- customers -------------------------------------------------------------------------------------
 
 
-@_of("customer_trusted")
-def _customer_trusted(asked: _Question) -> _Answer:
-    consent = asked.sums(f"SELECT landing_date, {sum_digest('person')} FROM {_SHARING} GROUP BY ALL")
+@_fingerprint_of("customer_trusted")
+def _customer_trusted(inputs: _Inputs) -> _PartsByDay:
+    consent = inputs.sums(f"SELECT landing_date, {sum_digest('person')} FROM {_SHARING} GROUP BY ALL")
     record = row_digest("person", "record")
-    records = asked.sums(f"SELECT landing_date, {sum_digest(record)} FROM {_SHARING} GROUP BY ALL")
+    records = inputs.sums(f"SELECT landing_date, {sum_digest(record)} FROM {_SHARING} GROUP BY ALL")
     # What landed on a day is no part of it: a record that withdraws empties the day of an earlier one, not its own.
     return consent, {"customer records": records, "consent": consent}
 
 
-@_of("customers_curated")
-def _customers_curated(asked: _Question) -> _Answer:
-    customers = asked.made_from("customer_trusted")
+@_fingerprint_of("customers_curated")
+def _customers_curated(inputs: _Inputs) -> _PartsByDay:
+    customers = inputs.input_fingerprints("customer_trusted")
     # Which customers are curated is asked of the stored ones, which may be stale; where it is asked what should be,
     # of those whose latest record is of the day.
-    if "customer_trusted" in asked.assumed:
+    if "customer_trusted" in inputs.assumed:
         candidates, stored = "customers", {}
     else:
-        trusted = asked.view.snapshot("customer_trusted")
+        trusted = inputs.view.snapshot("customer_trusted")
         candidates = "(SELECT landing_date, hash(email) AS person FROM stored)"
-        stored = {"stored": asked.view.engine.relation(trusted.table, trusted.select(asked.days))}
-    curated = asked.sums(
+        stored = {"stored": inputs.view.engine.relation(trusted.table, trusted.select(inputs.days))}
+    curated = inputs.sums(
         f"""
         SELECT landing_date, {sum_digest("person")} FROM {candidates} c
         SEMI JOIN {_SHARING} p ON c.person = p.person
         SEMI JOIN readers r ON c.person = r.subject
         GROUP BY ALL
         """,
-        readers=asked.view.readings("accelerometer_trusted"),
+        readers=inputs.view.readings("accelerometer_trusted"),
         **stored,
     )
-    key = asked.view.pseudonyms.key_id
+    key = inputs.view.pseudonyms.key_id
     return {**customers, **curated}, {"customers": customers, "consent and readings": curated, _KEY: key}
 
 
-@_of("consent_history")
-def _consent_history(asked: _Question) -> _Answer:
-    intervals = asked.view.consent_histories
-    return intervals, {"customer records": intervals, _KEY: asked.view.pseudonyms.key_id}
+@_fingerprint_of("consent_history")
+def _consent_history(inputs: _Inputs) -> _PartsByDay:
+    intervals = inputs.view.consent_histories
+    return intervals, {"customer records": intervals, _KEY: inputs.view.pseudonyms.key_id}
 
 
 # ---- readings --------------------------------------------------------------------------------------
 
 
-@_of("accelerometer_trusted")
-def _accelerometer_trusted(asked: _Question) -> _Answer:
-    landed = asked.made_from("accelerometer_landing")
-    consent = asked.sums(
+@_fingerprint_of("accelerometer_trusted")
+def _accelerometer_trusted(inputs: _Inputs) -> _PartsByDay:
+    landed = inputs.input_fingerprints("accelerometer_landing")
+    consent = inputs.sums(
         f"""
-        SELECT i.landing_date, {sum_digest(row_digest("p.person", asked.since, "i.content"))}
+        SELECT i.landing_date, {sum_digest(row_digest("p.person", inputs.since, "i.content"))}
         FROM readings i JOIN {_SHARING} p ON i.subject = p.person GROUP BY ALL
         """,
-        readings=asked.readings("accelerometer_landing"),
+        readings=inputs.readings("accelerometer_landing"),
     )
-    return landed, {"policy": _before(asked.view), "landed files": landed, "consent": consent}
+    return landed, {"policy": _before(inputs.view), "landed files": landed, "consent": consent}
 
 
-@_of("step_trainer_trusted")
-def _step_trainer_trusted(asked: _Question) -> _Answer:
-    landed = asked.made_from("step_trainer_landing")
-    readings = asked.readings("step_trainer_landing")
+@_fingerprint_of("step_trainer_trusted")
+def _step_trainer_trusted(inputs: _Inputs) -> _PartsByDay:
+    landed = inputs.input_fingerprints("step_trainer_landing")
+    readings = inputs.readings("step_trainer_landing")
     # Of a device that nobody who is curated claims, no reading is used, whoever else claims it.
-    claim = row_digest("p.device", "p.person", asked.since, "p.curated_as IS NOT NULL", "i.content")
-    claims = asked.sums(
+    claim = row_digest("p.device", "p.person", inputs.since, "p.curated_as IS NOT NULL", "i.content")
+    claims = inputs.sums(
         f"""
         SELECT i.landing_date, {sum_digest(claim)} FROM readings i
         SEMI JOIN {_WEARERS} w ON i.subject = w.device
@@ -236,9 +247,9 @@ def _step_trainer_trusted(asked: _Question) -> _Answer:
         readings=readings,
     )
     # Of a device that someone who refuses claims too, it counts who of the claimants moved when it measured.
-    excluding = asked.view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
+    excluding = inputs.view.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     refused = "true" if excluding else "consenting < claimants"
-    moved = asked.sums(
+    moved = inputs.sums(
         f"""
         WITH measured AS (
             SELECT i.* FROM readings i
@@ -253,38 +264,41 @@ def _step_trainer_trusted(asked: _Question) -> _Answer:
         GROUP BY ALL
         """,
         readings=readings,
-        movements=asked.readings_around("accelerometer_landing", "step_trainer_trusted"),
+        movements=inputs.readings_around("accelerometer_landing", "step_trainer_trusted"),
     )
-    policy = _before(asked.view)
+    policy = _before(inputs.view)
     return landed, {"policy": policy, "landed files": landed, "claims of devices": claims, "shared devices": moved}
 
 
-@_of("machine_learning_curated")
-def _machine_learning_curated(asked: _Question) -> _Answer:
-    steps, movements = asked.made_from("step_trainer_trusted"), asked.made_from("accelerometer_trusted")
+@_fingerprint_of("machine_learning_curated")
+def _machine_learning_curated(inputs: _Inputs) -> _PartsByDay:
+    steps, movements = (
+        inputs.input_fingerprints("step_trainer_trusted"),
+        inputs.input_fingerprints("accelerometer_trusted"),
+    )
     # What the trusted tables were made from does not tell who of their people consents, is curated, or claims what
     # *now*, when pairs are made of them: they may be stale, or may have been stale before and be right again.
     frames = {
-        "steps": asked.readings("step_trainer_trusted"),
-        "movements": asked.readings("accelerometer_trusted"),
-        "steps_around": asked.readings_around("step_trainer_trusted", "machine_learning_curated"),
-        "movements_around": asked.readings_around("accelerometer_trusted", "machine_learning_curated"),
+        "steps": inputs.readings("step_trainer_trusted"),
+        "movements": inputs.readings("accelerometer_trusted"),
+        "steps_around": inputs.readings_around("step_trainer_trusted", "machine_learning_curated"),
+        "movements_around": inputs.readings_around("accelerometer_trusted", "machine_learning_curated"),
     }
     worn = row_digest("p.person", "p.curated_as")
-    claim = ("p.device", "p.person", asked.since, "p.curated_as")
-    wearers = asked.sums(
+    claim = ("p.device", "p.person", inputs.since, "p.curated_as")
+    wearers = inputs.sums(
         f"SELECT i.landing_date, {sum_digest(worn)} FROM movements i JOIN {_WEARERS} p ON i.subject = p.person "
         "GROUP BY ALL",
         **frames,
     )
-    claims = asked.sums(
+    claims = inputs.sums(
         f"SELECT i.landing_date, {sum_digest(row_digest(*claim))} FROM steps i "
         f"JOIN {_CONSENTING} p ON i.subject = p.device GROUP BY ALL",
         **frames,
     )
     # A pair lies in the partition of its later half, so that one depends on readings that landed earlier.
     half = "SELECT DISTINCT later, landing_date, subject, content"
-    earlier = asked.sums(
+    earlier = inputs.sums(
         f"""
         WITH {_earlier("earlier_movements", "movements_around", "steps")},
         {_earlier("earlier_steps", "steps_around", "movements")},
@@ -300,26 +314,26 @@ def _machine_learning_curated(asked: _Question) -> _Answer:
         **frames,
     )
     found = {
-        "policy": (_before(asked.view), asked.view.policies.pairing.value),
-        _KEY: asked.view.pseudonyms.key_id,
+        "policy": (_before(inputs.view), inputs.view.policies.pairing.value),
+        _KEY: inputs.view.pseudonyms.key_id,
         "step readings": steps,
         "accelerometer readings": movements,
         "consent": wearers,
         "claims of devices": claims,
         "readings of other days": earlier,
-        "shared devices": _owners_of_shared_devices(asked, frames),
+        "shared devices": _owners_of_shared_devices(inputs, frames),
     }
     return {**steps, **movements}, found
 
 
-def _owners_of_shared_devices(asked: _Question, frames: Mapping[str, Any]) -> _ByDay:
+def _owners_of_shared_devices(inputs: _Inputs, frames: Mapping[str, Any]) -> _ByDay:
     """Of devices that several consenting customers claim, who of them moved when it measured.
 
     It decides whose the device was at that moment, whichever day the movement landed.
     """
-    if asked.view.policies.pairing is Pairing.CUSTOMER:
+    if inputs.view.policies.pairing is Pairing.CUSTOMER:
         return {}
-    return asked.sums(
+    return inputs.sums(
         f"""
         WITH shared AS (SELECT * FROM shared_devices WHERE consenting > 1),
         shared_steps AS (SELECT s.* FROM steps_around s SEMI JOIN shared c ON s.subject = c.device),
