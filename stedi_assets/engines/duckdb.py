@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -27,6 +27,8 @@ from stedi_assets.engines import json_lines
 from stedi_assets.engines.base import Frame, ParsedLines
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, other_columns
+from stedi_assets.lakehouse.partition_cache import PartitionCache
+from stedi_assets.lakehouse.snapshot import by_landing_day
 
 __all__ = ["DuckDBEngine", "as_named", "list_of", "named", "quoted", "sweep_spilled"]
 
@@ -35,6 +37,13 @@ _SPILL = "stedi-spill-"
 _IN_USE = ".in-use"
 _JUST_MADE = 60
 """Seconds for which a folder may not be in use yet."""
+
+_FEWEST_CACHED_FILES = 20
+"""Fewer are opened in a few milliseconds."""
+_MOST_CACHED_ROWS = 200_000
+"""More take longer to read than their files to open."""
+_MOST_CACHED_BYTES = 16 << 20
+"""On disk, whatever another tool's log says of the rows."""
 
 
 def sweep_spilled(folder: Path) -> None:
@@ -62,6 +71,7 @@ class DuckDBEngine:
         self._memory_limit = memory_limit
         self._threads = threads
         self._held: list[str] = []
+        self._partitions: dict[Hashable, PartitionCache[pa.Table]] = {}
         self._names = (f"held_{number}" for number in itertools.count())
 
     @cached_property
@@ -95,7 +105,29 @@ class DuckDBEngine:
 
     def scan(self, table: Table, files: Sequence[DataFile]) -> Frame:
         """See :meth:`Engine.scan`."""
-        return nw.from_native(self.relation(table, files)).lazy()
+        return nw.from_native(self.cached_relation(table, files)).lazy()
+
+    def cached_relation(self, table: Table, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
+        """The same as :meth:`relation`, where a small table has many files: of those, each is opened once.
+
+        Opening a file takes 0.3 ms, however little is in it, and nearly every step reads the customers of all days.
+        """
+        rows, size = sum(file.rows for file in files), sum(file.size for file in files)
+        if len(files) < _FEWEST_CACHED_FILES or rows > _MOST_CACHED_ROWS or size > _MOST_CACHED_BYTES:
+            return self.relation(table, files)
+
+        def read(some: Sequence[DataFile]) -> dict[date, pa.Table]:
+            found = self.relation(table, some).order("landing_date").to_arrow_table()
+            days = found["landing_date"].to_numpy().astype("datetime64[D]")
+            wanted = sorted({file.landing_date for file in some})
+            first = [*np.searchsorted(days, np.array(wanted, "datetime64[D]")).tolist(), len(days)]
+            return {day: found.slice(first[n], first[n + 1] - first[n]) for n, day in enumerate(wanted)}
+
+        others = [name for name in table.partition_by if name != "landing_date"]
+        parts = frozenset(tuple(file.partition[name] for name in others) for file in files)
+        key = table.name, table.column_names, parts
+        cache = self._partitions.setdefault(key, PartitionCache(_MOST_CACHED_ROWS))
+        return self.connection.from_arrow(pa.concat_tables(cache.get(by_landing_day(files), read).values()))
 
     def relation(self, table: Table, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
         """The rows of ``files`` as a relation, for what is written in SQL.
@@ -267,6 +299,7 @@ class DuckDBEngine:
             self.connection.close()
             del self.__dict__["connection"]
             self._held.clear()
+            self._partitions.clear()
             shutil.rmtree(self.__dict__.pop("_spill"), ignore_errors=True)
             self._in_use.release()
 

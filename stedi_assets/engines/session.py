@@ -30,6 +30,13 @@ class Session(Engine, Protocol):
         """Return the rows of some files of a table, for what is written in SQL."""
         ...
 
+    def cached_relation(self, table: Table, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
+        """Return the same, from memory where a small table of many files was read before.
+
+        Not for what must see whether the files are still there.
+        """
+        ...
+
     def rows(self, query: str, **frames: duckdb.DuckDBPyRelation | pa.Table) -> list[tuple[Any, ...]]:
         """Answer a query over named frames; for results that are small."""
         ...

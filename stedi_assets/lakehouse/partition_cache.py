@@ -6,13 +6,13 @@ only the partitions that it replaced are computed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from datetime import date
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from stedi_assets.lakehouse.files import DataFile
 
-Value = TypeVar("Value", bound=Collection[Any])
+Value = TypeVar("Value", bound=Sized)
 
 
 class PartitionCache(Generic[Value]):
@@ -35,7 +35,7 @@ class PartitionCache(Generic[Value]):
         """The value of each partition.
 
         Args:
-            partitions: the files of each landing day now; days that are not named are forgotten.
+            partitions: the files of each landing day now. What is kept of days that are not named stays.
             compute: gives the values of the partitions that some files belong to, by landing day; of each of them.
 
         Returns:
@@ -50,17 +50,17 @@ class PartitionCache(Generic[Value]):
         computed = compute([file for day in partitions if day in stale for file in partitions[day]]) if stale else {}
         # A stale day that was not computed is an error here: its old value must never be taken for it.
         values = {day: computed[day] if day in stale else kept[day][1] for day in names}
-        self._kept = self._within_limit(names, values)
+        self._kept = self._within_limit(kept | {day: (names[day], values[day]) for day in names})
         return values
 
     def _within_limit(
-        self, names: Mapping[date, tuple[str, ...]], values: Mapping[date, Value]
+        self, found: Mapping[date, tuple[tuple[str, ...], Value]]
     ) -> dict[date, tuple[tuple[str, ...], Value]]:
         room = self._limit
         kept = {}
-        for day in sorted(values, reverse=True):
-            room -= len(values[day])
+        for day in sorted(found, reverse=True):
+            room -= len(found[day][1])
             if room < 0:
                 break
-            kept[day] = names[day], values[day]
+            kept[day] = found[day]
         return kept

@@ -46,7 +46,7 @@ class Pseudonyms:
         Args:
             email: the normalised e-mail.
         """
-        return hmac.new(self._key, email.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, email.encode(), "sha256").hex()
 
     def subject_ids(self, customers: Any) -> Any:
         """The pseudonyms of the customers in a frame.

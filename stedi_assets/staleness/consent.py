@@ -48,11 +48,11 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
     frames: dict[str, object] = {"customers": view.customer_names}
     if table.anonymous:
         curated = view.snapshot("customers_curated")
-        frames["curated"] = view.engine.relation(curated.table, curated.files)
+        frames["curated"] = view.engine.cached_relation(curated.table, curated.files)
     if indexed:
         frames["rows"] = view.index(table.name, days)
     else:
-        frames["rows"] = view.engine.relation(table, view.snapshot(table.name).select(days))
+        frames["rows"] = view.engine.cached_relation(table, view.snapshot(table.name).select(days))
     count = "sum(readings)::BIGINT" if indexed else "count(*)"
     query = f"SELECT landing_date, {count} FROM rows WHERE {without_consent(table, indexed=indexed)} GROUP BY ALL"
     return dict(view.engine.rows(query, **frames))

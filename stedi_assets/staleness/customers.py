@@ -48,7 +48,7 @@ def names_of_customers(engine: Session, customer_landing: Snapshot) -> pa.Table:
 
 def customers_of(engine: Session, customer_landing: Snapshot) -> Customers:
     """The customers by hashes for names, which join in a third of the time and take less than half the memory."""
-    landed = engine.relation(customer_landing.table, customer_landing.files)
+    landed = engine.cached_relation(customer_landing.table, customer_landing.files)
     person, device = f"hash({normalized_sql('email')})", f"hash({normalized_sql('serialNumber')})"
     record = row_digest(*(named(column) for column in contract("customer_trusted").column_names))
     columns = f'landing_date, {record} AS record, "shareWithResearchAsOfDate"'

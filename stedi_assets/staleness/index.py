@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import date
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -52,7 +53,7 @@ class ReadingsIndex:
         subject = "hash(subject) AS subject" if hashed else "subject, readings"
         columns = f"landing_date, {subject}, first_time, last_time, content"
         query = f"SELECT {columns} FROM stored"
-        frames = {"stored": self._engine.relation(_INDEX, stored)}
+        frames = {"stored": self._engine.cached_relation(_INDEX, stored)}
         if missing:
             query += f" UNION ALL SELECT {columns} FROM ({_aggregate(snapshot.table)})"
             frames["readings"] = self._engine.relation(snapshot.table, snapshot.select(missing))
@@ -119,7 +120,13 @@ def fill(engine: Session, lakehouse: Lakehouse) -> dict[str, set[date]]:
 
 def partition_name(table: Table, files: Sequence[DataFile]) -> str:
     """The fingerprint of an index partition: which files of which table it was computed from."""
-    return fingerprint(_INDEX.name, _INDEX.column_names, table.name, sorted(file.path for file in files))
+    return _partition_name(table.name, tuple(sorted(file.path for file in files)))
+
+
+@lru_cache(maxsize=10_000)
+def _partition_name(table: str, paths: tuple[str, ...]) -> str:
+    # Asked for every landing day whenever the index is.
+    return fingerprint(_INDEX.name, _INDEX.column_names, table, paths)
 
 
 def _aggregate(table: Table) -> str:

@@ -121,7 +121,7 @@ class LakeView:
             GROUP BY ALL"""
 
         def read_pseudonyms() -> pa.Table:
-            return self.engine.arrow(pseudonyms, stored=self.engine.relation(curated.table, curated.files))
+            return self.engine.arrow(pseudonyms, stored=self.engine.cached_relation(curated.table, curated.files))
 
         return self.engine.arrow(
             "SELECT c.*, curated_as FROM customers c LEFT JOIN curated s ON c.person = s.person",

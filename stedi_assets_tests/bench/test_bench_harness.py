@@ -11,6 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+# They prove no rule of the lake, and start processes whose memory and time they measure.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 MODULES = ("figures", "measure", "parts", "picture", "report", "run", "targets", "tasks")
 EXPECTED = {"customer_landing": 3}

@@ -446,7 +446,7 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @slow_where_many
-@pytest.mark.usefixtures("without_checks")
+@pytest.mark.usefixtures("without_dagster")
 @pytest.mark.parametrize("policy", [POLICIES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in POLICIES[1:])])
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled

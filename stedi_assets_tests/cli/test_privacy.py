@@ -10,10 +10,12 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from stedi_assets_tests.kit.commands import Done, stedi, stedi_process
+from stedi_assets_tests.kit.driven import leave_out_dagster
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
@@ -137,8 +139,7 @@ def test_one_thing_at_a_time(desk: Desk) -> None:
     assert "give one" in said
 
 
-@pytest.mark.usefixtures("without_dagster")
-def test_an_erasure_from_the_first_look_to_the_receipt(own_desk: Desk) -> None:
+def test_an_erasure_from_the_first_look_to_the_request(own_desk: Desk) -> None:
     desk = own_desk
     (desk.root / "who.txt").write_text("Bob@example.com\n")
     code, out, said = desk.stedi("erase", "who.txt", "--dry-run")
@@ -157,8 +158,33 @@ def test_an_erasure_from_the_first_look_to_the_receipt(own_desk: Desk) -> None:
     assert (listed["request"], listed["state"], listed["days left"]) == (request, "open", "3")
     assert listed["reason"] == "by letter"
 
-    code, _, said = desk.stedi("erase", "--open")
+
+class Erased(NamedTuple):
+    """A folder in which somebody was erased by command, the name of the request, and what the command said."""
+
+    desk: Desk
+    request: str
+    said: str
+
+
+@pytest.fixture(scope="module")
+def erased(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Erased:
+    root = tmp_path_factory.mktemp("erased")
+    shutil.copytree(desk.root, root, dirs_exist_ok=True)
+    (root / "who.txt").write_text("Bob@example.com\n")
+    desk = Desk(root)
+    code, _, said = desk.stedi("erase", "who.txt", "--reason", "by letter")
     assert code == 0
+    request = said.split()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_dagster(patch)
+        code, _, said = desk.stedi("erase", "--open")
+    assert code == 0
+    return Erased(desk, request, said)
+
+
+def test_an_erasure_from_the_request_to_the_receipt(erased: Erased) -> None:
+    desk, request, said = erased
     assert f"{request} is done" in said
     assert "is in none of" in said
     code, out, _ = desk.stedi("erase", "--list")

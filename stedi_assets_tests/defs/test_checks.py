@@ -404,7 +404,10 @@ BLOCKED = {
 """A wrong table: the tables that are run, and those of them that are made."""
 
 
-@pytest.mark.parametrize("name", BLOCKED)
+@pytest.mark.parametrize(
+    "name",
+    ["customer_trusted", *(pytest.param(one, marks=pytest.mark.slow) for one in BLOCKED if one != "customer_trusted")],
+)
 def test_what_is_made_from_a_wrong_table_is_not_made(lake: SmallLake, name: str) -> None:
     run, expected = BLOCKED[name]
     lake.land_people("ann", "bob")

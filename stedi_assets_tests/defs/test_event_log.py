@@ -63,7 +63,7 @@ def test_it_is_the_class_that_the_configuration_asks_for(tmp_path: Path) -> None
         assert type(instance.event_log_storage) is SqliteEventLogStorage
 
 
-@pytest.mark.parametrize("partition", ["a", "b"])
+@pytest.mark.parametrize("partition", ["a", pytest.param("b", marks=pytest.mark.slow)])
 def test_it_stores_what_dagsters_own_does(tmp_path: Path, partition: str) -> None:
     stored = {}
     for storage in (OWN, KEPT):

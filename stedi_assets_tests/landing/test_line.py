@@ -253,7 +253,7 @@ def test_a_customers_own_dates_have_no_range():
 
 
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=examples(60, 150), deadline=None)
+@settings(max_examples=examples(30, 150), deadline=None)
 @given(data=st.data())
 def test_the_oracle_agrees(table: str, data: st.DataObject):
     line = data.draw(lines(table))

@@ -317,7 +317,7 @@ def test_no_mix_of_bad_lines_is_taken_for_good_ones(whole: Whole):
     pairs = [b"\n".join(pair) + b"\n" for pair in itertools.combinations_with_replacement(pool, 2)]
     # The product refuses the others by their counts alone; looking at each would take a minute.
     likely = [content for content in pairs if whole.may_be_good(content)]
-    for content in contents + random.Random(1).sample(likely, min(len(likely), chosen(60, 400))):
+    for content in contents + random.Random(1).sample(likely, min(len(likely), chosen(30, 400))):
         whole.check(content)
     assert len(likely) > 100
     assert whole.accepted > 10

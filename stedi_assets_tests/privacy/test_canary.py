@@ -248,9 +248,8 @@ def test_no_canary_leaves_the_tables_through_a_run(made_here: House) -> None:
 
 @pytest.mark.usefixtures("without_checks")
 def test_no_canary_leaves_the_tables_through_a_run_that_fails(made_here: House) -> None:
-    for how in (OF_DUCKDB, CHAINED):
-        patched = RAISING.format(table="customer_trusted", how=how)
-        assert made_here.stedi_here("materialize", "--force", "--day", DAY, patched=patched) == 2
+    patched = RAISING.format(table="customer_trusted", how=OF_DUCKDB)
+    assert made_here.stedi_here("materialize", "--force", "--day", DAY, patched=patched) == 2
     assert "RedactedError" in made_here.said() or "Its message is withheld" in made_here.said()
     assert "duckdb.ConversionException" in made_here.said()
     assert_no_canary(made_here)

@@ -31,7 +31,7 @@ POLICIES: list[tuple[ReadingsBeforeConsent, Pairing]] = [
     ("exclude", "customer"),
 ]
 
-few = settings(max_examples=examples(20, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=examples(10, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @few

@@ -310,7 +310,12 @@ def test_another_date_of_consent_counts_where_it_leaves_readings_out(before: Rea
     ("change", "concerned"),
     [
         # One has pairs across days, the other none.
-        pytest.param([customer(ANN, "a", 2, 2), customer(BOB, "b", 2, 2)], set(), id="share since another date"),
+        pytest.param(
+            [customer(ANN, "a", 2, 2), customer(BOB, "b", 2, 2)],
+            set(),
+            id="share since another date",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             [
                 customer(ANN, "a", update=2, phone="5550100"),
@@ -322,7 +327,9 @@ def test_another_date_of_consent_counts_where_it_leaves_readings_out(before: Rea
             id="another phone, a stranger who shares, one who does not, one who claims a device nobody uses",
         ),
         pytest.param([customer(ANN, "a", None, 2)], {DAY_1}, id="withdraws"),
-        pytest.param([customer(CAT, "b", None, 2)], {DAY_2}, id="a stranger who refuses claims a device"),
+        pytest.param(
+            [customer(CAT, "b", None, 2)], {DAY_2}, id="a stranger who refuses claims a device", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_only_the_days_concerned_are_made_anew(change: list[dict[str, object]], concerned: set[date]) -> None:

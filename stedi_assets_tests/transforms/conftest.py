@@ -96,7 +96,14 @@ def spark() -> Iterator[Any]:
 
 
 @pytest.fixture(
-    params=["pandas", "pandas[pyarrow]", "pyarrow", "duckdb", pytest.param("pyspark", marks=pytest.mark.spark)]
+    params=[
+        "duckdb",
+        "pyarrow",
+        # Not the product's: they show that the transforms are bound to no backend.
+        pytest.param("pandas", marks=pytest.mark.slow),
+        pytest.param("pandas[pyarrow]", marks=pytest.mark.slow),
+        pytest.param("pyspark", marks=pytest.mark.spark),
+    ]
 )
 def constructor(request: pytest.FixtureRequest) -> Constructor:
     """Frames of one backend."""

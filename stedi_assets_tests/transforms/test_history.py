@@ -232,7 +232,7 @@ _records = st.lists(
 )
 
 
-@settings(max_examples=examples(30, 250), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15, 250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(records=_records, data=st.data())
 def test_any_records_in_any_order(duck: duckdb.DuckDBPyConnection, records: list[Record], data: st.DataObject) -> None:
     arrived = data.draw(st.permutations(records))

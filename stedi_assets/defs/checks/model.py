@@ -66,7 +66,7 @@ class CheckContext:
     def relation(self, name: str, days: Collection[date] | None = None) -> duckdb.DuckDBPyRelation:
         """The stored rows of another table, of all days unless some are named."""
         snapshot = self.resources.lakehouse.snapshot(contract(name))
-        return self.resources.session.relation(contract(name), snapshot.select(days))
+        return self.resources.session.cached_relation(contract(name), snapshot.select(days))
 
     @property
     def rows(self) -> duckdb.DuckDBPyRelation:

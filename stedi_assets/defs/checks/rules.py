@@ -209,7 +209,7 @@ def _open_intervals(checked: CheckContext) -> CheckOutcome:
             (SELECT count(*) FROM consenting ANTI JOIN open USING (subject_id)),
             (SELECT count(*) FROM history WHERE (withdrawn_at IS NULL) <> (withdrawn_landing_date IS NULL))
         """,
-        history=resources.session.relation(checked.table, stored.select(None if whole else checked.days)),
+        history=resources.session.cached_relation(checked.table, stored.select(None if whole else checked.days)),
         consenting=consenting.to_native(),
     )
     lacking = lacking if whole else 0
