@@ -211,8 +211,9 @@ MACHINE_LEARNING_CURATED = Table(
     name="machine_learning_curated",
     zone=Zone.CURATED,
     description=(
-        "One distance reading with one accelerometer reading of the same millisecond, without identifiers: "
-        "the training set of the step detector. In the partition of the half that landed later."
+        "One distance reading with one accelerometer reading of the same millisecond, without identifiers and without "
+        "a label: nothing says where a step is. The public data has a reading every two to four seconds, so steps, "
+        "about two a second, cannot be learnt from it. In the partition of the half that landed later."
     ),
     columns=(
         c.SUBJECT_ID,

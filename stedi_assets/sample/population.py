@@ -134,7 +134,7 @@ class Population:
             before=before,
             accelerometer_day=np.where((habit == _PHONE_LATE)[:, None], window.day + 1, day),
             step_day=np.where((habit == _DEVICE_LATE)[:, None], window.day + 1, day),
-            distance=rng.integers(201, 300, (window.count, READINGS)),
+            distance=rng.integers(201, 301, (window.count, READINGS)),
             meetings=meetings,
             acceleration=rng.integers(0, _ACCELERATIONS, (window.count, READINGS)),
         )

@@ -150,6 +150,7 @@ def test_readings_look_like_the_public_data(default: Sample) -> None:
     assert per_reading.value_counts().to_dict() == {3: 23_996, 2: 4_589, 1: 92, 4: 1, 5: 1, 6: 1}
     assert not moves.drop(columns=["landing_date", "source_file"]).duplicated().any()
     assert set(steps.groupby("serialNumber").size()) == {30}
+    assert set(steps["distanceFromObject"]) == set(range(201, 301))
     assert set(moves["x"]) == set(moves["y"]) == {-1.0, 0.0, 1.0}
     assert set(moves["z"]) == {-1.0, 0.0}
     customers = default.frame("customer_landing")
