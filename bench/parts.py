@@ -149,6 +149,7 @@ def measure_generator(options: argparse.Namespace, work: Path) -> Generator:
     made = sample(options.cache, options.generator_customers, options.days)
     target = work / "sample"
     numbers = ["--customers", str(options.generator_customers), "--days", str(options.days)]
+    numbers += ["--last-day", made.last_day.isoformat()]
 
     def landed() -> Tables:
         counted: Tables = json.loads((target / "expected_counts.json").read_text())

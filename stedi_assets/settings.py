@@ -63,7 +63,7 @@ class Settings:
             its data lies.
         privacy_uri: the private folder of erasure requests, tombstones and receipts.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
-        dagster_home: where Dagster keeps its state.
+        dagster_home: the folder of Dagster's state.
     """
 
     landing_uri: str = "data/landing"
@@ -99,13 +99,24 @@ class Settings:
             expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
             privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
-            dagster_home=Path(env.get("DAGSTER_HOME", default.dagster_home)).absolute(),
+            dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
         )
 
 
-def dagster_home_is_set() -> bool:
-    """Whether Dagster's own variable says where its state lies."""
-    return bool(os.environ.get("DAGSTER_HOME"))
+def dagster_configuration() -> Path:
+    """The folder whose ``dagster.yaml`` counts: ``DAGSTER_HOME``, else the current one."""
+    return Path(os.environ.get("DAGSTER_HOME") or ".").absolute()
+
+
+def _dagster_home(named: str | None, default: Path) -> Path:
+    """Where Dagster's state lies.
+
+    ``make dev`` names the project's folder as ``DAGSTER_HOME``, because Dagster finds the project's ``dagster.yaml``
+    there, and that file keeps all state in ``.dagster``. This is the folder that an erasure searches.
+    """
+    home = Path(named or default).absolute()
+    is_project = home == Path.cwd() and (home / "dagster.yaml").is_file() and (home / default).is_dir()
+    return home / default if is_project else home
 
 
 def _uri(value: str) -> str:

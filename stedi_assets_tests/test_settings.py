@@ -57,6 +57,21 @@ def test_a_variable_is_taken(name: str, value: str, setting: str, expected: Any)
     assert getattr(Settings.from_environment(environment), setting) == expected
 
 
+def test_the_projects_folder_as_dagster_home_keeps_the_state_where_its_dagster_yaml_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `make dev`. Any other folder is where the state is, and is searched by an erasure as a whole."""
+    monkeypatch.chdir(tmp_path)
+    named = {"DAGSTER_HOME": str(tmp_path)}
+    assert Settings.from_environment(named).dagster_home == tmp_path
+    (tmp_path / ".dagster").mkdir()
+    assert Settings.from_environment(named).dagster_home == tmp_path
+    (tmp_path / "dagster.yaml").touch()
+    assert Settings.from_environment(named).dagster_home == tmp_path / ".dagster"
+    monkeypatch.chdir("/")
+    assert Settings.from_environment(named).dagster_home == tmp_path
+
+
 def test_the_process_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEDI_PAIRING", "customer")
     assert Settings.from_environment().policies.pairing is Pairing.CUSTOMER

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,12 +50,17 @@ def cli() -> None:
     """  # noqa: D301 - click wants the backspace itself.
 
 
+def _yesterday() -> date:
+    """The last landing day (UTC) that is over."""
+    return datetime.now(timezone.utc).date() - timedelta(days=1)
+
+
 @cli.command()
 @click.option(
     "--customers", type=click.IntRange(1), default=956, show_default=True, help="How many customers there are."
 )
 @click.option("--days", type=click.IntRange(1), default=4, show_default=True, help="Landing days to spread over.")
-@click.option("--last-day", type=click.DateTime(["%Y-%m-%d"]), help="The last landing day. [default: 2023-08-06]")
+@click.option("--last-day", type=click.DateTime(["%Y-%m-%d"]), help="The last landing day. [default: yesterday]")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option(
     "--faults", is_flag=True, help="Add broken lines, duplicates, late files, withdrawals …, in known numbers."
@@ -64,9 +69,10 @@ def sample(customers: int, days: int, last_day: datetime | None, seed: int, faul
     """Write a synthetic landing zone to STEDI_LANDING_URI.
 
     It has exactly the row counts of the public STEDI data at the default size, and only invented
-    people. The expected counts are written beside it, where `stedi counts` finds them.
+    people. The expected counts are written beside it, where `stedi counts` finds them. It lands on the
+    last days up to yesterday (UTC); a sample that lies there already is left as it is, whenever it landed.
     """
-    from stedi_assets.sample import SampleError, write_sample
+    from stedi_assets.sample import SampleError, last_day_there, write_sample
 
     settings = Settings.from_environment()
     started = time.perf_counter()
@@ -79,14 +85,14 @@ def sample(customers: int, days: int, last_day: datetime | None, seed: int, faul
                 days=days,
                 seed=seed,
                 faults=faults,
-                last_day=last_day.date() if last_day else None,
+                last_day=last_day.date() if last_day else last_day_there(settings.landing_uri) or _yesterday(),
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         except (SampleError, ValueError) as error:
             raise Failure(str(error)) from error
     took = time.perf_counter() - started
     if report.already_there:
-        say(f"{settings.landing_uri} holds this sample already.")
+        say(f"{settings.landing_uri} holds this sample already; its last landing day is {report.last_day}.")
     else:
         say(
             f"Wrote {report.rows_written:,} lines ({report.bytes_written / 1e6:,.0f} MB) to {settings.landing_uri} "

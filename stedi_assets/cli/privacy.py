@@ -46,7 +46,7 @@ def erase(
 ) -> None:
     """Forget a person: everything, raw files included.
 
-    Files a request. The erasure sensor carries it out within a minute where `dagster dev` (or the daemon)
+    Files a request. The erasure sensor carries it out within a minute where `make dev` (or the daemon)
     runs; --now does it at once. The e-mail is asked for, or read from FILE (- is standard input):
 
     \b

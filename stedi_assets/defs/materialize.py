@@ -30,7 +30,7 @@ from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
 from stedi_assets.errors import redact_errors
 from stedi_assets.resources import Resources
-from stedi_assets.settings import dagster_home_is_set
+from stedi_assets.settings import dagster_configuration
 from stedi_assets.staleness import index
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.forgetting import Rebuild
@@ -110,9 +110,8 @@ def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
 def open_instance(home: Path) -> dg.DagsterInstance:
     """Dagster's instance in ``home``, made if it is not there.
 
-    As in ``dagster dev``, a ``dagster.yaml`` in ``home`` counts, or in the current folder where ``DAGSTER_HOME`` is
-    not set. Without one, the state lies where Dagster has it by default, and is stored as this project's
-    ``dagster.yaml`` asks.
+    As in ``dg dev``, the ``dagster.yaml`` in ``DAGSTER_HOME`` counts, or in the current folder where that is not set.
+    Without one, the state lies where Dagster has it by default, and is stored as this project's ``dagster.yaml`` asks.
     """
     home.mkdir(parents=True, exist_ok=True)
     # Dagster's SQLite storages make their tables when they are first opened, and fail if another process does so
@@ -122,7 +121,7 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 
 
 def _opened(home: Path) -> dg.DagsterInstance:
-    configured = home if dagster_home_is_set() else Path.cwd()
+    configured = dagster_configuration()
     if (configured / "dagster.yaml").exists():
         return dg.DagsterInstance.from_config(str(configured))
     overrides = {

@@ -7,6 +7,6 @@ and any row of the public data.
 """
 
 from stedi_assets.sample.report import PolicyCounts, SampleReport
-from stedi_assets.sample.write import DEFAULT_LAST_DAY, SampleError, write_sample
+from stedi_assets.sample.write import DEFAULT_LAST_DAY, SampleError, last_day_there, write_sample
 
-__all__ = ["DEFAULT_LAST_DAY", "PolicyCounts", "SampleError", "SampleReport", "write_sample"]
+__all__ = ["DEFAULT_LAST_DAY", "PolicyCounts", "SampleError", "SampleReport", "last_day_there", "write_sample"]

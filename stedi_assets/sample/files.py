@@ -5,6 +5,7 @@ Here: everything that touches the file system, through fsspec.  Not here: what t
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 from typing import IO, TYPE_CHECKING, Final
@@ -53,6 +54,16 @@ class LandingZone:
         # About 8 kB of readings per customer; a small sample still gets a few files a day, as the public data has.
         per_day = schedule.customers * 8_000 // schedule.days
         self._file_size = min(max(per_day // _FILES_PER_DAY, _SMALLEST_FILE), _LARGEST_FILE)
+
+    @staticmethod
+    def last_day(target: str) -> dt.date | None:
+        """Return the last landing day of the sample at a target, complete or unfinished; None where there is none."""
+        fs, root = fsspec.core.url_to_fs(target)
+        for name in (DETAILS, UNFINISHED):
+            path = f"{root.rstrip('/')}/{name}"
+            if fs.exists(path):
+                return dt.date.fromisoformat(json.loads(fs.cat_file(path))["last_day"])
+        return None
 
     def find(self, arguments: SampleArguments) -> SampleReport | None:
         """Return the report of the sample of these arguments if it lies here complete; None where there is nothing.

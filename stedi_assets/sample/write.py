@@ -31,12 +31,21 @@ if TYPE_CHECKING:
 
     _Progress = Callable[[int, int], None]
 
-__all__ = ["DEFAULT_LAST_DAY", "SampleError", "write_sample"]
+__all__ = ["DEFAULT_LAST_DAY", "SampleError", "last_day_there", "write_sample"]
 
 DEFAULT_LAST_DAY: Final = dt.date(2023, 8, 6)
-"""Fixed, so that the same arguments always make the same bytes."""
+"""Fixed, so that the same arguments always make the same bytes; the command line names the day before today."""
 _EARLIEST_DAY: Final = dt.date(2015, 1, 3)
 _FEWEST_DAYS_FOR_FAULTS: Final = 3
+
+
+def last_day_there(target: str) -> dt.date | None:
+    """Return the last landing day of the sample that lies at a target, complete or unfinished, or None.
+
+    Whoever has a sample end on the day before today asks this first, so that the sample of another day is found to be
+    the one that was wanted, and not another one.
+    """
+    return LandingZone.last_day(target)
 
 
 def write_sample(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from stedi_assets.cli import main as command_line
 from stedi_assets.cli.main import cli
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.defs.materialize import MaterializeError, Materializer
 from stedi_assets.resources import Resources
-from stedi_assets.sample import write_sample
+from stedi_assets.sample import DEFAULT_LAST_DAY, write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
@@ -38,7 +39,7 @@ POLICIES = [f"{before.value}/{pairing.value}" for before, pairing in product(Rea
 CUSTOMERS, LANDING_DAYS = chosen(80, 956), chosen(2, 4)
 """Of the session's sample: in ``make test-all``, as many as in the public data."""
 
-SAMPLE = ("sample", "--customers", str(CUSTOMERS), "--days", str(LANDING_DAYS))
+SAMPLE = ("sample", "--customers", str(CUSTOMERS), "--days", str(LANDING_DAYS), "--last-day", str(DEFAULT_LAST_DAY))
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,30 @@ def test_the_sample_is_made(session: tuple[Path, dict[str, Done]], report: Sampl
     again = stedi(folder, *SAMPLE)
     assert again.code == 0
     assert "holds this sample already" in again.err
+    assert f"its last landing day is {DEFAULT_LAST_DAY}" in again.err
     other = stedi(folder, *SAMPLE, "--seed", "7")
     assert other.code == 2
     assert other.err.startswith("Error: ")
     assert "Traceback" not in other.err
+
+
+def test_a_sample_lands_up_to_yesterday_and_is_the_same_one_on_later_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.now(timezone.utc).date()
+    small = ("sample", "--customers", "12", "--days", "2")
+    assert stedi(tmp_path, *small).code == 0
+    folders = (tmp_path / "data" / "landing" / "customer_landing").glob("landing_date=*")
+    days = sorted(date.fromisoformat(folder.name.partition("=")[2]) for folder in folders)
+    assert days[-1] in {today - timedelta(days=1), today}, "the latter where this ran around midnight"
+
+    monkeypatch.setattr(command_line, "_yesterday", lambda: today + timedelta(days=5))
+    later = stedi(tmp_path, *small)
+    assert (later.code, later.err.count("holds this sample already")) == (0, 1)
+    assert f"its last landing day is {days[-1]}" in later.err
+    other = stedi(tmp_path, *small, "--last-day", str(today + timedelta(days=5)))
+    assert other.code == 2
+    assert "another sample (of other customers, days, seed, faults or last day)" in " ".join(other.err.split())
 
 
 def test_a_dry_run_says_what_would_be_run_and_runs_nothing(session: tuple[Path, dict[str, Done]]) -> None:

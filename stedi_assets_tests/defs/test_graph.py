@@ -18,6 +18,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from stedi_assets import definitions as code_location
 from stedi_assets.contracts import ASSET_TABLES, TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.asset_job import build_assets
@@ -118,6 +119,15 @@ def test_building_the_graph_opens_nothing(tmp_path: Path) -> None:
     settings = Settings(str(tmp_path / "landing"), str(tmp_path / "lake"), dagster_home=tmp_path / "home")
     build_definitions(settings, Resources.of(settings)).get_repository_def()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_beta_in_dagster_and_used_on_purpose_warns_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code_location.defs().get_repository_def()
 
 
 # ---- as processes ------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""`dagster dev`, as `make dev` starts it: a dropped file arrives by itself, and the API says how it went.
+"""`make dev`: it greets with nothing but what it does, a dropped file arrives by itself, and the API says how it went.
 
-One server for the whole story, in a folder of its own with the project's workspace.yaml and dagster.yaml,
-on a lake that holds the sample data already.
+One server for the whole story, in a folder of its own with the project's workspace.yaml and dagster.yaml, on a lake
+that holds the sample data already.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ QUEUE = """
 
 @dataclass
 class Server:
-    """A running ``dagster dev``."""
+    """A running ``make dev``."""
 
     folder: Path
     port: int
@@ -151,7 +151,7 @@ class Server:
         """What ``look`` finds, once it finds something."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
-            assert self.process.poll() is None, f"dagster dev ended by itself\n{self.said()}"
+            assert self.process.poll() is None, f"make dev ended by itself\n{self.said()}"
             found = look()
             if found:
                 return found
@@ -209,8 +209,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("dev")
     for name in ("workspace.yaml", "dagster.yaml"):
         shutil.copy(REPOSITORY / name, folder / name)
-    # dagster.yaml keeps all state here. `make dev` makes it; Dagster's own parts do not all do so.
-    (folder / ".dagster").mkdir()
+    # What `make` compares before it installs; here everything is.
+    for name in ("pyproject.toml", "constraints.txt", "installed"):
+        (folder / name).touch()
     for command in (["sample"], ["materialize"]):
         subprocess.run(
             [sys.executable, "-m", "stedi_assets.cli.main", *command],
@@ -219,7 +220,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     log = (folder / "dagster-dev.log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
+        ["make", "-f", REPOSITORY / "Makefile", "dev", f"PORT={port}", f"VENV={sys.prefix}", "INSTALLED=installed"],
         cwd=folder, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     running = Server(folder, port, process)
@@ -281,6 +282,17 @@ def steps(moments: range) -> list[Record]:
 
 def numbers(materialization: dict[str, Any]) -> dict[str, int]:
     return {e["label"]: e["intValue"] for e in materialization["metadataEntries"] if e.get("intValue") is not None}
+
+
+def test_it_greets_with_nothing_that_frightens(server: Server) -> None:
+    """No warning of Dagster's about itself, and nothing about storage that is temporary, which ours is not."""
+    server.wait("the daemon to look for runs", lambda: "Sensor landing_sensor" in server.log.read_text())
+    said = server.log.read_text()
+    assert "WARNING" not in said
+    assert "Warning" not in said
+    assert "temporary" not in said
+    # All state lies where dagster.yaml says and `stedi` finds it, and nothing beside it.
+    assert {path.name for path in server.folder.iterdir() if path.is_dir()} == {".dagster", "data"}
 
 
 def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -> None:

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from stedi_assets.reference import LANDING_TABLES, ReadingsBeforeConsent, claimants, consent_intervals
-from stedi_assets.sample import SampleError, SampleReport, write_sample
+from stedi_assets.sample import DEFAULT_LAST_DAY, SampleError, SampleReport, last_day_there, write_sample
 from stedi_assets_tests.kit.examples import chosen
 from stedi_assets_tests.sample.written import Sample
 
@@ -136,6 +136,12 @@ def test_every_seed_and_number_of_days_has_the_same_counts(tmp_path: Path, seed:
         assert report.policies[policy].tables["machine_learning_curated"] == published[3]
         assert report.policies[policy].tables["accelerometer_trusted"] == published[0]
         assert report.policies[policy].tables["step_trainer_trusted"] == published[2]
+
+
+@pytest.mark.parametrize("last_day", [dt.date(2015, 1, 31), dt.date(2024, 2, 29), dt.date(2031, 1, 1)])
+def test_every_last_day_has_the_same_counts(default: Sample, tmp_path: Path, last_day: dt.date) -> None:
+    report = write_sample(str(tmp_path), last_day=last_day)
+    assert report.policies == default.report.policies
 
 
 def test_twice_the_customers_make_twice_the_rows(default: Sample, tmp_path: Path) -> None:
@@ -331,6 +337,8 @@ def test_an_interrupted_run_is_written_again(tmp_path: Path) -> None:
     assert not (tmp_path / "cut" / "expected_counts.json").exists()
     with pytest.raises(SampleError, match="unfinished"):
         write_sample(str(tmp_path / "cut"), customers=401)
+    assert last_day_there(str(tmp_path / "cut")) == last_day_there(str(tmp_path / "whole")) == DEFAULT_LAST_DAY
+    assert last_day_there(str(tmp_path / "nothing")) is None
     assert not write_sample(str(tmp_path / "cut"), customers=400).already_there
     assert _digest(tmp_path / "cut") == _digest(tmp_path / "whole")
 
