@@ -14,12 +14,14 @@ from stedi_assets.contracts import LANDING_TABLES, table
 from stedi_assets.engines.base import Engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.session import Session
+from stedi_assets.errors import open_lake
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
+from stedi_assets.privacy.sample_lake import only_invented_people
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
 from stedi_assets.settings import Settings
@@ -57,6 +59,7 @@ class Resources:
         """The parts that ``settings`` ask for."""
         engine = DuckDBEngine(memory_limit=settings.memory_limit)
         lakehouse = Lakehouse(settings.lake_uri)
+        open_lake(settings.lake_uri, lambda: settings.debug_errors and only_invented_people(settings))
         return cls(
             settings=settings,
             engine=engine,

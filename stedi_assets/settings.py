@@ -64,6 +64,7 @@ class Settings:
         privacy_uri: the private folder of erasure requests, tombstones and receipts.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
         dagster_home: the folder of Dagster's state.
+        debug_errors: whether errors may show their messages on a lake whose people are all invented.
     """
 
     landing_uri: str = "data/landing"
@@ -75,6 +76,7 @@ class Settings:
     privacy_uri: str = "data/privacy"
     memory_limit: str = "1GB"
     dagster_home: Path = Path(".dagster")
+    debug_errors: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -100,6 +102,7 @@ class Settings:
             privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
+            debug_errors=_switch(env, "STEDI_DEBUG_ERRORS"),
         )
 
 
@@ -135,6 +138,14 @@ def _choice(env: Mapping[str, str], name: str, default: _Choice) -> _Choice:
         takes = " or ".join(repr(choice.value) for choice in type(default))
         msg = f"{name} is {value!r}; it takes {takes}. Unset it for {default.value!r}."
         raise SettingsError(msg) from None
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "0").strip()
+    if value not in {"0", "1"}:
+        msg = f"{name} is {value!r}; it takes '0' or '1'. Unset it for '0'."
+        raise SettingsError(msg)
+    return value == "1"
 
 
 def _day(env: Mapping[str, str], name: str, default: date) -> date:

@@ -24,11 +24,14 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_PRIVACY_URI", "/private/folder/", "privacy_uri", "/private/folder"),
     ("STEDI_MEMORY_LIMIT", "512MB", "memory_limit", "512MB"),
     ("STEDI_MEMORY_LIMIT", "1.5 GiB", "memory_limit", "1.5 GiB"),
+    ("STEDI_DEBUG_ERRORS", "1", "debug_errors", True),
+    ("STEDI_DEBUG_ERRORS", "0", "debug_errors", False),
     ("DAGSTER_HOME", "/var/dagster", "dagster_home", Path("/var/dagster")),
 ]
 BAD = [
     ("STEDI_READINGS_BEFORE_CONSENT", "yes", "'include' or 'exclude'"),
     ("STEDI_PAIRING", "email", "'timestamp' or 'customer'"),
+    ("STEDI_DEBUG_ERRORS", "yes", "'0' or '1'"),
     ("STEDI_FIRST_DAY", "01.02.2022", "a day as YYYY-MM-DD"),
     ("STEDI_FIRST_DAY", "2022-02-30", "a day as YYYY-MM-DD"),
     ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),

@@ -10,6 +10,7 @@ from datetime import date
 
 from stedi_assets.contracts import READINGS_TABLES, Identifier, Table
 from stedi_assets.engines.sql import named
+from stedi_assets.errors import working_on
 from stedi_assets.staleness.view import LakeView
 
 CONSENTING = "SELECT email FROM customers WHERE consented_at IS NOT NULL"
@@ -55,4 +56,5 @@ def rows_without_consent(view: LakeView, table: Table, days: Collection[date] | 
         frames["rows"] = view.engine.cached_relation(table, view.snapshot(table.name).select(days))
     count = "sum(readings)::BIGINT" if indexed else "count(*)"
     query = f"SELECT landing_date, {count} FROM rows WHERE {without_consent(table, indexed=indexed)} GROUP BY ALL"
-    return dict(view.engine.rows(query, **frames))
+    with working_on(table.name):
+        return dict(view.engine.rows(query, **frames))

@@ -18,6 +18,7 @@ from typing import Any
 
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.contracts import table as contract
+from stedi_assets.errors import working_on
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets.staleness.digest import row_digest, sum_digest
@@ -60,7 +61,8 @@ def expected_parts(
         assumed: fingerprints to take for those of upstream tables, instead of what these were made from;
             reconciliation passes what they *should* be made from.
     """
-    with_input, found = _FUNCTIONS[name](_Inputs(view, days, assumed or {}))
+    with working_on(name):
+        with_input, found = _FUNCTIONS[name](_Inputs(view, days, assumed or {}))
     rules = fingerprint(RULES_VERSION, name, contract(name).column_names)
     # Names of files may be seen by those who may not see the rows. With the key in every part, nobody without it can
     # test a guess at a customer against one.

@@ -18,6 +18,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import named
+from stedi_assets.errors import working_on
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.lakehouse.snapshot import by_landing_day
@@ -114,7 +115,8 @@ def fill(engine: Session, lakehouse: Lakehouse) -> dict[str, set[date]]:
     index = ReadingsIndex(engine, lakehouse.snapshot(_INDEX))
     missing = {table.name: index.missing(lakehouse.snapshot(table)) for table in READINGS_TABLES}
     for name, days in missing.items():
-        write(engine, lakehouse, contract(name), days)
+        with working_on(name):
+            write(engine, lakehouse, contract(name), days)
     return {name: days for name, days in missing.items() if days}
 
 

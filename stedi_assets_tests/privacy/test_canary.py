@@ -209,7 +209,7 @@ CHAINED = """
         try: raise ValueError(str(collected.to_pylist()))
         except ValueError as error: raise RuntimeError(repr(collected.to_pylist())) from error"""
 INJECTED = {OF_DUCKDB: "duckdb.ConversionException", OF_ARROW: "pyarrow.lib.ArrowInvalid", CHAINED: "RuntimeError"}
-"""How a transform raises on real data, in the words of its engine, chained and bare; and the class of what it raises."""
+"""How a transform raises on real data, in the words of its engine, chained and bare; and the class that comes of it."""
 
 
 RAISING_WHILE_COMPARING = dedent(
