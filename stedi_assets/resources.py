@@ -10,7 +10,7 @@ import ctypes
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
-from stedi_assets.contracts import LANDING_TABLES, table
+from stedi_assets.contracts import LANDING_TABLES, TABLES, Identifier, table
 from stedi_assets.engines.base import Engine
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.engines.session import Session
@@ -125,8 +125,12 @@ def _return_freed_memory() -> None:
 
 
 def has_subjects(lakehouse: Lakehouse) -> bool:
-    """Whether a lake has a pseudonym in it."""
-    return lakehouse.snapshot(table("customers_curated")).rows() > 0
+    """Whether any table of a lake has a pseudonym in it; the history of consent has those of people who withdrew."""
+    return any(
+        lakehouse.snapshot(contract).rows() > 0
+        for contract in TABLES.values()
+        if any(column.identifies is Identifier.PSEUDONYM for column in contract.columns)
+    )
 
 
 def today() -> date:

@@ -14,6 +14,9 @@ import pytest
 from stedi_assets.privacy.keys import SecretKeyError
 from stedi_assets.privacy.pseudonyms import Pseudonyms, key_path, pseudonyms
 from stedi_assets.settings import Settings
+from stedi_assets_tests.kit.driven import make_partitions
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines
 
 
 def rfc_2104(key: bytes, text: bytes) -> str:
@@ -103,3 +106,23 @@ def test_another_lake_needs_a_key() -> None:
     with pytest.raises(SecretKeyError, match="STEDI_PSEUDONYM_KEY is not set"):
         of_lake("s3://bucket/lake").subject_id("ann@example.com")
     assert of_lake("s3://bucket/lake", "key").subject_id("a") == rfc_2104(b"key", b"a")
+
+
+def test_a_lost_key_is_not_replaced_while_a_pseudonym_is_left_in_any_table(tmp_path: Path) -> None:
+    """The history of consent keeps those who withdrew, and a new key would give them another name."""
+    lake = SmallLake.at(tmp_path)
+    lake.land("customer_landing", lines(customer("ann"), customer("ann", consents=False, updated=STAMP)))
+    make_partitions(lake.resources, ["customer_landing", "consent_history"], [DAY])
+    assert (lake.count("customers_curated"), lake.count("consent_history")) == (0, 1)
+    lake.close()
+    key_path(str(tmp_path / "lake")).unlink()
+
+    with pytest.raises(SecretKeyError, match=r"pseudonym key .* is gone\. The lake has subject_ids"):
+        SmallLake.at(tmp_path).resources.pseudonyms.subject_id("ann@example.com")
+    assert not key_path(str(tmp_path / "lake")).exists()
+
+
+def test_a_key_is_made_anew_where_nothing_depends_on_it(tmp_path: Path) -> None:
+    first = SmallLake.at(tmp_path).resources.pseudonyms.subject_id("ann@example.com")
+    key_path(str(tmp_path / "lake")).unlink()
+    assert SmallLake.at(tmp_path).resources.pseudonyms.subject_id("ann@example.com") != first
