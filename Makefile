@@ -56,8 +56,9 @@ format: $(INSTALLED) ## let ruff put things in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## write docs/tables.md from the contracts
+docs: $(INSTALLED) ## write docs/tables.md from the contracts, and docs/errors.md from the classes
 	$(BIN)/python -m stedi_assets.contracts.render > docs/tables.md
+	$(BIN)/python -m stedi_assets_tests.errors_page
 
 bench: $(INSTALLED) ## measure against a DuckDB script and a PySpark job, side by side
 	$(BIN)/python bench/run.py --sizes reference,10m,50m --runs 3 --out docs/benchmarks.json

@@ -9,7 +9,10 @@ from stedi_assets.settings import Policies, Settings
 
 
 class ExpectedCountsError(ValueError):
-    """The file of expected row counts cannot be used; the message names it."""
+    """The file of expected row counts is not a JSON object ``{table: rows}``; the message names it.
+
+    Remedy: mend it, or unset `STEDI_EXPECTED_COUNTS`.
+    """
 
 
 def expected_counts(settings: Settings) -> dict[str, int]:

@@ -17,7 +17,10 @@ from typing import TypeVar
 
 
 class SettingsError(ValueError):
-    """A setting has a value that it does not take; the message names the variable and what it takes."""
+    """A ``STEDI_…`` variable has a value that it does not take; the message names it and lists what it takes.
+
+    Remedy: give it one of these values, or unset it for its default.
+    """
 
 
 class ReadingsBeforeConsent(str, Enum):

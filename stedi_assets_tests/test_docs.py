@@ -6,11 +6,14 @@ It is read as text; nothing of the product is imported.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from stedi_assets_tests import errors_page
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs" / "adr"
@@ -37,6 +40,9 @@ COMMANDS = [
     ROOT / ".github" / "workflows" / "ci.yml",
 ]
 """The pages that name targets of make."""
+
+OF_OTHERS = {"CommitFailedError"}
+"""Errors of other packages that a page names."""
 
 SECTIONS = ["Context", "Decision", "Consequences"]
 
@@ -168,15 +174,22 @@ def test_terms_of_the_glossary_are_in_order_and_have_a_module() -> None:
     assert all(_PATH.fullmatch(module.strip("`")) for _, _, module in rows)
 
 
-def test_the_operations_page_has_every_error_and_no_other() -> None:
-    # Errors of the sample and the reference computation reach nobody who runs a lake.
-    modules = [path for path in (ROOT / "stedi_assets").rglob("*.py") if not {"sample", "reference"} & {*path.parts}]
-    classes = {
-        name for path in modules for name in re.findall(r"^class ([A-Z]\w*Error)\(", path.read_text(), re.MULTILINE)
-    }
-    page = (ROOT / "docs" / "operations.md").read_text()
+def test_the_page_of_errors_is_what_the_classes_say() -> None:
+    assert errors_page.PAGE.read_text() == errors_page.page(), "run `make docs`"
 
-    assert set(re.findall(r"^\| `(\w+Error)`", page, re.MULTILINE)) == classes
+
+def test_every_error_says_what_it_means_and_what_to_do() -> None:
+    errors = errors_page.error_classes()
+
+    assert {"SettingsError", "VacuumedError", "RedactedError", "SampleError"} <= {error.name for error in errors}
+    assert [error.name for error in errors if not error.meaning.endswith(".") or not error.remedy.endswith(".")] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_relative)
+def test_every_error_that_is_named_exists(page: Path) -> None:
+    named = set(re.findall(r"`(\w+Error)`", page.read_text()))
+
+    assert named <= {error.name for error in errors_page.error_classes()} | set(dir(builtins)) | OF_OTHERS
 
 
 @pytest.mark.parametrize("module", sorted((ROOT / "stedi_assets/defs").rglob("*.py")), ids=_relative)

@@ -51,7 +51,11 @@ GIVE_UP = 10
 
 
 class MaterializeError(RuntimeError):
-    """Something could not be brought up to date; the message says what and why."""
+    """Something could not be brought up to date; the message says which tables and days, and why.
+
+    Remedy: mend what it names for each day and run it again. If tables still differ after 20 rounds, something else
+    keeps changing them: stop the other writer; if there is none, report it.
+    """
 
 
 @dataclass(frozen=True)

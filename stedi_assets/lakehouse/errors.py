@@ -8,15 +8,24 @@ from stedi_assets.contracts import Table
 
 
 class LakehouseError(RuntimeError):
-    """A table is not what the lakehouse can work with; the message says what to do."""
+    """A table is stored with other columns than its contract has, since another version made it.
+
+    Remedy: see [upgrading](operations.md#a-table-has-other-columns-than-its-contract).
+    """
 
 
 class WriteConflictError(LakehouseError):
-    """Other writers kept changing the same partitions; nothing was changed, and a rerun is safe."""
+    """Other writers kept changing the same partitions; nothing was changed.
+
+    Remedy: run it again when fewer runs write those days.
+    """
 
 
 class VacuumedError(LakehouseError):
-    """Files were deleted before they became part of the table, which is as it was; a rerun is safe."""
+    """New files were vacuumed away before they became part of the table, which is as it was.
+
+    Remedy: the run is tried again by itself; if it fails all the same, run it again.
+    """
 
 
 def other_columns(table: Table, found: Sequence[str]) -> LakehouseError:

@@ -31,7 +31,11 @@ _FOLDERS = {
 
 
 class LandError(RuntimeError):
-    """Not every file could be copied; the message names those that were not and says what to do."""
+    """Not every file could be copied to the landing zone; the message names those that were not.
+
+    Remedy: mend what it says of each and copy again. A file that is there with other bytes is never overwritten: rename
+    it or remove the one that is there.
+    """
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ class MissingFiles(str, Enum):
 
 
 class MissingFilesError(RuntimeError):
-    """Raw files of a day are gone, so that running it would take their rows away."""
+    """Raw files that were ingested are gone, so that a run of their day would take their rows along.
+
+    The table is as it was.
+
+    Remedy: put them back, or say what to do with their rows: see [raw files that are
+    gone](operations.md#raw-files-that-are-gone).
+    """
 
 
 @dataclass(frozen=True)

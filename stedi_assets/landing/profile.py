@@ -24,7 +24,13 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class UnreadableFileError(RuntimeError):
-    """A raw file cannot be read; the message names it and says what to do."""
+    """A raw file cannot be read: no permission, damaged gzip, a broken disk; the message names it.
+
+    The day's table is as it was.
+
+    Remedy: mend the file or move it out of the landing folder; the landing sensor or `stedi materialize` then runs the
+    day.
+    """
 
 
 @dataclass(frozen=True)

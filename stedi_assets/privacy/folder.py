@@ -24,7 +24,11 @@ from stedi_assets.privacy.keys import read_or_create
 
 
 class PrivacyFolderError(RuntimeError):
-    """The privacy folder is not private or cannot be used; the message says what to do."""
+    """The privacy folder cannot be made, can be entered by others, or holds a damaged document.
+
+    Remedy: run the `chmod` that the message names, set `STEDI_PRIVACY_URI` to a folder of this machine, or put the
+    document back from a backup.
+    """
 
 
 class PrivacyFolder:

@@ -12,7 +12,10 @@ _BYTES = 32
 
 
 class SecretKeyError(RuntimeError):
-    """A secret key is missing or not secret; the message says what to do."""
+    """The pseudonym key or the privacy key is lost, cannot be made, is empty, or can be read by others.
+
+    Remedy: do what the message says; see [the key](operations.md#the-key).
+    """
 
 
 def read_or_create(path: Path, kind: str, remedy: str, dependents: Callable[[], str]) -> bytes:

@@ -40,7 +40,12 @@ WHITE_SPACE = " \t\n\r\v\f"
 
 
 class RejectedLineError(Exception):
-    """A line that belongs in quarantine; the message says which rule put it there."""
+    """A line belongs in quarantine; the message says which rule put it there.
+
+    Only the reference computation raises it, and catches it itself.
+
+    Remedy: none is needed.
+    """
 
 
 class _Integer(str):

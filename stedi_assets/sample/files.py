@@ -30,7 +30,10 @@ UNFINISHED: Final = "expected_counts.unfinished.json"
 
 
 class SampleError(Exception):
-    """The sample cannot be written there; the message says why and what to do."""
+    """The sample cannot be written there, because other data lies there; the message says which.
+
+    Remedy: name an empty folder in `STEDI_LANDING_URI`, or empty this one.
+    """
 
 
 class LandingZone:

@@ -20,7 +20,10 @@ from stedi_assets.subject_requests.subject import Person
 
 
 class ExportError(RuntimeError):
-    """The export cannot be written; the message says why."""
+    """The file of an export is there already.
+
+    Remedy: name another file.
+    """
 
 
 def export_subject(resources: Resources, person: Person, target: Path) -> dict[str, int]:

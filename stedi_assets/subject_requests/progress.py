@@ -20,7 +20,10 @@ from stedi_assets.subject_requests.subject import Person
 
 
 class ErasureError(RuntimeError):
-    """An erasure is not complete; the message says what is left, in places and numbers."""
+    """An erasure is not complete; the message says what is left, in places and numbers.
+
+    Remedy: mend what it names and run the erasure again; its request stays open until it is done.
+    """
 
 
 @dataclass(frozen=True)

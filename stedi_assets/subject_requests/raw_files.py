@@ -34,7 +34,10 @@ _LEFTOVER = re.compile(r"\..+\.stedi-[0-9a-f]{32}")
 
 
 class BusyFileError(RuntimeError):
-    """A raw file kept changing while it was rewritten; the message names it."""
+    """An erasure cannot write a raw file anew, because the file keeps changing; the message names it.
+
+    Remedy: wait until the file is whole, and run the erasure again.
+    """
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ DUE_DAYS = 30
 
 
 class RequestError(ValueError):
-    """A request cannot be carried out or shown; the message says why."""
+    """There is no erasure request with that id.
+
+    Remedy: `stedi erase --list` shows those there are.
+    """
 
 
 @dataclass(frozen=True)
