@@ -36,7 +36,7 @@ def applied(folder: Path) -> Path:
     package = folder / "stedi_assets"
     shutil.copytree(ROOT / "stedi_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    table, transform, fingerprint, asset, test = blocks
+    table, transform, exported, fingerprint, asset, test = blocks
 
     def edit(name: str, *changes: tuple[str, str]) -> None:
         path = package / name
@@ -57,13 +57,15 @@ def applied(folder: Path) -> Path:
         ("    MACHINE_LEARNING_CURATED,\n)", "    MACHINE_LEARNING_CURATED,\n    SUBJECT_ACTIVITY,\n)"),
     )
     (package / "transforms" / "activity.py").write_text(transform)
+    edit(
+        "transforms/__init__.py",
+        ("from stedi_assets.transforms.customers", f"{exported}from stedi_assets.transforms.customers"),
+        ('    "step_trainer_trusted",\n', '    "step_trainer_trusted",\n    "subject_activity",\n'),
+    )
     append("staleness/fingerprints.py", fingerprint)
     returned = "    return [customers_curated, consent_history, machine_learning_curated"
-    edit(
-        "defs/assets/curated.py",
-        (f"{returned}]", f"{asset}\n{returned}, subject_activity]"),
-        ("import table_asset\n", "import table_asset\nfrom stedi_assets.transforms import activity\n"),
-    )
+    edit("defs/assets/curated.py", (f"{returned}]", f"{asset}\n{returned}, subject_activity]"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "test_activity.py").write_text(test)
     return folder
 
@@ -90,12 +92,28 @@ def run(tmp_path: Path) -> Callable[..., str]:
     return python
 
 
+@pytest.mark.parametrize("row", re.findall(r"^\| (`.+?py`.*) \| (.+) \|$", GUIDE.read_text(), re.MULTILINE), ids=str)
+def test_what_the_guide_says_of_a_file_is_there(row: tuple[str, str]) -> None:
+    """The files that a new table needs to be known in, and the names in them; the last rows name places only."""
+    where, what = row
+    files = [ROOT / name for name in re.findall(r"`([\w/]+\.py)`", where)]
+    files = [file if file.exists() else ROOT / "stedi_assets_tests" / file.relative_to(ROOT) for file in files]
+    assert all(file.exists() for file in files)
+    beside = [ROOT / "stedi_assets_tests" / name for name in re.findall(r"`((?:kit|staleness)/\w+\.py)`", what)]
+    text = "".join(file.read_text() for file in (*files, *beside))
+    names = [name for name in re.findall(r"`(_?[A-Za-z_]+)`", what) if name != "row_count"]
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
+
+
 @pytest.mark.slow
 def test_the_table_of_the_guide_is_made_and_loses_who_withdraws(tmp_path: Path, run: Callable[..., str]) -> None:
     def queried(*commands: str) -> list[dict[str, str]]:
         return [json.loads(line) for line in run("-c", STEDI, *commands).splitlines() if line.startswith("{")]
 
     run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_activity.py")
+    # What `make lint` (but for mypy, which takes a minute) and `make docs` say of the package.
+    run("-m", "ruff", "check", "--no-cache", "stedi_assets")
+    assert "`curated/subject_activity`" in run("-m", "stedi_assets.contracts.render")
     leaving, *others = queried("sample|--customers|20|--days|2", "materialize", SUBJECTS)
     day = leaving["landing_date"]
     at_its_end = datetime.fromisoformat(f"{day}T23:59:59+00:00").timestamp() * 1000
