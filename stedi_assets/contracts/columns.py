@@ -81,7 +81,13 @@ USER = Column(
     identifies=Identifier.EMAIL,
 )
 TIMESTAMP = Column(
-    "timestamp", DataType.INTEGER, Privacy.SENSOR, "When the acceleration was measured.", unit=_MS, statistics=True
+    "timestamp",
+    DataType.INTEGER,
+    Privacy.SENSOR,
+    "When the acceleration was measured.",
+    unit=_MS,
+    statistics=True,
+    aliases=("timeStamp",),
 )
 X = Column("x", DataType.NUMBER, Privacy.SENSOR, "Acceleration along x, as the app reports it.")
 Y = Column("y", DataType.NUMBER, Privacy.SENSOR, "Acceleration along y, as the app reports it.")
@@ -137,7 +143,7 @@ WITHDRAWN_AT = Column(
     "withdrawn_at",
     DataType.INTEGER,
     Privacy.QUASI_IDENTIFIER,
-    "When the record that ends the interval was last changed; null while it holds.",
+    "When the record that ends the interval was last changed (of a doubt: the record before it); null while it holds.",
     unit=_MS,
     required=False,
 )
@@ -148,17 +154,39 @@ WITHDRAWN_LANDING_DATE = Column(
     "UTC day on which the record that ends the interval landed; null while it holds.",
     required=False,
 )
+ENDED_BY = Column(
+    "ended_by",
+    DataType.TEXT,
+    Privacy.QUASI_IDENTIFIER,
+    "What ends the interval: ``withdrawal``, or ``doubt`` where a record that landed could not be read; null while it "
+    "holds.",
+    required=False,
+    added=True,
+)
 SOURCE_FILE = Column(
     "source_file", DataType.TEXT, Privacy.OPERATIONAL, "Raw file that the row came from, below the landing root."
 )
 SOURCE_LINE = Column(
-    "source_line", DataType.INTEGER, Privacy.OPERATIONAL, "Number of the line in the raw file, from 1.", minimum=1
+    "source_line",
+    DataType.INTEGER,
+    Privacy.OPERATIONAL,
+    "Number of the line of the raw file on which it begins, from 1.",
+    minimum=1,
+)
+SOURCE_OBJECT = Column(
+    "source_object",
+    DataType.INTEGER,
+    Privacy.OPERATIONAL,
+    "Which of the objects (or texts that are none) that begin on that line, from 1.",
+    minimum=1,
+    added=True,
+    added_value=1,
 )
 LANDING_TABLE = Column(
     "landing_table", DataType.TEXT, Privacy.OPERATIONAL, "Landing table that the raw file was meant for."
 )
-REASON = Column("reason", DataType.TEXT, Privacy.OPERATIONAL, "Why the line was rejected; never a value of it.")
-LINE = Column("line", DataType.TEXT, Privacy.DIRECT_IDENTIFIER, "The rejected line; bytes that are not UTF-8 as \\xNN.")
+REASON = Column("reason", DataType.TEXT, Privacy.OPERATIONAL, "Why the text was rejected; never a value of it.")
+LINE = Column("line", DataType.TEXT, Privacy.DIRECT_IDENTIFIER, "The rejected text; bytes that are not UTF-8 as \\xNN.")
 SIZE = Column("size", DataType.INTEGER, Privacy.OPERATIONAL, "Size of the raw file.", unit="bytes", minimum=0)
 STAMP = Column(
     "stamp",
@@ -169,9 +197,23 @@ STAMP = Column(
 DIGEST = Column(
     "digest", DataType.TEXT, Privacy.OPERATIONAL, "SHA-256 of the file's bytes; tells a file that landed twice."
 )
-LINES = Column("lines", DataType.INTEGER, Privacy.OPERATIONAL, "Lines that are not blank.", minimum=0)
-ROWS = Column("rows", DataType.INTEGER, Privacy.OPERATIONAL, "Lines that became rows.", minimum=0)
-REJECTED = Column("rejected", DataType.INTEGER, Privacy.OPERATIONAL, "Lines that were quarantined.", minimum=0)
+LINES = Column(
+    "lines",
+    DataType.INTEGER,
+    Privacy.OPERATIONAL,
+    "Objects, and texts that are none; of a file that does not count, lines that are not blank.",
+    minimum=0,
+)
+ROWS = Column("rows", DataType.INTEGER, Privacy.OPERATIONAL, "Objects that became rows.", minimum=0)
+REJECTED = Column("rejected", DataType.INTEGER, Privacy.OPERATIONAL, "Texts that were quarantined.", minimum=0)
+UNKNOWN_KEYS = Column(
+    "unknown_keys",
+    DataType.TEXT,
+    Privacy.OPERATIONAL,
+    "How often keys occur that mean no field (JSON), by name where it looks like one; null where none does.",
+    required=False,
+    added=True,
+)
 DUPLICATE_OF = Column(
     "duplicate_of",
     DataType.TEXT,

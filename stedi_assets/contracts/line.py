@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any
 
 from stedi_assets.contracts.model import Column, DataType, LandingSource
 from stedi_assets.contracts.names import WHITE_SPACE
@@ -25,6 +25,7 @@ DEEPEST = 200
 """Levels of nesting that a line may have: a limit of ours, so that it is the same wherever the line is read."""
 
 _INT64 = 2**63
+_JSON_WHITE_SPACE = " \t\n\r"
 _HUGE = 10**400
 # Escapes that make a pair are one character by now, so what is left is alone.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -41,11 +42,7 @@ class Rejected:
     reason: str
 
 
-class _NotFiniteError(ValueError):
-    """NaN or Infinity: Python reads them, JSON does not have them."""
-
-
-class _Pairs(tuple[tuple[str, Any], ...]):
+class Pairs(tuple[tuple[str, Any], ...]):
     """A JSON object as its pairs, so that a repeated key shows and hides nothing."""
 
     __slots__ = ()
@@ -58,11 +55,11 @@ def _integer_of(digits: str) -> int:
     return -_HUGE if digits.startswith("-") else _HUGE
 
 
-def _not_finite(constant: str) -> NoReturn:
-    raise _NotFiniteError(constant)
+class _NotFinite(float):
+    """NaN or Infinity: Python reads them, JSON does not have them."""
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_integer_of, parse_constant=_not_finite)
+_DECODER = json.JSONDecoder(object_pairs_hook=Pairs, parse_int=_integer_of, parse_constant=_NotFinite)
 
 
 @lru_cache(maxsize=4096)
@@ -95,46 +92,129 @@ def validate_line(line: bytes, source: LandingSource, landing_date: date) -> tup
         return Rejected("not UTF-8")
     if not text.strip(WHITE_SPACE):
         return None
+    text = text.strip(_JSON_WHITE_SPACE)
     try:
-        found = _DECODER.decode(text)
-    except _NotFiniteError:
-        return Rejected("a number is not finite")
+        found, end = decode_object(text)
     except RecursionError:
         return Rejected("nested too deeply")
     except ValueError:
         return Rejected("not one JSON object")
-    if not isinstance(found, _Pairs):
+    if end != len(text):
         return Rejected("not one JSON object")
+    return validate_object(found, text, source, landing_date)
+
+
+def decode_object(text: str) -> tuple[Pairs, int]:
+    """Decode the JSON object at the start of a text.
+
+    Returns:
+        The object, and the position behind it.
+
+    Raises:
+        json.JSONDecodeError: there is none; its position is that of the first character that cannot stand there (or,
+            of a literal, a string or an escape, of the first character of that).
+        RecursionError: it is nested too deeply.
+    """
+    if not text.startswith("{"):
+        raise json.JSONDecodeError("Expecting an object", text, 0)
+    found, end = _DECODER.raw_decode(text)
+    return found, end
+
+
+def validate_object(found: Pairs, text: str, source: LandingSource, landing_date: date) -> tuple[Value, ...] | Rejected:
+    """Judge an object that was decoded.
+
+    Args:
+        found: the object.
+        text: what it was decoded from, perhaps with more around it.
+        source: what it may say.
+        landing_date: the day its file landed.
+
+    Returns:
+        As :func:`validate_line`.
+    """
     fault = _fault(found, escapes="\\u" in text)
     if fault is not None:
         return fault
-    given = dict(found)
-    if len(given) != len(found):
+    if len({key for key, _ in found}) != len(found):
         return Rejected("repeats a key")
+    given: dict[str, Any] = {}
+    for key, value in found:
+        name = field_of(key, source)
+        if name is not None:
+            if name in given:
+                return Rejected("repeats a key")
+            given[name] = value
     values: list[Value] = []
     for field in source.fields:
         value = _value(given.get(field.name), field)
         if isinstance(value, Rejected):
             return value
         values.append(value)
-    if source.event_time is not None:
+    if source.time is not None:
         names = [field.name for field in source.fields]
-        taken = values[names.index(source.event_time)]
+        taken = values[names.index(source.time)]
         earliest, latest = event_bounds(landing_date)
         if not isinstance(taken, int) or not earliest <= taken <= latest:
-            return Rejected(f"{source.event_time} is before 2015 or more than a day after the landing day")
+            return Rejected(f"{source.time} is before 2015 or more than a day after the landing day")
     return tuple(values)
 
 
-def _fault(found: _Pairs, *, escapes: bool) -> Rejected | None:
+def field_of(key: str, source: LandingSource) -> str | None:
+    """The name of the field that a key means: exactly, else without regard to case, else by an alias; or none.
+
+    Args:
+        key: the key of a JSON object.
+        source: the fields.
+    """
+    names = _spellings(source)
+    return names.get(key) or (names.get(key.lower()) if key.isascii() else None)
+
+
+def unknown_keys(found: Pairs, source: LandingSource) -> list[str]:
+    """The keys of an object that mean no field.
+
+    Args:
+        found: the object.
+        source: the fields.
+    """
+    return [key for key, _ in found if field_of(key, source) is None]
+
+
+def spelling_of(found: Pairs, source: LandingSource) -> dict[str, str]:
+    """How an object spells the fields that it does not spell as the contract does.
+
+    Args:
+        found: the object.
+        source: the fields.
+
+    Returns:
+        The key by the name of the field.
+    """
+    return {name: key for key, _ in found if (name := field_of(key, source)) is not None and name != key}
+
+
+@lru_cache(maxsize=64)
+def _spellings(source: LandingSource) -> dict[str, str]:
+    """The name of a field by each of its spellings; in lower case those that hold in any case."""
+    names = {}
+    for field in source.fields:
+        for spelling in (field.name, *field.aliases):
+            names[spelling.lower()] = field.name
+    return names | {field.name: field.name for field in source.fields}
+
+
+def _fault(found: Pairs, *, escapes: bool) -> Rejected | None:
     """The fault of an object at any depth, also below keys that no table has; none if there is no fault."""
-    level: list[_Pairs | list[Any]] = [found]
+    level: list[Pairs | list[Any]] = [found]
     for _ in range(DEEPEST):
-        below: list[_Pairs | list[Any]] = []
+        below: list[Pairs | list[Any]] = []
         for part in level:
-            for item in chain.from_iterable(part) if isinstance(part, _Pairs) else part:
-                if isinstance(item, (_Pairs, list)):
+            for item in chain.from_iterable(part) if isinstance(part, Pairs) else part:
+                if isinstance(item, (Pairs, list)):
                     below.append(item)
+                elif isinstance(item, _NotFinite):
+                    return Rejected("a number is not finite")
                 elif escapes and isinstance(item, str) and _SURROGATE.search(item):
                     return Rejected("a text is not Unicode")
         if not below:

@@ -79,6 +79,9 @@ class Column:
         statistics: whether the Delta log may hold the column's smallest and largest value;
             false for whatever could identify a person.
         identifies: how a value says whose a row is, where it does.
+        aliases: other keys that raw files have for it, in any case; its own name holds in any case too.
+        added: whether tables of an earlier version of this project lack the column.
+        added_value: the value that it has in rows of such tables.
     """
 
     name: str
@@ -90,6 +93,9 @@ class Column:
     minimum: int | None = None
     statistics: bool = False
     identifies: Identifier | None = None
+    aliases: tuple[str, ...] = ()
+    added: bool = False
+    added_value: int | str | None = None
 
     def __post_init__(self) -> None:
         personal = {Privacy.DIRECT_IDENTIFIER, Privacy.QUASI_IDENTIFIER}
@@ -99,6 +105,9 @@ class Column:
                 f"which a {self.privacy.value} must never enter. Set statistics=False."
             )
             raise ValueError(msg)
+        if self.added and self.required and self.added_value is None:
+            msg = f"Column {self.name} is required and added: say which value the rows have that were stored before."
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True)
@@ -107,12 +116,18 @@ class LandingSource:
 
     Args:
         fields: the fields taken from a JSON object, in the table's column order.
-        event_time: the field that says when a reading was taken; a line whose value lies before
-            2015 or more than a day after its landing day is quarantined.
+        event_time: the field that says when a reading was taken.
+        update_time: of what is no reading, the field that says when the record was last changed.
     """
 
     fields: tuple[Column, ...]
     event_time: str | None = None
+    update_time: str | None = None
+
+    @property
+    def time(self) -> str | None:
+        """The field whose value must be a time between 2015 and a day after the landing day."""
+        return self.event_time or self.update_time
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ CUSTOMER_LANDING = Table(
     name="customer_landing",
     zone=Zone.LANDING,
     description="One customer record as landed: typed, values as delivered, every record of every customer.",
-    columns=(*_CUSTOMER_FIELDS, c.SOURCE_FILE, c.SOURCE_LINE, c.LANDING_DATE),
-    key=("source_file", "source_line"),
-    source=LandingSource(fields=_CUSTOMER_FIELDS),
+    columns=(*_CUSTOMER_FIELDS, c.SOURCE_FILE, c.SOURCE_LINE, c.SOURCE_OBJECT, c.LANDING_DATE),
+    key=("source_file", "source_line", "source_object"),
+    source=LandingSource(fields=_CUSTOMER_FIELDS, update_time="lastUpdateDate"),
     max_age=timedelta(days=7),
 )
 ACCELEROMETER_LANDING = Table(
@@ -59,9 +59,17 @@ STEP_TRAINER_LANDING = Table(
 LANDING_QUARANTINE = Table(
     name="landing_quarantine",
     zone=Zone.LANDING,
-    description="One rejected line, with where it came from and why: nothing that landed is dropped or coerced.",
-    columns=(c.SOURCE_FILE, c.SOURCE_LINE, c.REASON, c.LINE, c.LANDING_TABLE, c.LANDING_DATE),
-    key=("source_file", "source_line"),
+    description="One rejected text, with where it came from and why: nothing that landed is dropped or coerced.",
+    columns=(
+        c.SOURCE_FILE,
+        c.SOURCE_LINE,
+        c.SOURCE_OBJECT,
+        c.REASON,
+        c.LINE,
+        c.LANDING_TABLE,
+        c.LANDING_DATE,
+    ),
+    key=("source_file", "source_line", "source_object"),
     partition_by=("landing_table", "landing_date"),
 )
 LANDING_FILES = Table(
@@ -79,6 +87,7 @@ LANDING_FILES = Table(
         c.DUPLICATE_OF,
         c.ERASED,
         c.ERASED_UNDER,
+        c.UNKNOWN_KEYS,
         c.LANDING_TABLE,
         c.LANDING_DATE,
     ),
@@ -161,10 +170,18 @@ CONSENT_HISTORY = Table(
     zone=Zone.CURATED,
     description=(
         "One interval in which a customer allowed research use, by all of their records in the order that decides "
-        "which is the latest: from one that consents to the next that does not. Of everybody who ever consented, by "
-        "pseudonym alone. In the partition of the record that began it."
+        "which is the latest: from one that consents to the next that does not, or could not be read. Of "
+        "everybody who ever consented, by pseudonym alone. In the partition of the record that began it."
     ),
-    columns=(c.SUBJECT_ID, c.GRANT_NUMBER, c.GRANTED_AT, c.WITHDRAWN_AT, c.WITHDRAWN_LANDING_DATE, c.LANDING_DATE),
+    columns=(
+        c.SUBJECT_ID,
+        c.GRANT_NUMBER,
+        c.GRANTED_AT,
+        c.WITHDRAWN_AT,
+        c.WITHDRAWN_LANDING_DATE,
+        c.ENDED_BY,
+        c.LANDING_DATE,
+    ),
     # Records of one day can say the same dates in any order of consent, so no dates tell two intervals apart. The
     # file and the line of a record would, and would lead from the pseudonym to the name.
     key=("subject_id", "grant_number"),
@@ -174,6 +191,7 @@ CONSENT_HISTORY = Table(
         "granted_at": (("customer_landing", "shareWithResearchAsOfDate"),),
         "withdrawn_at": (("customer_landing", "lastUpdateDate"),),
         "withdrawn_landing_date": (("customer_landing", "landing_date"),),
+        "ended_by": (("customer_landing", "shareWithResearchAsOfDate"), ("landing_quarantine", "line")),
         "landing_date": (("customer_landing", "landing_date"),),
     },
     inputs={"customer_landing": Scope.ALL_DAYS},

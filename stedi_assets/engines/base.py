@@ -38,13 +38,20 @@ class Engine(Protocol):
     What a frame means is written with Narwhals. An engine has only what Narwhals does not have, or not everywhere.
     """
 
-    def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:
+    def parse_lines(
+        self,
+        lines: Sequence[bytes],
+        source: LandingSource,
+        landing_date: date,
+        keys: Mapping[str, str] | None = None,
+    ) -> ParsedLines | None:
         """Read raw lines, each of them a JSON object at most, into typed values.
 
         Args:
             lines: without line feeds.
             source: the fields that they should have.
             landing_date: the day their file landed.
+            keys: of fields that the objects may spell in another way than the contract, the key.
 
         Returns:
             The values of lines that are good by ``contracts.line.validate_line``, to whom it gives the same values; not

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -57,6 +57,22 @@ def sweep_spilled(folder: Path) -> None:
                 shutil.rmtree(abandoned, ignore_errors=True)
         except (OSError, Timeout):
             continue
+
+
+def _columns(table: Table, found: Collection[str]) -> str:
+    """The columns of a table as a ``SELECT`` takes them from files: of added ones, also from older files."""
+    taken = []
+    for column in table.columns:
+        name = named(column.name)
+        value = column.added_value
+        before = "NULL" if value is None else quoted(value) if isinstance(value, str) else str(value)
+        if not column.added:
+            taken.append(name)
+        elif column.name in found:
+            taken.append(name if value is None else f"coalesce({name}, {before}) AS {name}")
+        else:
+            taken.append(f"CAST({before} AS {sql_type(column)}) AS {name}")
+    return ", ".join(taken)
 
 
 class DuckDBEngine:
@@ -139,14 +155,18 @@ class DuckDBEngine:
             return self.connection.from_arrow(arrow_schema(table).empty_table())
         paths = ", ".join(quoted(as_named(file.uri)) for file in files)
         types = ", ".join(f"{named(name)}: {sql_type(table.column(name))}" for name in table.partition_by)
-        columns = ", ".join(named(name) for name in table.column_names)
-        stored = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}})"
+        # Of tables that grew by a column, files of both kinds may be read together.
+        by_name = ", union_by_name = true" if any(column.added for column in table.columns) else ""
+        stored = f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}}{by_name})"
         try:
-            return self.connection.sql(f"SELECT {columns} FROM {stored}")
+            return self.connection.sql(f"SELECT {_columns(table, table.column_names)} FROM {stored}")
         except duckdb.BinderException:
             found = self.connection.sql(f"SELECT * FROM {stored}").columns
-            if set(table.column_names) <= set(found):
+            lacking = [column for column in table.columns if column.name not in found]
+            if not lacking:
                 raise
+            if all(column.added for column in lacking):
+                return self.connection.sql(f"SELECT {_columns(table, found)} FROM {stored}")
             raise other_columns(table, found) from None
 
     def frame(self, rows: pa.Table) -> Frame:
@@ -226,7 +246,13 @@ class DuckDBEngine:
             nulls={name: int(one["null_count"]) for name, one in by_column.items() if "null_count" in one},
         )
 
-    def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:
+    def parse_lines(
+        self,
+        lines: Sequence[bytes],
+        source: LandingSource,
+        landing_date: date,
+        keys: Mapping[str, str] | None = None,
+    ) -> ParsedLines | None:
         """See :meth:`Engine.parse_lines`; none where the reader does not give one row per line."""
         if not lines:
             return None
@@ -248,7 +274,7 @@ class DuckDBEngine:
                     f"SELECT {json_lines.values(source)}, "
                     f"coalesce({json_lines.good(source, landing_date)}, false) AS good, "
                     f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
-                    f"FROM {json_lines.reader(source, ['memory://' + name])}"
+                    f"FROM {json_lines.reader(source, ['memory://' + name], keys)}"
                 ).to_arrow_table()
         except duckdb.Error:
             return None

@@ -5,7 +5,7 @@ The reader coerces, so by itself it proves nothing; what does is said in ``stedi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from stedi_assets.contracts import DataType, LandingSource
@@ -21,18 +21,29 @@ _LARGE = 1e308
 """Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
 
 
-def reader(source: LandingSource, paths: Sequence[str]) -> str:
-    """A table function that reads files as JSON, one object a line."""
-    columns = ", ".join(f"{quoted(f.name)}: {quoted(_READER[f.type])}" for f in source.fields)
+def reader(source: LandingSource, paths: Sequence[str], keys: Mapping[str, str] | None = None) -> str:
+    """A frame of files that are read as JSON, one object a line.
+
+    Args:
+        source: the fields.
+        paths: of the files.
+        keys: of fields that the objects spell in another way than the contract, the key.
+    """
+    keys = keys or {}
+    columns = ", ".join(f"{quoted(keys.get(f.name, f.name))}: {quoted(_READER[f.type])}" for f in source.fields)
     # Folders named like ``user=ann`` say nothing of the rows.
     # The reader takes objects of up to this size; longer lines never reach ``parse_lines``.
     files = list_of(as_named(path) for path in paths)
-    return (
+    read = (
         f"read_json({files}, format = 'newline_delimited', compression = 'uncompressed', "
         "ignore_errors = true, "
         f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
         f"columns = {{{columns}}})"
     )
+    if not keys:
+        return read
+    renamed = ", ".join(f"{named(keys.get(f.name, f.name))} AS {named(f.name)}" for f in source.fields)
+    return f"(SELECT {renamed} FROM {read})"
 
 
 def values(source: LandingSource) -> str:
@@ -67,7 +78,7 @@ def good(source: LandingSource, landing_date: date) -> str:
             sign = f"{name} BETWEEN {-_LARGE} AND {_LARGE}"
         else:
             low, high = -EXACT_INTEGER + 1, EXACT_INTEGER - 1
-            if field.name == source.event_time:
+            if field.name == source.time:
                 low, high = event_bounds(landing_date)
             elif field.minimum is not None:
                 low = field.minimum

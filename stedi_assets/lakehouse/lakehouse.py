@@ -223,8 +223,13 @@ class Lakehouse:
         delta = self._take(table)
         if delta is None:
             delta = self._create(table, schema)
-        if delta.schema() != schema:
-            raise other_columns(table, [field.name for field in delta.schema().fields])
+        stored = {field.name: field for field in delta.schema().fields}
+        wanted = {field.name: field for field in schema.fields}
+        added = [wanted[column.name] for column in table.columns if column.added and column.name not in stored]
+        if stored | {field.name: field for field in added} != wanted:
+            raise other_columns(table, list(stored))
+        if added:
+            delta.alter.add_columns(added)
         return delta
 
     def _create(self, table: Table, schema: Schema) -> DeltaTable:

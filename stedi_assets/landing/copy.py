@@ -18,7 +18,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES
-from stedi_assets.landing.files import SUFFIXES, LandingZone, modification_time, walk
+from stedi_assets.landing.files import LandingZone, modification_time, walk
 
 BLOCK = 1 << 20
 
@@ -132,7 +132,7 @@ def _source_files(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[_Sourc
             below = full[len(top) + 1 :]
             if info["type"] == "directory":
                 continue
-            if not below.endswith(SUFFIXES) or info["type"] == "other":
+            if info["type"] == "other":
                 ignored.append(f"{folder}/{below}")
                 continue
             sources.append(

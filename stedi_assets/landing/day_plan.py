@@ -5,18 +5,30 @@ Files are profiled here (one pass over their bytes), not parsed.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
 
+from stedi_assets.contracts import Table
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies
 from stedi_assets.landing.profile import FileProfile, profile_file
+
+RULES_VERSION = 2
+"""Raise it when the same raw files give other rows or rejected texts, so that every landing day is read anew."""
+
+MOST_KEYS = 20
+"""Keys that mean no field of which a raw file's entry says how often they occur."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 
 
 class MissingFiles(str, Enum):
@@ -51,13 +63,16 @@ class PlannedFile:
     profile: FileProfile
     duplicate_of: str | None = None
 
-    def entry(self, lines: int, rows: int = 0, rejected: int = 0) -> ManifestEntry:
+    def entry(
+        self, lines: int, rows: int = 0, rejected: int = 0, unknown_keys: Mapping[str, int] | None = None
+    ) -> ManifestEntry:
         """The file's manifest entry.
 
         Args:
-            lines: how many of its lines are not blank.
+            lines: how many texts it has.
             rows: how many of them became rows.
             rejected: how many of them were rejected.
+            unknown_keys: how often keys occur that mean no field.
         """
         return ManifestEntry(
             source_file=self.file.path,
@@ -70,7 +85,16 @@ class PlannedFile:
             duplicate_of=self.duplicate_of,
             landing_table=self.file.table,
             landing_date=self.file.landing_date,
+            unknown_keys=_as_json(unknown_keys or {}),
         )
+
+
+def _as_json(unknown_keys: Mapping[str, int]) -> str | None:
+    """How often keys occur, of those that look like names; what people wrote where a key stands is none."""
+    counts: Counter[str] = Counter()
+    for key, number in unknown_keys.items():
+        counts[key if _NAME.fullmatch(key) else "other keys"] += number
+    return json.dumps(dict(counts.most_common(MOST_KEYS)), sort_keys=True) if counts else None
 
 
 @dataclass(frozen=True)
@@ -132,10 +156,19 @@ def plan_day(
     first = {digest: min(others.get(digest, copy), copy) for digest, copy in first.items()}
     planned = tuple(replace(one, duplicate_of=_duplicate_of(one, first)) for one in profiled)
     kept = [_kept(entry, first) for entry in kept]
-    inputs = [(one.file.path, one.profile.digest, one.duplicate_of) for one in planned]
-    inputs += [(entry.source_file, entry.digest, entry.duplicate_of) for entry in kept]
-    name = fingerprint(context.table.name, context.table.column_names, sorted(inputs, key=str))
+    name = day_fingerprint(context.table, [*(one.entry(0) for one in planned), *kept])
     return DayPlan(day, name, planned, tuple(kept))
+
+
+def day_fingerprint(table: Table, entries: Iterable[ManifestEntry]) -> str:
+    """The fingerprint of a day of a landing table: of the raw files that it is made from, and how they are read.
+
+    Args:
+        table: the landing table.
+        entries: the manifest entries of the day's files.
+    """
+    inputs = sorted([(entry.source_file, entry.digest, entry.duplicate_of) for entry in entries], key=str)
+    return fingerprint(RULES_VERSION, table.name, table.column_names, inputs)
 
 
 def _absent(zone: LandingZone, files: Sequence[LandingFile], ingested: Sequence[ManifestEntry]) -> list[ManifestEntry]:

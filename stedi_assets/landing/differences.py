@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
+from stedi_assets.contracts import Table
+from stedi_assets.contracts import table as contract
+from stedi_assets.landing.day_plan import day_fingerprint
 from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.landing.manifest import ManifestEntry, first_copies
 
@@ -96,7 +99,10 @@ def day_differences(
             moved=moved[day],
             returned=_has_returned(present, returns or {}),
         )
-        if any((difference.new, difference.changed, difference.moved, difference.returned, difference.other)):
+        reasons = (difference.new, difference.changed, difference.moved, difference.returned, difference.other)
+        if files and not any(reasons):
+            difference = replace(difference, other=_other_rules(contract(table), entries.values(), recorded.get(day)))
+        if any(reasons) or difference.other:
             differences[day] = difference
     return differences
 
@@ -121,6 +127,13 @@ def _has_returned(entries: Iterable[ManifestEntry], returns: Mapping[str, str]) 
         if any(returns.get(request, before) != before for request, before in suppressed.items()):
             return True
     return False
+
+
+def _other_rules(table: Table, entries: Iterable[ManifestEntry], recorded: str | None) -> str:
+    """A sentence where the files were read by the rules of another version of this project; empty otherwise."""
+    if recorded is None or recorded == day_fingerprint(table, entries):
+        return ""
+    return "the files were read by other rules"
 
 
 def _other_fingerprints(

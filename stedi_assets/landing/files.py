@@ -21,7 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES, Table
 
-SUFFIXES = (".json", ".json.gz")
+_NO_DATA = re.compile(r"[._].*|.*\.(?:crc|tmp|part|swp)|.*~|thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL)
+"""Names of what nobody means as data: unfinished files, those of file managers, editors and checksums."""
 _DAY_IN_FOLDER = re.compile(r"(?:^|/)landing_date=(\d{4})-(\d{2})-(\d{2})(?=/)")
 _DAY_IN_FOLDERS = re.compile(r"(?:^|/)(\d{4})/(\d{2})/(\d{2})(?=/)")
 _EPOCH_MS_IN_NAME = re.compile(r"(?<!\d)(\d{13})(?!\d)")
@@ -52,8 +53,8 @@ class Listing:
 
     Args:
         files: those with a landing day that the lake takes, ordered by table, day and path.
-        ignored: path and reason of those that are left alone: files dated outside the lake's days, files that
-            are not named like raw files, and folders that are.
+        ignored: path and reason of those that are left alone: files dated outside the lake's days, and what is no
+            file.
     """
 
     files: tuple[LandingFile, ...]
@@ -106,8 +107,8 @@ class LandingZone:
                 (``landing_date=YYYY-MM-DD``) are not looked into, and what is ignored in them is not reported.
 
         Returns:
-            The files. A missing folder has none; files and folders whose names start with a dot or an underscore are
-            unfinished by convention and not listed.
+            The files, whatever their names; see :func:`is_data` for those that are not listed. A missing folder has
+            none.
         """
         fs, root = self.filesystem()
         fs.invalidate_cache()
@@ -137,15 +138,8 @@ class LandingZone:
         Raises:
             ValueError: it is left alone; the message says why.
         """
-        is_named_raw = path.endswith(SUFFIXES)
         if info["type"] == "directory":
-            if is_named_raw:
-                msg = "a folder that is named like a raw file; what lies in it is read"
-                raise ValueError(msg)
             return None
-        if not is_named_raw:
-            msg = f"not named like a raw file (*{' or *'.join(SUFFIXES)})"
-            raise ValueError(msg)
         if path != path.encode("utf-8", "ignore").decode():
             msg = "its name is not UTF-8; rename it"
             raise ValueError(msg)
@@ -171,6 +165,18 @@ class LandingZone:
             return landing_day(path, modification_time(fs.info(f"{root}/{path}")))
         except OSError:
             return None
+
+
+def is_data(name: str) -> bool:
+    """Whether somebody may mean a file or folder of this name as data.
+
+    Not if it starts with a dot or an underscore, ends with ``.crc``, ``.tmp``, ``.part``, ``.swp`` or ``~``, or is
+    ``Thumbs.db`` or ``desktop.ini``.
+
+    Args:
+        name: without the folders that it lies in.
+    """
+    return _NO_DATA.fullmatch(name) is None
 
 
 def landing_day(path: str, modified: float | datetime) -> date:
@@ -226,23 +232,28 @@ def modification_time(info: Mapping[str, Any]) -> float | datetime:
 
 
 def walk(
-    fs: fsspec.AbstractFileSystem, folder: str, skips: Callable[[str], bool] | None = None
+    fs: fsspec.AbstractFileSystem,
+    folder: str,
+    skips: Callable[[str], bool] | None = None,
+    *,
+    everything: bool = False,
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The files and folders below a folder at any depth, but for what is unfinished by convention.
+    """The files and folders below a folder at any depth, but for what nobody means as data.
 
     Args:
         fs: the file system.
         folder: a path in it; a missing one has nothing below it.
         skips: tells folders by their path that need not be looked into; an object store lists them all the same.
+        everything: whatever the names; see :func:`is_data`.
 
     Yields:
         The path of each, and what the store says of it.
     """
     if isinstance(fs, LocalFileSystem):
-        yield from _walk_local(folder, frozenset(), skips)
+        yield from _walk_local(folder, frozenset(), skips, everything=everything)
     elif fs.exists(folder):
         for full, info in fs.find(folder, withdirs=True, detail=True).items():
-            if not any(part.startswith((".", "_")) for part in full[len(folder) + 1 :].split("/")):
+            if everything or all(map(is_data, full[len(folder) + 1 :].split("/"))):
                 yield full, info
 
 
@@ -253,7 +264,7 @@ def _names_other_day(folder: str, only: Container[str]) -> bool:
 
 
 def _walk_local(
-    folder: str, above: frozenset[tuple[int, int]], skips: Callable[[str], bool] | None
+    folder: str, above: frozenset[tuple[int, int]], skips: Callable[[str], bool] | None, *, everything: bool
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The files and folders below a folder of this machine, also behind symbolic links, three times as fast."""
     try:
@@ -265,7 +276,7 @@ def _walk_local(
         return
     with entries:
         for entry in entries:
-            if entry.name.startswith((".", "_")):
+            if not everything and not is_data(entry.name):
                 continue
             try:
                 entry_status = entry.stat()
@@ -284,4 +295,5 @@ def _walk_local(
             )
             yield entry.path, {"type": kind, "size": entry_status.st_size, "mtime": entry_status.st_mtime}
             if kind == "directory" and not (skips is not None and skips(entry.path)):
-                yield from _walk_local(entry.path, above | {(status.st_dev, status.st_ino)}, skips)
+                inner = above | {(status.st_dev, status.st_ino)}
+                yield from _walk_local(entry.path, inner, skips, everything=everything)

@@ -17,9 +17,9 @@ from stedi_assets.lakehouse import Lakehouse, Snapshot, VacuumedError
 from stedi_assets.landing.commit import StagedDay, commit_days
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, MissingFiles, MissingFilesError, plan_day
+from stedi_assets.landing.errors import UnreadableFileError
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies, manifest_entries
-from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
 from stedi_assets.landing.suppress import DaySuppression

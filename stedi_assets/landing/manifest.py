@@ -28,7 +28,7 @@ class ManifestEntry:
         size: in bytes, as stored.
         stamp: changes when the content does; see ``LandingFile``.
         digest: SHA-256 of its bytes.
-        lines: how many lines are not blank.
+        lines: how many objects it has, and texts that are none; of a duplicate, how many lines are not blank.
         rows: how many of them are rows.
         rejected: how many are in the quarantine.
         duplicate_of: the path of the file with the same bytes that counts in its place.
@@ -36,6 +36,7 @@ class ManifestEntry:
         landing_date: the day that it landed.
         erased: how many lines were suppressed.
         erased_under: JSON: per erasure request under which lines were, who had registered anew by then.
+        unknown_keys: JSON: how often keys occur that mean no field.
     """
 
     source_file: str
@@ -50,6 +51,7 @@ class ManifestEntry:
     landing_date: date
     erased: int = 0
     erased_under: str | None = None
+    unknown_keys: str | None = None
 
 
 _COLUMNS = tuple(one.name for one in fields(ManifestEntry))

@@ -17,18 +17,21 @@ have both its speed and the rule:
 * What else the reader takes leaves a byte behind: ``true`` and ``false`` as numbers, vertical tabs and
   form feeds around a line. Files with such bytes are not read this way.
 
-``read_lines`` reads a file in pieces and decides line by line: a line that the same signs do not
-prove good goes to ``validate_line``. It is slower (a third or so), and takes anything.
+``read_texts`` reads a file in pieces and decides text by text (``texts`` says what one is): an object that the same
+signs do not prove good goes to ``validate_object``. It is slower (a third or so), and takes any sequence of objects in
+any encoding and compression that ``decode`` knows, with keys in any case.
 
-The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to ``validate_line``.
+The property test in ``stedi_assets_tests/landing/test_parse.py`` holds both to the rule.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
@@ -36,38 +39,58 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stedi_assets.contracts import DataType, LandingSource, Table
-from stedi_assets.contracts.line import Rejected, validate_line
+from stedi_assets.contracts.line import Rejected, Value, decode_object, spelling_of, unknown_keys, validate_object
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.base import Engine
 from stedi_assets.engines.json_lines import LONG_LINE, good, reader, values
 from stedi_assets.engines.sql import quoted
-from stedi_assets.landing.profile import CutOff, FileProfile, chunks
+from stedi_assets.landing.decode import CutOff, text_blocks, unreadable
+from stedi_assets.landing.profile import FileProfile
+from stedi_assets.landing.texts import Positions, Text, are_separators, flat_objects, next_text, skip_separators
 
 PIECE_BYTES = 16 << 20
-"""Bytes that ``read_lines`` has in memory at once."""
+"""Bytes that ``read_texts`` reads at once."""
 
-PIECE_LINES = 1 << 18
-"""Lines that it has in memory at once: of very short ones each costs far more than its bytes."""
+MOST_JUDGED = 200_000
+"""Texts of which each costs far more than its bytes, that are in memory at once."""
 
-CUT_OFF_REASON = "the gzip stream is cut off"
+CUT_OFF_REASON = "the compressed stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
 
 _COERCED_BY_READER = (b"true", b"false", b"\v", b"\f")
 
 
-@dataclass(frozen=True)
-class ParsedLines:
-    """The rows and the rejected lines of a piece of a file.
+class Reject(NamedTuple):
+    r"""A text that is rejected.
 
     Args:
-        rows: the good lines' values, in the table's data columns.
-        rejects: line number, reason and text of each bad line.
-        lines: how many lines were not blank.
+        line: the line on which it begins, from 1.
+        number: which of the texts that begin on that line it is, from 1.
+        reason: why.
+        text: the text itself; bytes that are not UTF-8 as ``\xNN``.
+    """
+
+    line: int
+    number: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ParsedTexts:
+    """The rows and the rejected texts of a piece of a file.
+
+    Args:
+        rows: the good texts' values, in the table's data columns.
+        rejects: the bad ones.
+        texts: how many there were.
+        unknown_keys: how often keys occurred that mean no field.
     """
 
     rows: pa.Table
-    rejects: tuple[tuple[int, str, str], ...]
-    lines: int
+    rejects: tuple[Reject, ...]
+    texts: int
+    unknown_keys: Mapping[str, int] = field(default_factory=dict)
 
 
 def allows_fast_path(table: Table, profiles: Sequence[FileProfile], paths: Sequence[str]) -> bool:
@@ -144,7 +167,8 @@ def fast_path_query(
     if has_line_numbers(table):
         before = itertools.accumulate((one.lines for one in profiles), initial=0)
         lines_before = ", ".join(f"{quoted(path)}: {lines}" for path, lines in zip(paths, before, strict=False))
-        columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line"
+        # A line is one object where all of them are proven good.
+        columns += f", row_number() OVER () - MAP {{{lines_before}}}[filename] AS source_line, 1 AS source_object"
     return f"SELECT {columns} FROM {reader(source, paths)} WHERE {good(source, landing_date)}"
 
 
@@ -157,13 +181,13 @@ def has_line_numbers(table: Table) -> bool:
     return "source_line" in table.column_names
 
 
-def read_lines(
+def read_texts(
     engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
-) -> Iterator[ParsedLines]:
-    """Read one raw file line by line, whatever is in it.
+) -> Iterator[ParsedTexts]:
+    """Read one raw file text by text, whatever is in it.
 
     Args:
-        engine: parses the lines that look good.
+        engine: parses the texts that look good.
         fs: the file system of the file.
         path: where the file lies in it.
         table: the landing table that it is meant for.
@@ -171,79 +195,275 @@ def read_lines(
         landing_date: the day it landed.
 
     Yields:
-        Pieces of at most about 16 MiB (or one line), in the order of the file.
+        Pieces of at most about 16 MiB (or one text), in the order of the file.
 
     Raises:
         UnreadableFileError: the store does not give the bytes.
     """
-    number = 1
-    for piece in chunks(fs, path, PIECE_BYTES):
-        if isinstance(piece, CutOff):
-            reject = (number, CUT_OFF_REASON, piece.rest.decode("utf-8", "backslashreplace"))
-            yield ParsedLines(_data_schema(table).empty_table(), (reject,), 1)
-            return
-        for part in _parts(piece):
-            yield _read_piece(engine, part, table, source_file, landing_date, number)
-            number += part.count(b"\n")
-
-
-def _parts(piece: bytes) -> Iterator[bytes]:
-    """A piece in parts of not too many lines."""
-    if piece.count(b"\n") <= PIECE_LINES:
-        yield piece
+    reader = _TextReader(engine, table, source_file, landing_date)
+    rest = b""
+    started = False
+    try:
+        for block in text_blocks(fs, path, PIECE_BYTES):
+            started = True
+            rest += block
+            for piece, read in reader.read_all(rest, final=False):
+                rest = rest[read:]
+                yield piece
+    except CutOff as error:
+        if not started:
+            raise unreadable(path, error) from error
+        yield reader.cut_off(rest)
         return
-    ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n")) + 1
-    cuts = [0, *ends[PIECE_LINES - 1 :: PIECE_LINES].tolist()]
-    yield from (piece[start:end] for start, end in itertools.pairwise(cuts))
-    if cuts[-1] < len(piece):
-        yield piece[cuts[-1] :]
+    for piece, _ in reader.read_all(rest, final=True):
+        yield piece
 
 
-def _read_piece(
-    engine: Engine, piece: bytes, table: Table, source_file: str, landing_date: date, number: int
-) -> ParsedLines:
-    source = _source(table)
-    text = np.frombuffer(piece, np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if not piece.endswith(b"\n"):
-        ends = np.append(ends, len(text))
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    # Only lines that start like an object, and are of a reasonable length, are worth the reader.
-    likely = (ends > starts) & (text[np.minimum(starts, len(text) - 1)] == ord("{")) & (ends - starts < LONG_LINE)
-    for word in _COERCED_BY_READER:
-        likely[np.searchsorted(ends, list(_positions(piece, word)))] = False
+@dataclass(frozen=True)
+class Segments:
+    """The texts of a buffer.
 
-    lines = [piece[start:end] for start, end in zip(starts[likely].tolist(), ends[likely].tolist(), strict=True)]
-    read = engine.parse_lines(lines, source, landing_date)
-    numbers = np.arange(number, number + len(starts))
-    proven = np.zeros(len(lines), bool) if read is None else read.good
-    tables = []
-    if read is not None:
-        extra = _origin(table, source_file, numbers[likely][proven])
-        tables.append(_as_table(table, {**{n: read.values.column(n) for n in read.values.column_names}, **extra}))
+    Args:
+        starts: of the objects that the engine proved to be good, the first byte.
+        ends: the byte after the last one.
+        values: their values.
+        texts: the others.
+        read: how many bytes of the buffer were read.
+        more: whether more can be read of it at once.
+    """
 
-    doubtful = np.ones(len(starts), bool)
-    doubtful[np.flatnonzero(likely)[proven]] = False
-    validated: list[tuple[int, tuple[object, ...]]] = []
-    rejects: list[tuple[int, str, str]] = []
-    blank = 0
-    for index in np.flatnonzero(doubtful).tolist():
-        line = piece[starts[index] : ends[index]]
-        verdict = validate_line(line, source, landing_date)
-        if verdict is None:
-            blank += 1
-        elif isinstance(verdict, Rejected):
-            rejects.append((number + index, verdict.reason, line.decode("utf-8", "backslashreplace")))
-        else:
-            validated.append((number + index, verdict))
-    if validated:
-        columns = {
-            field.name: [values[position] for _, values in validated] for position, field in enumerate(source.fields)
-        }
-        extra = _origin(table, source_file, np.array([line_number for line_number, _ in validated]))
-        tables.append(_as_table(table, {**columns, **extra}))
-    rows = pa.concat_tables(tables) if tables else _data_schema(table).empty_table()
-    return ParsedLines(rows, tuple(rejects), len(starts) - blank)
+    starts: Positions
+    ends: Positions
+    values: pa.Table | None
+    texts: Sequence[Text]
+    read: int
+    more: bool
+
+
+class TextParser:
+    """Finds the texts of a raw file, most of them at the speed of the engine.
+
+    Args:
+        engine: parses the texts that look good.
+        table: the landing table that the file is meant for.
+        landing_date: the day it landed.
+    """
+
+    def __init__(self, engine: Engine, table: Table, landing_date: date) -> None:
+        self._engine = engine
+        self._source = _source(table)
+        self._landing_date = landing_date
+
+    def segments(self, buffer: bytes, *, final: bool) -> Segments:
+        """Find the texts of a buffer that begins between two of them.
+
+        Args:
+            buffer: the bytes.
+            final: nothing follows.
+        """
+        starts, ends, clean = flat_objects(buffer)
+        proven, values = self._parse(buffer, starts, ends)
+        doubtful = np.flatnonzero(~(proven & clean))
+        accepted = np.zeros(len(starts), bool)
+        texts: list[Text] = []
+        at = index = 0
+        more = False
+        while True:
+            if index < len(starts) and proven[index] and are_separators(buffer, at, int(starts[index])):
+                # So is everything up to the next one in doubt.
+                after = np.searchsorted(doubtful, index + 1)
+                until = int(doubtful[after]) if after < len(doubtful) else len(starts)
+                accepted[index:until] = True
+                at, index = int(ends[until - 1]), until
+                continue
+            more = len(texts) >= MOST_JUDGED
+            text = None if more else next_text(buffer, at, final=final)
+            if text is None:
+                break
+            texts.append(text)
+            at = text.next
+            index = int(np.searchsorted(starts, at))
+        # What is left of separators is read as well; what begins a text and has no end yet is not.
+        read = len(buffer) if are_separators(buffer, at, len(buffer)) else at
+        proven_values = None if values is None else values.filter(pa.array(accepted[proven]))
+        return Segments(starts[accepted], ends[accepted], proven_values, texts, read, more)
+
+    def _parse(
+        self, buffer: bytes, starts: Positions, ends: Positions
+    ) -> tuple[npt.NDArray[np.bool_], pa.Table | None]:
+        """Which stretches the engine proves to be good objects, and the values of those."""
+        proven = np.zeros(len(starts), bool)
+        fewest = sum(len(one.name) for one in self._source.fields if one.required)
+        likely = (ends - starts < LONG_LINE) & (ends - starts > fewest)
+        for word in _COERCED_BY_READER:
+            within = np.searchsorted(ends, list(_positions(buffer, word)))
+            likely[within[within < len(starts)]] = False
+        where = np.flatnonzero(likely)
+        if not len(where):
+            return proven, None
+        # A line feed within an object becomes a carriage return: that is white space too, and no character of a text
+        # either, and the engine takes it for no end of a line.
+        feeds = np.searchsorted(starts, _line_feeds(buffer), side="right") - 1
+        if (feeds >= 0).any() and (_line_feeds(buffer)[feeds >= 0] < ends[feeds[feeds >= 0]]).any():
+            buffer = buffer.replace(b"\n", b"\r")
+        lines = [buffer[start:end] for start, end in zip(starts[where].tolist(), ends[where].tolist(), strict=True)]
+        read = self._engine.parse_lines(lines, self._source, self._landing_date, self._keys(lines[0]))
+        if read is None:
+            return proven, None
+        proven[where[read.good]] = True
+        return proven, read.values
+
+    def _keys(self, line: bytes) -> dict[str, str]:
+        """How an object spells its fields; the others of its file are likely to spell them the same way."""
+        try:
+            found, _ = decode_object(line.decode())
+        except (ValueError, RecursionError):
+            return {}
+        return spelling_of(found, self._source)
+
+
+class _TextReader:
+    """Reads the texts of one raw file, buffer by buffer.
+
+    Args:
+        engine: parses the texts that look good.
+        table: the landing table.
+        source_file: for its rows.
+        landing_date: the day it landed.
+    """
+
+    def __init__(self, engine: Engine, table: Table, source_file: str, landing_date: date) -> None:
+        self._parser = TextParser(engine, table, landing_date)
+        self._table = table
+        self._source = _source(table)
+        self._source_file = source_file
+        self._landing_date = landing_date
+        self._line = 1
+        """The line at which the buffer begins."""
+        self._begun = 0
+        """How many texts began on that line already."""
+
+    def read_all(self, buffer: bytes, *, final: bool) -> Iterator[tuple[ParsedTexts, int]]:
+        """Read a buffer that begins between two texts.
+
+        Args:
+            buffer: the bytes.
+            final: nothing follows.
+
+        Yields:
+            What was read, and how many bytes that were.
+        """
+        more = True
+        while more:
+            piece, read, more = self._read(buffer, final=final)
+            buffer = buffer[read:]
+            yield piece, read
+
+    def _read(self, buffer: bytes, *, final: bool) -> tuple[ParsedTexts, int, bool]:
+        """Read some of a buffer: what was read, how many bytes that were, and whether more can be."""
+        found = self._parser.segments(buffer, final=final)
+        unknown: Counter[str] = Counter()
+        judged = [(text, self._judge(buffer, text, unknown)) for text in found.texts]
+        return self._piece(buffer, found, judged, unknown), found.read, found.more
+
+    def cut_off(self, rest: bytes) -> ParsedTexts:
+        """The end of a file that lost its own end: one rejected text, be it empty.
+
+        Args:
+            rest: what was not read yet.
+        """
+        start = skip_separators(rest, 0)
+        passed = rest.count(b"\n", 0, start)
+        place = self._line + passed, 1 if passed else self._begun + 1
+        reject = Reject(*place, CUT_OFF_REASON, rest[start:].decode("utf-8", "backslashreplace"))
+        return ParsedTexts(_data_schema(self._table).empty_table(), (reject,), 1)
+
+    def _judge(self, buffer: bytes, text: Text, unknown: Counter[str]) -> tuple[Value, ...] | Rejected:
+        try:
+            written = buffer[text.start : text.end].decode()
+        except UnicodeDecodeError:
+            return Rejected("not UTF-8")
+        if text.pairs is None:
+            return Rejected(text.reason)
+        unknown.update(unknown_keys(text.pairs, self._source))
+        return validate_object(text.pairs, written, self._source, self._landing_date)
+
+    def _piece(
+        self,
+        buffer: bytes,
+        found: Segments,
+        judged: Sequence[tuple[Text, tuple[Value, ...] | Rejected]],
+        unknown: Mapping[str, int],
+    ) -> ParsedTexts:
+        """What was read of a buffer.
+
+        Args:
+            buffer: the bytes.
+            found: the texts in it.
+            judged: those that the engine did not prove to be good, and what they are.
+            unknown: how often keys occur that mean no field.
+        """
+        starts = np.concatenate((found.starts, np.array([text.start for text, _ in judged], np.int64)))
+        lines, objects = self._places(buffer, found.read, starts)
+        count, values = len(found.starts), found.values
+        tables = []
+        if values is not None and count:
+            tables.append(
+                self._as_table(
+                    dict(zip(values.column_names, values.columns, strict=True)), lines[:count], objects[:count]
+                )
+            )
+        good = [
+            (place, verdict) for place, (_, verdict) in enumerate(judged, count) if not isinstance(verdict, Rejected)
+        ]
+        if good:
+            columns = zip(*(verdict for _, verdict in good), strict=True)
+            places = [place for place, _ in good]
+            fields = dict(zip((field.name for field in self._source.fields), columns, strict=True))
+            tables.append(self._as_table(fields, lines[places], objects[places]))
+        rejects = tuple(
+            Reject(
+                int(lines[place]),
+                int(objects[place]),
+                verdict.reason,
+                buffer[text.start : text.end].decode("utf-8", "backslashreplace"),
+            )
+            for place, (text, verdict) in enumerate(judged, count)
+            if isinstance(verdict, Rejected)
+        )
+        rows = pa.concat_tables(tables) if tables else _data_schema(self._table).empty_table()
+        return ParsedTexts(rows, rejects, count + len(judged), unknown)
+
+    def _places(self, buffer: bytes, read: int, starts: Positions) -> tuple[Positions, Positions]:
+        """The line on which each text begins, and which of the texts of that line it is; both from 1."""
+        feeds = _line_feeds(buffer)
+        order = np.argsort(starts, kind="stable")
+        line = np.searchsorted(feeds, starts[order])
+        first = np.searchsorted(line, line)
+        nth = np.arange(1, len(line) + 1) - first
+        nth[line == 0] += self._begun
+        lines, objects = np.empty(len(line), np.int64), np.empty(len(line), np.int64)
+        lines[order], objects[order] = line + self._line, nth
+        # Where the next buffer begins.
+        passed = int(np.searchsorted(feeds, read))
+        begun = int(np.count_nonzero(line == passed))
+        self._begun = begun + (self._begun if passed == 0 else 0)
+        self._line += passed
+        return lines, objects
+
+    def _as_table(self, fields: Mapping[str, Any], lines: Positions, objects: Positions) -> pa.Table:
+        schema = _data_schema(self._table)
+        source_file = pa.repeat(pa.scalar(self._source_file, pa.string()), len(lines))
+        columns = {**fields, "source_file": source_file, "source_line": lines, "source_object": objects}
+        return pa.table({one.name: _as_column(columns[one.name], one.type) for one in schema}, schema=schema)
+
+
+def _as_column(values: Any, kind: pa.DataType) -> Any:
+    return values.cast(kind) if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, kind)
+
+
+def _line_feeds(buffer: bytes) -> Positions:
+    return np.flatnonzero(np.frombuffer(buffer, np.uint8) == ord("\n"))
 
 
 def _positions(text: bytes, word: bytes) -> Iterator[int]:
@@ -253,29 +473,9 @@ def _positions(text: bytes, word: bytes) -> Iterator[int]:
         at = text.find(word, at + 1)
 
 
-def _origin(table: Table, source_file: str, numbers: npt.NDArray[np.int64]) -> dict[str, pa.Array]:
-    origin = {"source_file": pa.repeat(pa.scalar(source_file, pa.string()), len(numbers))}
-    if has_line_numbers(table):
-        origin["source_line"] = pa.array(numbers, pa.int64())
-    return origin
-
-
 def _data_schema(table: Table) -> pa.Schema:
     schema = arrow_schema(table)
     return pa.schema([schema.field(column.name) for column in table.data_columns])
-
-
-def _as_table(table: Table, columns: dict[str, object]) -> pa.Table:
-    schema = _data_schema(table)
-    return pa.table(
-        {
-            field.name: columns[field.name].cast(field.type)  # type: ignore[attr-defined]
-            if isinstance(columns[field.name], (pa.Array, pa.ChunkedArray))
-            else pa.array(columns[field.name], field.type)
-            for field in schema
-        },
-        schema=schema,
-    )
 
 
 def _source(table: Table) -> LandingSource:

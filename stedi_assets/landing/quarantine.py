@@ -1,4 +1,4 @@
-"""The quarantine of one landing day: its rejected lines, with their raw file, their number and the reason."""
+"""The quarantine of one landing day: its rejected texts, with their raw file, their place in it and the reason."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse import NewFile
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan
+from stedi_assets.landing.parse import Reject
 from stedi_assets.landing.suppress import DaySuppression
 
 FLUSH_BYTES = 64 << 20
@@ -36,21 +37,29 @@ class DayQuarantine:
         self.reasons: Counter[str] = Counter()
         """How many lines were rejected for each reason."""
 
-    def add(self, source_file: str, rejects: Iterable[tuple[int, str, str]]) -> None:
-        """Take in rejected lines of a raw file.
+    def add(self, source_file: str, rejects: Iterable[Reject]) -> None:
+        """Take in rejected texts of a raw file.
 
         Args:
             source_file: the raw file.
-            rejects: line number, reason and text of each.
+            rejects: the texts.
         """
-        lines = [reject for reject in rejects if not self._suppression.suppresses(source_file, reject[2])]
-        if not lines:
+        kept = [reject for reject in rejects if not self._suppression.suppresses(source_file, reject.text)]
+        if not kept:
             return
-        numbers, reasons, texts = zip(*lines, strict=True)
+        lines, numbers, reasons, texts = zip(*kept, strict=True)
         self.reasons.update(reasons)
-        source = pa.repeat(pa.scalar(source_file), len(lines))
+        source = pa.repeat(pa.scalar(source_file), len(kept))
         self._pending.append(
-            pa.table({"source_file": source, "source_line": numbers, "reason": reasons, "line": texts})
+            pa.table(
+                {
+                    "source_file": source,
+                    "source_line": lines,
+                    "source_object": numbers,
+                    "reason": reasons,
+                    "line": texts,
+                }
+            )
         )
         if sum(part.nbytes for part in self._pending) >= FLUSH_BYTES:
             self.flush()

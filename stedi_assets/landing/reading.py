@@ -6,6 +6,8 @@ line. Of files that are gone and kept, the rows and rejected lines are carried o
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import duckdb
@@ -17,7 +19,14 @@ from stedi_assets.lakehouse import NewFile, Snapshot
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, PlannedFile
 from stedi_assets.landing.manifest import ManifestEntry
-from stedi_assets.landing.parse import allows_fast_path, fast_path_query, has_line_numbers, proves_fast_path, read_lines
+from stedi_assets.landing.parse import (
+    Reject,
+    allows_fast_path,
+    fast_path_query,
+    has_line_numbers,
+    proves_fast_path,
+    read_texts,
+)
 from stedi_assets.landing.profile import count_lines
 from stedi_assets.landing.quarantine import DayQuarantine
 
@@ -55,7 +64,7 @@ class DayReader:
         for batch in _batches([one for one in self._plan.files if one.duplicate_of is None]):
             if not self.read_fast(batch):
                 for one in batch:
-                    self._read_lines(one)
+                    self._read_texts(one)
         for one in self._plan.files:
             if one.duplicate_of is not None:
                 lines = count_lines(self._context.fs, self._context.path(one.file))
@@ -91,14 +100,16 @@ class DayReader:
         self.entries += [one.entry(one.profile.lines, rows=one.profile.lines) for one in batch]
         return True
 
-    def _read_lines(self, one: PlannedFile) -> None:
-        """Read one file line by line."""
+    def _read_texts(self, one: PlannedFile) -> None:
+        """Read one file text by text."""
         context = self._context
         path, day = context.path(one.file), self._plan.landing_date
-        lines = rows = rejected = 0
+        texts = rows = rejected = 0
+        unknown: Counter[str] = Counter()
         pending: list[pa.Table] = []
-        for piece in read_lines(context.engine, context.fs, path, context.table, one.file.path, day):
-            lines += piece.lines
+        for piece in read_texts(context.engine, context.fs, path, context.table, one.file.path, day):
+            texts += piece.texts
+            unknown.update(piece.unknown_keys)
             rows += piece.rows.num_rows
             rejected += len(piece.rejects)
             self._quarantine.add(one.file.path, piece.rejects)
@@ -108,7 +119,7 @@ class DayReader:
                 pending = []
         if any(part.num_rows for part in pending):
             self._write(pa.concat_tables(pending))
-        self.entries.append(one.entry(lines, rows, rejected))
+        self.entries.append(one.entry(texts, rows, rejected, unknown))
 
     def carry_over(self, stored: Snapshot) -> None:
         """Take over what files that are gone gave, where the plan keeps it.
@@ -133,8 +144,8 @@ class DayReader:
         lines = lines.filter(pc.is_in(lines["source_file"], source_files))
         for source_file in lines["source_file"].unique().to_pylist():
             rejects = lines.filter(pc.equal(lines["source_file"], source_file))
-            columns = (rejects[name].to_pylist() for name in ("source_line", "reason", "line"))
-            self._quarantine.add(source_file, zip(*columns, strict=True))
+            columns = (rejects[name].to_pylist() for name in ("source_line", "source_object", "reason", "line"))
+            self._quarantine.add(source_file, itertools.starmap(Reject, zip(*columns, strict=True)))
         self.entries += kept
 
     def _write(self, rows: pa.Table) -> None:

@@ -4,17 +4,23 @@ How the rules are read where they leave a choice:
 
 * *The bytes of a file* are those that lie in the landing zone: a file and its gzip are two files.
 * *Lower-casing* is Unicode's (`str.lower`); nothing is normalised beyond it.
-* *A record in quarantine* decides nothing, claims no device and withdraws no consent.
+* *A record in quarantine* claims no device. It may be a withdrawal, so it puts whom it may speak of in doubt.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+
 from stedi_assets.reference.lines import WHITE_SPACE, RejectedLineError, parse
+from stedi_assets.reference.texts import FoundText, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +31,19 @@ if TYPE_CHECKING:
 Tables = dict[str, "Counter[Row]"]
 """Of each table the rows, each with how often it occurs."""
 
+
+def _zstd(content: bytes) -> bytes:
+    with pa.input_stream(pa.BufferReader(content), compression="zstd") as stream:
+        found: bytes = stream.read()
+    return found
+
+
+_COMPRESSED = {
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x1f\x8b": gzip.decompress,
+    b"BZh": bz2.decompress,
+    b"\xfd7zXZ\0": lzma.decompress,
+}
 LANDING_TABLES = ("customer_landing", "accelerometer_landing", "step_trainer_landing")
 
 CUSTOMER_FIELDS = (
@@ -46,7 +65,7 @@ class LandedFile:
     """One file in the landing zone.
 
     `table` is one of `LANDING_TABLES`, `landing_date` the UTC day on which it landed, `path` its
-    place relative to the landing root (gzip if it ends with `.gz`), `content` its bytes.
+    place relative to the landing root, `content` its bytes.
     """
 
     table: str
@@ -55,17 +74,26 @@ class LandedFile:
     content: bytes
 
     def text(self) -> bytes:
-        """Return the bytes as lines are counted in them: decompressed, without a leading BOM."""
-        text = gzip.decompress(self.content) if self.path.endswith(".gz") else self.content
+        """Return the text as UTF-8: decompressed, without a leading BOM."""
+        text = self.content
+        for magic, decompress in _COMPRESSED.items():
+            if text.startswith(magic):
+                text = decompress(text)
+        for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+            if text.startswith(mark):
+                return text[2:].decode(encoding).encode()
+        for encoding, zeros in (("utf-16-le", "0101"), ("utf-16-be", "1010")):
+            if "".join(str(int(byte == 0)) for byte in text[:4]) == zeros:
+                return text.decode(encoding).encode()
         return text.removeprefix(b"\xef\xbb\xbf")
 
-    def lines(self) -> list[tuple[int, bytes]]:
-        r"""Return the lines that are not blank, each with its number.
+    def lines(self) -> list[bytes]:
+        r"""Return the lines of the text that are not blank; they end at `\n` alone."""
+        return [line for line in self.text().split(b"\n") if line.strip(WHITE_SPACE.encode())]
 
-        Lines end at `\n` alone; numbers count from 1, blank lines included.
-        """
-        numbered = enumerate(self.text().split(b"\n"), start=1)
-        return [(number, line) for number, line in numbered if line.strip(WHITE_SPACE.encode())]
+    def texts(self) -> list[FoundText]:
+        """Return the objects of the text, and what stands in it that is none."""
+        return texts(self.text())
 
 
 class Customer(NamedTuple):
@@ -80,6 +108,9 @@ class Customer(NamedTuple):
     landing_date: date
     path: str
     line: int
+    number: int = 1
+    doubt: bool = False
+    """It is no record, but what follows from a text that could not be read; see `doubts`."""
 
     def normalised(self) -> Row:
         """Return the fields as they are stored from `trusted` on."""
@@ -115,6 +146,9 @@ class Landing:
 
     tables: Tables
     customers: Sequence[Customer]
+    """The records, and what follows from those that could not be read."""
+    rejected: Sequence[Rejected]
+    """The customer records that could not be read."""
     accelerations: frozenset[Acceleration]
     steps: frozenset[Step]
 
@@ -129,37 +163,40 @@ def land(files: Iterable[LandedFile], left_out: Callable[[str, bytes, date], boo
     tables: Tables = {name: Counter() for name in (*LANDING_TABLES, "landing_quarantine")}
     tables["skipped_files"] = Counter()
     customers: list[Customer] = []
+    rejected: list[Rejected] = []
     accelerations: set[Acceleration] = set()
     steps: set[Step] = set()
     seen: set[tuple[str, bytes]] = set()
 
     for file in sorted(files, key=lambda file: (file.landing_date, file.path)):
         day = file.landing_date
-        lines = file.lines()
         if (file.table, file.content) in seen:
-            if lines:
+            if lines := file.lines():
                 tables["skipped_files"][(file.table, day, file.path, len(lines))] += 1
             continue
         seen.add((file.table, file.content))
-        for number, line in lines:
-            if left_out is not None and left_out(file.table, line, day):
+        for text in file.texts():
+            if left_out is not None and left_out(file.table, text.content, day):
                 continue
             try:
-                values = parse(line, file.table, day)
+                values = parse(text.content, file.table, day)
             except RejectedLineError:
-                tables["landing_quarantine"][(file.table, day, file.path, number)] += 1
+                tables["landing_quarantine"][(file.table, day, file.path, text.line, text.number)] += 1
+                if file.table == "customer_landing":
+                    rejected.append(Rejected(day, file.path, text.line, text.number, text.content))
                 continue
             row: Row = (*values, file.path, day)
             if file.table == "customer_landing":
-                row = (*values, file.path, number, day)
-                customers.append(_customer(values, file, number))
+                row = (*values, file.path, text.line, text.number, day)
+                customers.append(_customer(values, file, text.line, text.number))
             elif file.table == "accelerometer_landing":
                 accelerations.add(_acceleration(values, day))
             else:
                 steps.add(_step(values, day))
             tables[file.table][row] += 1
 
-    return Landing(tables, customers, frozenset(accelerations), frozenset(steps))
+    customers += [doubt for one in rejected for doubt in doubts(one, customers)]
+    return Landing(tables, customers, rejected, frozenset(accelerations), frozenset(steps))
 
 
 def normalise(text: str) -> str:
@@ -167,7 +204,57 @@ def normalise(text: str) -> str:
     return text.strip(WHITE_SPACE).lower()
 
 
-def _customer(values: Row, file: LandedFile, line: int) -> Customer:
+class Rejected(NamedTuple):
+    """A customer record that could not be read, and where it landed."""
+
+    landing_date: date
+    path: str
+    line: int
+    number: int
+    content: bytes
+
+
+def doubts(rejected: Rejected, customers: Sequence[Customer]) -> list[Customer]:
+    """Return what follows from a customer record that could not be read: whom it speaks of does not consent.
+
+    "Every known customer whose e-mail stands in it as a whole address; and, where no address stands in it, whoever
+    claims a serial number in it." It counts as a record of theirs without consent, otherwise as their latest one
+    before it, in whose place it comes.
+    """
+    text = rejected.content.decode("utf-8", "backslashreplace")
+    text = normalise(re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text))
+    by_serial = "@" not in text
+    place = (rejected.landing_date, rejected.path, rejected.line, rejected.number)
+    latest: dict[str, Customer] = {}
+    spoken_of = set()
+    for customer in sorted(customers, key=age):
+        if _stands_in(customer.email, text) or (by_serial and _stands_in(customer.serial_number, text)):
+            spoken_of.add(customer.email)
+        if (customer.landing_date, customer.path, customer.line, customer.number) < place:
+            latest[customer.email] = customer
+    return [
+        latest[email]._replace(
+            research=None,
+            landing_date=rejected.landing_date,
+            path=rejected.path,
+            line=rejected.line,
+            number=rejected.number,
+            doubt=True,
+        )
+        for email in spoken_of & latest.keys()
+    ]
+
+
+def _stands_in(name: str, text: str) -> bool:
+    return re.search(rf"(?<![\w.%+-]){re.escape(name)}(?![\w-]|\.\w)", text) is not None
+
+
+def age(customer: Customer) -> tuple[int, date, str, int, int]:
+    """Return by what the latest of a customer's records is told: it has the greatest."""
+    return customer.last_update, customer.landing_date, customer.path, customer.line, customer.number
+
+
+def _customer(values: Row, file: LandedFile, line: int, number: int) -> Customer:
     named = dict(zip(CUSTOMER_FIELDS, values, strict=True))
     email, serial_number = named["email"], named["serialNumber"]
     last_update, research = named["lastUpdateDate"], named["shareWithResearchAsOfDate"]
@@ -184,6 +271,7 @@ def _customer(values: Row, file: LandedFile, line: int) -> Customer:
         landing_date=file.landing_date,
         path=file.path,
         line=line,
+        number=number,
     )
 
 

@@ -9,15 +9,15 @@ How the rules are read where they leave a choice:
 * *JSON* is RFC 8259: `NaN` and `Infinity` are no JSON wherever they stand, in an unknown key too.
   `1e999` is JSON: too large for a number field, ignored in an unknown key. Text that is no Unicode
   (a lone surrogate, `"\ud800"`) makes its line no JSON, in any key.
-* *Keys* are case-sensitive (`Email` is an unknown key) and compared after unescaping. Only the
-  keys of the line's own object can repeat; those inside the value of an unknown key are ignored
-  with it.
+* *Keys* are compared after unescaping, the 26 letters of ASCII without regard to case (`EMAIL` is `email`), and
+  `timeStamp` is `timestamp`. Two that mean one field repeat a key, and so do two equal ones. Only the keys of the
+  line's own object can repeat; those inside the value of an unknown key are ignored with it.
 * *A number without a fraction is an integer* however it is spelt: `1.0` and `1e3` too, as in JSON
   Schema. One spelt with a point or an exponent is the double that it denotes, and an integer only
   below 2^53, where a double is one integer's alone. `-0` is the integer 0. `-0.0` equals `0.0`.
 * *`distanceFromObject`* is an integer.
 * *Optional* fields of a customer may be missing, null or blank, but not of the wrong type.
-* *A customer's own dates* have no range: only readings have.
+* *A customer's own dates* have no range, but for `lastUpdateDate`, which has that of readings.
 * *JSON nested so deep* that Python gives up (about a thousand levels) raises `RecursionError`
   rather than guess.
 """
@@ -107,11 +107,15 @@ def parse(line: bytes, table: str, landing_date: date) -> Row:
     the day it landed".
     """
     named: dict[str, object] = {}
+    keys = set()
+    by_lower_case = {field.name.lower(): field.name for field in _FIELDS[table]}
     for key, value in _json_object(line):
-        if key in named:
+        name = by_lower_case.get(key.lower(), key) if key.isascii() else key
+        if name in named or key in keys:
             msg = "repeats a key"
             raise RejectedLineError(msg)
-        named[key] = value
+        named[name] = value
+        keys.add(key)
 
     values = {field.name: _value(field, named.get(field.name)) for field in _FIELDS[table]}
 
@@ -120,10 +124,10 @@ def parse(line: bytes, table: str, landing_date: date) -> Row:
         msg = "negative distance"
         raise RejectedLineError(msg)
 
-    time = values.get("timestamp", values.get("sensorReadingTime"))
+    time = values.get("timestamp", values.get("sensorReadingTime", values.get("lastUpdateDate")))
     latest = last_millisecond(landing_date) + MILLISECONDS_A_DAY
     if isinstance(time, int) and not FIRST_READING <= time <= latest:
-        msg = "timestamp out of range"
+        msg = "time out of range"
         raise RejectedLineError(msg)
     return tuple(values.values())
 

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from stedi_assets.reference.landing import CUSTOMER_FIELDS, LANDING_TABLES, Acceleration, Customer, Step, land
+from stedi_assets.reference.landing import CUSTOMER_FIELDS, LANDING_TABLES, Acceleration, Customer, Step, age, land
 from stedi_assets.reference.lines import last_millisecond
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ ReadingsBeforeConsent = Literal["include", "exclude"]
 Pairing = Literal["timestamp", "customer"]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "customer_landing": (*CUSTOMER_FIELDS, "source_file", "source_line", "landing_date"),
+    "customer_landing": (*CUSTOMER_FIELDS, "source_file", "source_line", "source_object", "landing_date"),
     "accelerometer_landing": ("user", "timestamp", "x", "y", "z", "source_file", "landing_date"),
     "step_trainer_landing": ("sensorReadingTime", "serialNumber", "distanceFromObject", "source_file", "landing_date"),
-    "landing_quarantine": ("landing_table", "landing_date", "source_file", "line_number"),
+    "landing_quarantine": ("landing_table", "landing_date", "source_file", "source_line", "source_object"),
     "skipped_files": ("landing_table", "landing_date", "source_file", "lines"),
     "customer_trusted": (*CUSTOMER_FIELDS, "landing_date"),
     "accelerometer_trusted": ("user", "timestamp", "x", "y", "z", "landing_date"),
@@ -42,6 +42,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "granted_at",
         "withdrawn_at",
         "withdrawn_landing_date",
+        "ended_by",
         "landing_date",
     ),
     "step_trainer_trusted": ("sensorReadingTime", "serialNumber", "distanceFromObject", "landing_date"),
@@ -137,13 +138,9 @@ def latest_records(customers: Iterable[Customer]) -> dict[str, Customer]:
     """Return the deciding record of each e-mail.
 
     "The latest record per e-mail over all landing days decides: greatest (`lastUpdateDate`,
-    `landing_date`, file name, line)."
+    `landing_date`, file name, line, object)."
     """
-    return {customer.email: customer for customer in sorted(customers, key=_age)}
-
-
-def _age(customer: Customer) -> tuple[int, date, str, int]:
-    return customer.last_update, customer.landing_date, customer.path, customer.line
+    return {customer.email: customer for customer in sorted(customers, key=age)}
 
 
 class ConsentInterval(NamedTuple):
@@ -155,7 +152,9 @@ class ConsentInterval(NamedTuple):
 
     def row(self, key: bytes) -> Row:
         """Return the row of `consent_history`."""
-        end = (None, None) if self.end is None else (self.end.last_update, self.end.landing_date)
+        end: Row = (None, None, None)
+        if self.end is not None:
+            end = (self.end.last_update, self.end.landing_date, "doubt" if self.end.doubt else "withdrawal")
         return (pseudonym(self.first.email, key), self.number, self.first.research, *end, self.first.landing_date)
 
 
@@ -166,7 +165,7 @@ def consent_intervals(customers: Iterable[Customer]) -> list[ConsentInterval]:
     ends at the next non-consenting record. Consecutive consenting records extend it."
     """
     records_by_email: dict[str, list[Customer]] = defaultdict(list)
-    for customer in sorted(customers, key=_age):
+    for customer in sorted(customers, key=age):
         records_by_email[customer.email].append(customer)
 
     all_intervals: list[ConsentInterval] = []

@@ -20,9 +20,8 @@ def _not_one_object(line: str) -> Iterator[tuple[str, str]]:
     yield "truncated line", line[: len(line) // 2]
     yield "truncated line", line[:-1]
     yield "not JSON", "upload failed, will try again"
-    yield "not one object", f"[{line}]"
-    yield "not one object", line + line
-    yield "not one object", line + " 0"
+    yield "not one object", line[1:]
+    yield "not one object", "[1, 2]"
     yield "not one object", "null"
     key = line[1 : line.index(",")]
     yield "repeated key", f"{{{key},{line[1:]}"
@@ -102,3 +101,7 @@ def customer(email: str, serial_number: str, updated: int) -> Iterator[tuple[str
     yield "wrong type", line(updated=f"{updated}.5")
     yield "wrong type", line(more=', "shareWithResearchAsOfDate": "never"')
     yield "wrong type", line(more=', "birthDay": 19000101')
+    yield "before 2015", line(updated=_RESET_CLOCK)
+    yield "before 2015", line(updated=updated // 1_000)
+    yield "in the future", line(updated=updated * 1_000)
+    yield "in the future", line(updated=updated + 36_500 * DAY)

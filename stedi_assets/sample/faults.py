@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stedi_assets.sample import broken
+from stedi_assets.sample.forms import FORMS
 from stedi_assets.sample.kit import ACCELERATIONS, COMPRESSED, COPIED, DAY_FILES, LATE, Kit
 from stedi_assets.sample.schedule import MINUTE, SECOND, Schedule
 
@@ -34,6 +35,7 @@ def kits(schedule: Schedule, seed: int) -> Iterator[Kit]:
         _records_out_of_order(kit)
         _devices_change_hands(kit)
         _oddities(kit)
+        _forms(kit)
         yield kit
 
 
@@ -249,3 +251,11 @@ def _oddities(kit: Kit) -> None:
     for ending in (ACCELERATIONS[3], ACCELERATIONS[4]):
         kit.move_as(one.email, kit.tick(), ending.removesuffix("}\n") + more)
         kit.kinds["unknown keys"] += 1
+
+
+def _forms(kit: Kit) -> None:
+    """Land a customer's files in each form: other sequences of objects, encodings and compressions."""
+    for form in FORMS:
+        who = kit.person()
+        kit.record(who, kit.home, kit.morning(kit.home), file=form)
+        kit.walk(who, file=form)

@@ -111,15 +111,14 @@ class LandingZone:
             if file.size >= self._file_size or done < len(lines):
                 self._open.pop((table, day)).close()
 
-    def create(self, table: str, day: int, *, compressed: bool = False) -> LandingFile:
-        """Open a new file of a table and landing day."""
+    def create(self, table: str, day: int, *, compressed: bool = False, suffix: str = ".json") -> LandingFile:
+        """Open a new file of a table and landing day, whose name ends in `suffix`."""
         # Uploads run in the last minute of the day, some milliseconds apart.
         last = self._last_name.get((table, day), self._schedule.start(day) + DAY - MINUTE)
         self._last_name[table, day] = name = last + int(self._names.integers(1, _FILE_NAMES_APART))
         folder = f"{table}/landing_date={self._schedule.date(day)}"
         self._make_folder(self._path(folder))
-        suffix = "json.gz" if compressed else "json"
-        return LandingFile(self, f"{folder}/{table.removesuffix('_landing')}-{name}.{suffix}", compressed=compressed)
+        return LandingFile(self, f"{folder}/{table.removesuffix('_landing')}-{name}{suffix}", compressed=compressed)
 
     def close(self, before: int) -> None:
         """Complete the files of the landing days before the day number `before`."""

@@ -21,7 +21,7 @@ from stedi_assets.sample.schedule import FAULTS_BEGIN, MINUTE, SECOND, Schedule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PEOPLE: Final = 64
+PEOPLE: Final = 96
 """Customers' numbers set aside for a kit; not all are used."""
 _KITS_APART: Final = 4
 ACCELERATIONS: Final[list[str]] = ENDINGS.to_pylist()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from stedi_assets.reference import LANDING_TABLES
 from stedi_assets.sample.faults import kits
 from stedi_assets.sample.files import LandingZone, SampleError
+from stedi_assets.sample.forms import FORMS
 from stedi_assets.sample.kit import COMPRESSED, COPIED, COPY_DAYS, DAY_FILES, LATE
 from stedi_assets.sample.population import Population
 from stedi_assets.sample.render import accelerometer_lines, customer_lines, step_lines
@@ -135,11 +136,13 @@ class _FaultLines:
             self._zone.write(table, day, pa.array(lines, pa.string()))
 
     def _write_file(self, table: str, day: int, lines: list[str], *, file: str = COPIED) -> None:
+        form = FORMS.get(file)
         content = "".join(lines)
         if file == LATE:
             content = content.removesuffix("\n")  # a last line without a line feed is a line
-        landed = self._zone.create(table, day, compressed=file == COMPRESSED)
-        landed.write(content.encode())
+        suffix = ".json.gz" if file == COMPRESSED else form.suffix if form else ".json"
+        landed = self._zone.create(table, day, compressed=file == COMPRESSED, suffix=suffix)
+        landed.write(form.encode(lines) if form else content.encode())
         landed.close()
         self._tally.landed[table, day] += len(lines)
         self._tally.faults[f"files: {file}"] += 1

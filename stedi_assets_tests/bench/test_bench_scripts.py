@@ -31,19 +31,35 @@ MILLION = 1_000_000
 SHARED = 1_600_000_000_000
 """When those who share began to; long before the days of the sample."""
 
+UPDATED = 1_690_000_000_000
 CUSTOMERS = {
     "landing_date=2023-08-07/customer.json": [
-        {"email": " Ann@Example.com ", "serialNumber": " SN-Ann ", "lastUpdateDate": 1, "share": SHARED},
-        {"email": "bob@example.com", "serialNumber": "sn-bob", "lastUpdateDate": 1, "share": SHARED},
-        {"email": "eve@example.com", "serialNumber": "SN-contested", "lastUpdateDate": 1, "share": SHARED},
-        {"email": "fay@example.com", "serialNumber": "sn-Contested", "lastUpdateDate": 1},
-        {"email": "gus@example.com", "serialNumber": "sn-both", "lastUpdateDate": 1, "share": SHARED},
-        {"email": "hal@example.com", "serialNumber": "sn-both", "lastUpdateDate": 1, "share": SHARED},
+        {
+            "email": " Ann@Example.com ",
+            "serialNumber": " SN-Ann ",
+            "lastUpdateDate": UPDATED,
+            "share": SHARED,
+        },
+        {"email": "bob@example.com", "serialNumber": "sn-bob", "lastUpdateDate": UPDATED, "share": SHARED},
+        {
+            "email": "eve@example.com",
+            "serialNumber": "SN-contested",
+            "lastUpdateDate": UPDATED,
+            "share": SHARED,
+        },
+        {"email": "fay@example.com", "serialNumber": "sn-Contested", "lastUpdateDate": UPDATED},
+        {"email": "gus@example.com", "serialNumber": "sn-both", "lastUpdateDate": UPDATED, "share": SHARED},
+        {"email": "hal@example.com", "serialNumber": "sn-both", "lastUpdateDate": UPDATED, "share": SHARED},
     ],
     # 2023-08-08, by the milliseconds in the name: Bob withdraws, and Dan shares from tomorrow on.
     "customer-1691452800000.json": [
-        {"email": "BOB@example.com", "serialNumber": "sn-bob", "lastUpdateDate": 2},
-        {"email": "dan@example.com", "serialNumber": "sn-dan", "lastUpdateDate": 1, "share": 1_691_539_200_000},
+        {"email": "BOB@example.com", "serialNumber": "sn-bob", "lastUpdateDate": UPDATED + 1},
+        {
+            "email": "dan@example.com",
+            "serialNumber": "sn-dan",
+            "lastUpdateDate": UPDATED,
+            "share": 1_691_539_200_000,
+        },
     ],
 }
 ACCELEROMETER = {

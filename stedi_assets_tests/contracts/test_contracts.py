@@ -16,6 +16,7 @@ from stedi_assets.contracts import (
     ASSET_TABLES,
     DERIVED_TABLES,
     LANDING_TABLES,
+    SIDE_TABLES,
     TABLES,
     Column,
     DataType,
@@ -127,7 +128,7 @@ def test_lineage_refers_to_columns_that_there_are(table: Table) -> None:
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_what_a_table_is_made_from_comes_before_it(name: str) -> None:
-    order = [table.name for table in ASSET_TABLES]
+    order = [table.name for table in (*LANDING_TABLES, *SIDE_TABLES, *ASSET_TABLES[len(LANDING_TABLES) :])]
     origins = {table for origins in contract(name).lineage.values() for table, _ in origins}
     assert all(order.index(upstream) < order.index(name) for upstream in {*INPUTS[name], *origins})
 

@@ -28,7 +28,13 @@ _ARROW = {DataType.TEXT: pa.string(), DataType.INTEGER: pa.int64(), DataType.NUM
 class PyArrowEngine:
     """An engine whose frames are PyArrow's tables: everything is computed where it is written down."""
 
-    def parse_lines(self, lines: Sequence[bytes], source: LandingSource, landing_date: date) -> ParsedLines | None:
+    def parse_lines(
+        self,
+        lines: Sequence[bytes],
+        source: LandingSource,
+        landing_date: date,
+        keys: Mapping[str, str] | None = None,
+    ) -> ParsedLines | None:
         """Judge every line by the rule itself."""
         verdicts = [validate_line(line, source, landing_date) for line in lines]
         good = np.array([isinstance(verdict, tuple) for verdict in verdicts], bool)

@@ -22,7 +22,7 @@ from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines import Engine, Frame
 from stedi_assets.engines.duckdb import DuckDBEngine
 from stedi_assets.lakehouse import Lakehouse
-from stedi_assets.landing.parse import read_lines
+from stedi_assets.landing.parse import read_texts
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.reference import LANDING_TABLES, LandedFile
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent
@@ -72,17 +72,16 @@ class Lake:
                 if file.table != name:
                     continue
                 path = str(landing / file.path)
-                for piece in read_lines(
+                for piece in read_texts(
                     self.engine, LocalFileSystem(), path, contract(name), file.path, file.landing_date
                 ):
                     dates = pa.repeat(pa.scalar(file.landing_date), piece.rows.num_rows)
                     rows.append(piece.rows.append_column("landing_date", dates).select(_schema(name).names))
-                    for number, reason, line in piece.rejects:
-                        cells = [file.path, number, reason, line, name, file.landing_date]
-                        columns = ["source_file", "source_line", "reason", "line", "landing_table", "landing_date"]
-                        rejects.append(
-                            pa.Table.from_pylist([dict(zip(columns, cells, strict=True))], _schema(QUARANTINE.name))
-                        )
+                    for reject in piece.rejects:
+                        row = {"source_file": file.path, "source_line": reject.line, "source_object": reject.number}
+                        row |= {"reason": reject.reason, "line": reject.text, "landing_table": name}
+                        row |= {"landing_date": file.landing_date}
+                        rejects.append(pa.Table.from_pylist([row], _schema(QUARANTINE.name)))
             self.put(name, self.engine.frame(pa.concat_tables(rows)), days)
             self.put(QUARANTINE.name, self.engine.frame(pa.concat_tables(rejects)), days, landing_table=name)
 

@@ -22,7 +22,7 @@ FIELDS = {
         "birthDay": "text",
         "serialNumber": "text",
         "registrationDate": "integer",
-        "lastUpdateDate": "integer",
+        "lastUpdateDate": "time",
         "shareWithResearchAsOfDate": "integer",
         "shareWithPublicAsOfDate": "integer",
         "shareWithFriendsAsOfDate": "integer",
@@ -43,7 +43,7 @@ TABLES = sorted(FIELDS)
 
 GOOD = {
     "customer_landing": (
-        b'{"customerName":"Ann Example","email":"ann@example.com","serialNumber":"s-1","lastUpdateDate":5}'
+        b'{"customerName":"Ann Example","email":"ann@example.com","serialNumber":"s-1","lastUpdateDate":1691323200000}'
     ),
     "accelerometer_landing": b'{"user":"ann@example.com","timestamp":1691323200000,"x":1,"y":2.5,"z":-3e-1}',
     "step_trainer_landing": b'{"sensorReadingTime":1691323200000,"serialNumber":"s-1","distanceFromObject":7}',

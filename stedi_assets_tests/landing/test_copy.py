@@ -170,12 +170,10 @@ def test_a_source_that_is_not_there(tmp_path: Path, zone: LandingZone):
         land(tmp_path / "nowhere", zone)
 
 
-def test_what_is_no_raw_file_is_reported(tmp_path: Path, zone: LandingZone):
-    for name in ("a.json", "notes.txt", "deep/b.csv", ".hidden.json", "_half.json"):
-        put(tmp_path, f"source/customer_landing/{name}")
-    assert land(tmp_path / "source", zone) == LandReport(
-        1, 0, ("customer_landing/deep/b.csv", "customer_landing/notes.txt")
-    )
+def test_what_nobody_means_as_data_is_not_copied(tmp_path: Path, zone: LandingZone):
+    for name in ("a.json", "notes.txt", "deep/b.csv", ".hidden.json", "_half.json", "a.crc"):
+        put(tmp_path, f"source/customer_landing/{name}", name.encode())
+    assert land(tmp_path / "source", zone) == LandReport(3, 0)
 
 
 def test_other_stores(tmp_path: Path):

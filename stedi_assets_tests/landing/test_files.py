@@ -10,8 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from stedi_assets.landing.errors import UnreadableFileError
 from stedi_assets.landing.files import LandingZone, landing_day
-from stedi_assets.landing.profile import CutOff, FileProfile, UnreadableFileError, chunks, count_lines, profile_file
+from stedi_assets.landing.profile import FileProfile, count_lines, profile_file
 
 DAY = date(2023, 8, 6)
 NOON = 1_691_323_200
@@ -142,10 +143,6 @@ def test_unfinished_files_and_folders_are_not_seen(tmp_path: Path):
         ("landing_date=2021-12-31/a.json", "dated 2021-12-31"),
         ("landing_date=2024-01-02/a.json", "dated 2024-01-02"),
         ("9999999999999.json", "dated 2286-11-20"),
-        ("a.csv", "not named like a raw file"),
-        ("a.json.bak", "not named like a raw file"),
-        ("a.JSON", "not named like a raw file"),
-        ("json", "not named like a raw file"),
     ],
 )
 def test_what_is_left_alone_is_said(tmp_path: Path, path: str, reason: str):
@@ -159,13 +156,24 @@ def test_what_is_left_alone_is_said(tmp_path: Path, path: str, reason: str):
     assert said.startswith(reason)
 
 
-def test_a_folder_named_like_a_file_is_said_and_read(tmp_path: Path):
-    put(tmp_path, "customer_landing/x.json/inner.json")
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.JSON", "json", "part-00000", "a.json.bak", "x.json/inner", "a.crc.gz", "tmp"]
+)
+def test_any_name_may_be_data(tmp_path: Path, name: str):
+    put(tmp_path, f"customer_landing/{name}")
     found = LandingZone(str(tmp_path)).list(FIRST, LAST)
-    assert [file.path for file in found.files] == ["customer_landing/x.json/inner.json"]
-    [(path, reason)] = found.ignored
-    assert path == "customer_landing/x.json"
-    assert "folder" in reason
+    assert [file.path for file in found.files] == [f"customer_landing/{name}"]
+    assert found.ignored == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".a", "_SUCCESS", "a.crc", "a.TMP", "a.part", ".a.swp", "a.swp", "a~", "Thumbs.db", "desktop.ini", "x.tmp/a"],
+)
+def test_what_nobody_means_as_data_is_not_mentioned(tmp_path: Path, name: str):
+    put(tmp_path, f"customer_landing/{name}")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert (found.files, found.ignored) == ((), ())
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path):
@@ -241,95 +249,7 @@ def test_any_store_of_fsspec_is_listed():
     assert [path for path, _ in found.ignored] == ["customer_landing/landing_date=2099-01-01/c.json"]
 
 
-# --- bytes --------------------------------------------------------------------------------------
-
-
-def pieces(path: Path, size: int = 10) -> list[bytes | CutOff]:
-    return list(chunks(FS, str(path), size))
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"", b""),
-        (b"\xef\xbb\xbf", b""),
-        (b"\xef\xbb", b"\xef\xbb"),
-        (b"a", b"a"),
-        (b"\n", b"\n"),
-        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", b"a\n\xef\xbb\xbfb"),
-        (b"one\ntwo\r\nthree\rfour\n\nfive", b"one\ntwo\r\nthree\rfour\n\nfive"),
-        (b"a line that is longer than a piece\nb\n", b"a line that is longer than a piece\nb\n"),
-    ],
-)
-@pytest.mark.parametrize("size", [1, 2, 3, 10, 1000])
-@pytest.mark.parametrize("packed", [False, True])
-def test_chunks_are_whole_lines(tmp_path: Path, content: bytes, expected: bytes, size: int, packed: bool):
-    path = tmp_path / ("a.json.gz" if packed else "a.json")
-    path.write_bytes(gzip.compress(content) if packed else content)
-    found = pieces(path, size)
-    assert b"".join(found) == expected  # type: ignore[arg-type]
-    assert all(piece.endswith(b"\n") for piece in found[:-1])  # type: ignore[union-attr]
-
-
-def test_gzip_members_and_padding(tmp_path: Path):
-    path = tmp_path / "a.json.gz"
-    path.write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\n") + b"\0" * 3000)
-    assert b"".join(pieces(path, 1 << 20)) == b"a\nbc\n"  # type: ignore[arg-type]
-
-
-def test_every_cut_of_a_gzip_stream(tmp_path: Path):
-    """Wherever it is cut, whole lines come as they were, the rest is told, and nothing is made up."""
-    text = b"".join(b'{"line":%d}\n' % (n * 7919 % 1009) for n in range(200)) + b"no end"
-    packed = gzip.compress(text[:1500]) + gzip.compress(text[1500:])
-    path = tmp_path / "a.json.gz"
-    unreadable = cut_off = 0
-    for length in range(1, len(packed)):
-        path.write_bytes(packed[:length])
-        try:
-            *whole, last = pieces(path, 64)
-        except UnreadableFileError as error:
-            assert not cut_off
-            assert str(path) in str(error)  # noqa: PT017 - most of the cuts raise nothing
-            unreadable += 1
-            continue
-        if isinstance(last, CutOff):
-            cut_off += 1
-            read = b"".join(whole)  # type: ignore[arg-type]
-            assert text.startswith(read + last.rest)
-            assert read == b"" or read.endswith(b"\n")
-            assert b"\n" not in last.rest
-            assert count_lines(FS, str(path)) == read.count(b"\n") + 1
-        else:
-            # Between the two members the file is whole as it is.
-            assert length == len(gzip.compress(text[:1500]))
-    assert unreadable > 10
-    assert cut_off > 400
-    path.write_bytes(packed)
-    assert b"".join(pieces(path, 64)) == text  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"x", id="one byte"),
-        pytest.param(b'{"a":1}\n', id="plain text"),
-        pytest.param(b"\0\0\0", id="zeros"),
-        pytest.param(gzip.compress(b"a\n") + b"more", id="text after the member"),
-        pytest.param(gzip.compress(b"a\nb\n")[:-8] + b"\0" * 8, id="wrong checksum"),
-        pytest.param(gzip.compress(b"")[:-1], id="cut off"),
-    ],
-)
-def test_what_is_no_gzip_or_a_damaged_one_is_unreadable(tmp_path: Path, content: bytes):
-    path = tmp_path / "a.json.gz"
-    path.write_bytes(content)
-    with pytest.raises(UnreadableFileError, match=r"a\.json\.gz"):
-        pieces(path, 1000)
-
-
-def test_an_empty_file_named_gzip_is_empty(tmp_path: Path):
-    path = tmp_path / "a.json.gz"
-    path.write_bytes(b"")
-    assert pieces(path) == []
+# --- profiles ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -377,8 +297,6 @@ def test_unreadable_files_are_named(tmp_path: Path):
     for name in ("a.json", "a.json.gz"):
         with pytest.raises(UnreadableFileError, match=name):
             profile_file(FS, str(tmp_path / name))
-        with pytest.raises(UnreadableFileError, match=name):
-            list(chunks(FS, str(tmp_path / name), 10))
     (tmp_path / "x.json").mkdir()
     with pytest.raises(UnreadableFileError, match=r"x\.json"):
         profile_file(FS, str(tmp_path / "x.json"))

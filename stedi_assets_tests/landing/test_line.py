@@ -46,7 +46,7 @@ def test_values_come_as_delivered_in_the_order_of_the_contract():
         None,
         "s-1",
         None,
-        5,
+        NOON,
         None,
         None,
         None,
@@ -228,7 +228,26 @@ def test_what_is_not_one_json_object(line: bytes, reason: str):
     "text", [step()[:-1] + ",}", step()[:-1], step()[1:], step().replace('"', "'"), step().title()]
 )
 def test_broken_objects(text: str):
-    assert judged("step_trainer_landing", text) in {"not one JSON object", "lacks sensorReadingTime"}
+    assert judged("step_trainer_landing", text) in {"not one JSON object", (NOON, "S-1", 7)}
+
+
+@pytest.mark.parametrize(
+    "spelt", ["SENSORREADINGTIME", "sensorreadingtime", "Sensorreadingtime", "\\u0053ensorReadingTime"]
+)
+def test_keys_mean_a_field_in_any_case(spelt: str):
+    assert judged("step_trainer_landing", step().replace("sensorReadingTime", spelt)) == (NOON, "s-1", 7)
+
+
+def test_two_keys_that_mean_one_field_repeat_it():
+    for other in ("SerialNumber", "serialNumber", "serialnumber"):
+        assert judged("step_trainer_landing", step()[:-1] + f',"{other}":"s-1"}}') == "repeats a key"
+
+
+def test_nothing_beyond_ascii_means_a_field():
+    """U+212A is the sign of kelvin, whose lower case is k; U+0130 is a capital i with a dot."""
+    for odd in ("\u212a", "\u0130"):
+        key = odd.join("distanceFromObject".split("i", 1))
+        assert judged("step_trainer_landing", step().replace("distanceFromObject", key)) == "lacks distanceFromObject"
 
 
 @pytest.mark.parametrize("line", ["\t %s \r", "%s\r", "\r%s"])
@@ -247,9 +266,16 @@ def test_times_of_readings(time: int, good: bool):
 
 
 def test_a_customers_own_dates_have_no_range():
-    line = f'{{"email":"e","serialNumber":"s","lastUpdateDate":-1,"registrationDate":{2**63 - 1}}}'
+    line = f'{{"email":"e","serialNumber":"s","lastUpdateDate":{NOON},"registrationDate":{2**63 - 1}}}'
     verdict = judged("customer_landing", line)
-    assert verdict[5:7] == (2**63 - 1, -1)
+    assert verdict[5:7] == (2**63 - 1, NOON)
+
+
+@pytest.mark.parametrize("time", [EARLIEST - 1, LATEST + 1, NOON // 1000, NOON * 1000, 0, -1])
+def test_a_record_of_no_possible_time_is_rejected(time: int):
+    """Of the future it would pin consent for good; in seconds it would be passed over as old."""
+    line = f'{{"email":"e","serialNumber":"s","lastUpdateDate":{time}}}'
+    assert judged("customer_landing", line) == "lastUpdateDate is before 2015 or more than a day after the landing day"
 
 
 @pytest.mark.parametrize("table", TABLES)

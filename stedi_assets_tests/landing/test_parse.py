@@ -1,4 +1,4 @@
-"""Fast reading gives what ``validate_line`` gives: line by line for any file, and for every file that is read whole."""
+"""Fast reading gives what the rule gives: text by text for any file, and for every file that is read whole."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from stedi_assets.landing import parse
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, PlannedFile
 from stedi_assets.landing.files import LandingFile, LandingZone
-from stedi_assets.landing.parse import read_lines
+from stedi_assets.landing.parse import read_texts
 from stedi_assets.landing.profile import profile_file
 from stedi_assets.landing.quarantine import DayQuarantine
 from stedi_assets.landing.reading import DayReader
 from stedi_assets.landing.suppress import DaySuppression
+from stedi_assets.reference.texts import texts
 from stedi_assets_tests.kit.examples import chosen, examples
 from stedi_assets_tests.kit.records import DAY, NOON
 from stedi_assets_tests.landing.corpus import GOOD, TABLES, files, lines
@@ -54,28 +55,32 @@ def source(table: str) -> LandingSource:
     return found
 
 
-def judged(table: str, content: bytes) -> tuple[list[tuple[int, Row]], list[tuple[int, str, str]]]:
-    """What ``validate_line`` says of a file: its good lines and its bad ones, by number."""
+Place = tuple[int, int]
+
+
+def judged(table: str, content: bytes) -> tuple[list[tuple[Place, Row]], list[tuple[int, int, str, str]]]:
+    """What the rule says of a file: its good texts and its bad ones, by their place."""
     good, bad = [], []
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        verdict = validate_line(line, source(table), DAY)
+    for line, number, text in texts(content.removeprefix(b"\xef\xbb\xbf")):
+        verdict = validate_line(text, source(table), DAY)
         if isinstance(verdict, Rejected):
-            bad.append((number, verdict.reason, line.decode("utf-8", "backslashreplace")))
-        elif verdict is not None:
-            good.append((number, verdict))
+            bad.append((line, number, verdict.reason, text.decode("utf-8", "backslashreplace")))
+        else:
+            assert verdict is not None
+            good.append(((line, number), verdict))
     return good, bad
 
 
 def assert_read_as_judged(engine: DuckDBEngine, path: Path, table: str, content: bytes) -> None:
-    """Read a file line by line and compare."""
+    """Read a file text by text and compare."""
     path.write_bytes(content)
-    pieces = list(read_lines(engine, FS, str(path), contract(table), "a/b.json", DAY))
+    pieces = list(read_texts(engine, FS, str(path), contract(table), "a/b.json", DAY))
     good, bad = judged(table, content)
     numbered = table == "customer_landing"
     found = Counter(row for piece in pieces for row in _rows(contract(table), piece.rows.to_pylist()))
-    assert found == Counter((*values, "a/b.json", *([number] if numbered else [])) for number, values in good)
-    assert sorted(reject for piece in pieces for reject in piece.rejects) == bad
-    assert sum(piece.lines for piece in pieces) == len(good) + len(bad)
+    assert found == Counter((*values, "a/b.json", *(place if numbered else ())) for place, values in good)
+    assert sorted(tuple(reject) for piece in pieces for reject in piece.rejects) == sorted(bad)
+    assert sum(piece.texts for piece in pieces) == len(good) + len(bad)
 
 
 def _rows(table: Table, rows: Iterable[dict[str, object]]) -> list[Row]:
@@ -89,7 +94,7 @@ several = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 @pytest.mark.parametrize("table", TABLES)
 @settings(several, max_examples=examples(4, 60))
 @given(data=st.data())
-def test_any_file_is_read_as_its_lines_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
+def test_any_file_is_read_as_its_texts_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     assert_read_as_judged(engine, folder / "any.json", table, data.draw(files(table, most=12)))
 
 
@@ -109,10 +114,11 @@ def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: s
     random.Random(1).shuffle(made)
     for size, most in ((16 << 20, 1 << 18), (30_000, 1 << 18), (16 << 20, 100)):
         monkeypatch.setattr(parse, "PIECE_BYTES", size)
-        monkeypatch.setattr(parse, "PIECE_LINES", most)
+        monkeypatch.setattr(parse, "MOST_JUDGED", most)
         assert_read_as_judged(engine, folder / "long.json", table, b"\n".join(made))
 
 
+@pytest.mark.slow
 def test_lines_about_as_long_as_the_reader_takes(engine: DuckDBEngine, folder: Path):
     def line(length: int, *, good: bool = True) -> bytes:
         text = b'{"sensorReadingTime":1691323200000,"distanceFromObject":7,"serialNumber":"%s"}' % (b"x" * length)
@@ -188,7 +194,7 @@ class Whole:
             good, bad = judged(self.table, content)
             assert not bad
             numbered = self.table == "customer_landing"
-            expected += [(*values, f"{self.table}/{name}", *([number] if numbered else [])) for number, values in good]
+            expected += [(*values, f"{self.table}/{name}", *(place if numbered else ())) for place, values in good]
         assert Counter(rows) == Counter(expected)
 
 
@@ -203,7 +209,7 @@ def tricky(table: str) -> list[bytes]:
     text, time, number, key, last = {
         "accelerometer_landing": (b'"ann@example.com"', b"1691323200000", b"2.5", b'"user"', b'"z"'),
         "step_trainer_landing": (b'"s-1"', b"1691323200000", b"7", b'"serialNumber"', b'"distanceFromObject"'),
-        "customer_landing": (b'"ann@example.com"', b"5", b"5", b'"email"', b'"lastUpdateDate"'),
+        "customer_landing": (b'"ann@example.com"', b"1691323200000", b"1691323200000", b'"email"', b'"lastUpdateDate"'),
     }[table]
     optional = [
         good[:-1] + b',"phone":"5"}',

@@ -42,17 +42,20 @@ def planned(
     stored: dict[date, str | None] | None = None,
     recorded: dict[date, str | None] | None = None,
     quarantined: dict[date, str | None] | None = None,
+    rules: str = MADE,
 ) -> dict[date, str]:
     """The plan in words; where nothing else is said, tables are as their runs left them."""
     days: dict[date, str | None] = dict.fromkeys((file.landing_date for file in ingested), MADE)
-    found = day_differences(
-        T,
-        Listing(tuple(files)),
-        ingested,
-        days if stored is None else stored,
-        days if recorded is None else recorded,
-        quarantined,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stedi_assets.landing.differences.day_fingerprint", lambda *_: rules)
+        found = day_differences(
+            T,
+            Listing(tuple(files)),
+            ingested,
+            days if stored is None else stored,
+            days if recorded is None else recorded,
+            quarantined,
+        )
     assert list(found) == sorted(found)
     return {day: str(difference) for day, difference in found.items()}
 
@@ -73,6 +76,14 @@ def test_what_lies_there_and_was_not_ingested():
 @pytest.mark.parametrize("change", [{"size": 2}, {"stamp": "t"}])
 def test_what_was_rewritten_under_its_name(change: dict[str, object]):
     assert planned([lies("a", **change), lies("b")], [was("a"), was("b")]) == {D1: "1 changed file"}  # type: ignore[arg-type]
+
+
+def test_what_was_read_by_other_rules_is_read_anew():
+    """Not where no file is left of a day: it could not be made again."""
+    files, ingested = [lies("a"), lies("c", D2)], [was("a"), was("b", D1), was("c", D2)]
+    differs = "the files were read by other rules"
+    assert planned(files, ingested, rules=OTHER) == {D1: f"1 missing file, {differs}", D2: differs}
+    assert planned([], ingested, rules=OTHER) == {}
 
 
 def test_what_is_gone_is_no_reason():

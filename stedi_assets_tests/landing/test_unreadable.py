@@ -10,8 +10,8 @@ import fsspec
 import pytest
 
 from stedi_assets.landing import reading
+from stedi_assets.landing.errors import UnreadableFileError
 from stedi_assets.landing.parse import CUT_OFF_REASON
-from stedi_assets.landing.profile import UnreadableFileError
 from stedi_assets_tests.kit.records import DAY
 from stedi_assets_tests.kit.table_lake import D1, D2, D3, TableLake, steps
 
@@ -39,8 +39,7 @@ def test_a_gzip_file_that_is_cut_off(lake: TableLake, cut: int):
     assert (len(lake.rows()), lake.quarantine()) == (501, [])
 
 
-def no_gzip(lake: TableLake) -> None:
-    lake.put("bad.json.gz", steps(9))
+NO_GZIP = b"\x1f\x8bno gzip at all"
 
 
 def cut_to_nothing(lake: TableLake) -> None:
@@ -58,7 +57,7 @@ def dangling(lake: TableLake) -> None:
     (lake.root / "raw" / lake.path("bad.json")).symlink_to("/nowhere/at/all")
 
 
-@pytest.mark.parametrize("spoil", [no_gzip, cut_to_nothing, damaged, dangling])
+@pytest.mark.parametrize("spoil", [cut_to_nothing, damaged, dangling])
 def test_an_unreadable_file_fails_its_day_and_is_named(lake: TableLake, spoil: Callable[[TableLake], None]):
     lake.put("a.json", steps(1) + b"bad\n")
     lake.run()
@@ -93,13 +92,13 @@ def test_a_file_that_may_not_be_read(lake: TableLake, monkeypatch: pytest.Monkey
 def test_a_file_that_breaks_while_it_is_read(lake: TableLake, monkeypatch: pytest.MonkeyPatch):
     """Its profile was taken; the store fails in the middle of the second reading."""
     lake.put("a.json", steps(1) + b"bad\n" * 10)
-    real = reading.read_lines
+    real = reading.read_texts
 
     def fail(*args: object) -> object:
         yield from real(*args)  # type: ignore[arg-type]
         raise UnreadableFileError(str(args[2]))
 
-    monkeypatch.setattr(reading, "read_lines", fail)
+    monkeypatch.setattr(reading, "read_texts", fail)
     with pytest.raises(UnreadableFileError, match=r"a\.json"):
         lake.run()
     assert lake.versions() == [-1, -1, -1]
@@ -107,13 +106,13 @@ def test_a_file_that_breaks_while_it_is_read(lake: TableLake, monkeypatch: pytes
 
 def test_other_days_of_the_run_are_done(lake: TableLake):
     lake.put("a.json", steps(1), D1)
-    lake.put("bad.json.gz", b"no gzip", D2)
+    lake.put("bad.json.gz", NO_GZIP, D2)
     lake.put("c.json", steps(3), D3)
     with pytest.raises(UnreadableFileError, match=r"bad\.json\.gz"):
         lake.run(D1, D2, D3)
     assert lake.numbers() == [1, 3]
     assert lake.plan() == {D2: "1 new file"}
-    lake.put("worse.json.gz", b"no gzip", D3)
+    lake.put("worse.json.gz", NO_GZIP, D3)
     with pytest.raises(UnreadableFileError, match=r"(?s)bad\.json\.gz.*worse\.json\.gz"):
         lake.run(D1, D2, D3)
     assert lake.numbers() == [1, 3]

@@ -22,7 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stedi_assets.reference import CUSTOMER_FIELDS, WHITE_SPACE, RejectedLineError, normalise, parse
+from stedi_assets.reference import CUSTOMER_FIELDS, RejectedLineError, normalise, parse
+from stedi_assets.reference.texts import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from stedi_assets.reference import LandedFile, Row
 
-_MARK = b"\xef\xbb\xbf"
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 
 
@@ -137,9 +137,9 @@ def _customers(files: Iterable[LandedFile]) -> Iterable[dict[str, object]]:
     for file in files:
         if file.table != "customer_landing":
             continue
-        for _, line in file.lines():
+        for text in file.texts():
             with suppress(RejectedLineError):
-                yield dict(zip(CUSTOMER_FIELDS, parse(line, file.table, file.landing_date), strict=True))
+                yield dict(zip(CUSTOMER_FIELDS, parse(text.content, file.table, file.landing_date), strict=True))
 
 
 def _stands_in(value: str, line: str) -> bool:
@@ -155,17 +155,35 @@ def _unescaped(letter: str) -> str:
 
 
 def emptied(file: LandedFile, one: Forgotten) -> LandedFile:
-    """Return a raw file as the erasure of somebody leaves it: their lines empty, all others where they were."""
-    packed = file.path.endswith(".gz")
-    text = gzip.decompress(file.content) if packed else file.content
-    mark = _MARK if text.startswith(_MARK) else b""
+    r"""Return a raw file as the erasure of somebody leaves it: without their texts, all others where they were.
+
+    Where the text before is an object that breaks, a record separator stays, which ends it. For a rejected text of
+    which others' bytes stay there is no oracle here.
+    """
+    packed = file.content.startswith(b"\x1f\x8b")
+    content = gzip.decompress(file.content) if packed else file.content
     theirs = left_out([one], [])
-    lines = text.removeprefix(mark).split(b"\n")
-    kept = [
-        b"" if line.strip(WHITE_SPACE.encode()) and theirs(file.table, line, file.landing_date) else line
-        for line in lines
-    ]
-    if kept == lines:
+    kept, at, broken = b"", 0, False
+    for text in texts(content):
+        # Two texts may be alike, so each is looked for behind the one before it.
+        start = content.index(text.content, at)
+        kept += content[at:start]
+        at = start + len(text.content)
+        if theirs(file.table, text.content, file.landing_date):
+            kept += b"\x1e" * broken + b"\n" * text.content.count(b"\n")
+            broken = False
+        else:
+            kept += text.content
+            broken = text.content.startswith(b"{") and not _is_object(text.content)
+    kept += content[at:]
+    if kept == content:
         return file
-    text = mark + b"\n".join(kept)
-    return replace(file, content=gzip.compress(text, mtime=0) if packed else text)
+    return replace(file, content=gzip.compress(kept, mtime=0) if packed else kept)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        json.loads(text.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return False
+    return True

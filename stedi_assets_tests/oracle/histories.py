@@ -260,8 +260,23 @@ def _step(draw: st.DrawFn, serial_numbers: Sequence[str], moments: Sequence[int]
 # --- files --------------------------------------------------------------------------------------
 
 
-def _files(draw: st.DrawFn, table: str, lines: Sequence[_Line]) -> list[LandedFile]:
-    """Return the files of one table: the lines by day and name, with the ends of real files."""
+_BETWEEN = (b"\n",) * 8 + (b"", b" ", b",\n", b"\n\x1e", b"\r\n\t")
+"""What stands between the objects of a file: mostly a line feed."""
+_ENCODINGS = ("utf-8",) * 8 + ("utf-16-le", "utf-16-be")
+
+
+def _encoded(text: bytes, encoding: str) -> bytes:
+    """Return a text in another encoding, if it is one."""
+    try:
+        found = text.decode().encode(encoding)
+    except UnicodeDecodeError:
+        return text
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    return mark + found
+
+
+def _files(draw: st.DrawFn, table: str, lines: Sequence[_Line], *, forms: bool) -> list[LandedFile]:
+    """Return the files of one table: the lines by day and name, with the ends of real files, in several forms."""
     contents: dict[tuple[date, str], list[bytes]] = {}
     for day, name, line in lines:
         contents.setdefault((day, name), []).append(line)
@@ -269,7 +284,9 @@ def _files(draw: st.DrawFn, table: str, lines: Sequence[_Line]) -> list[LandedFi
     for (day, name), content in contents.items():
         start = draw(st.sampled_from((b"", b"", b"", b"\xef\xbb\xbf", b" \r\n\n")))
         end = draw(st.sampled_from((b"\n", b"\n", b"", b"\r\n\n")))
-        text = start + b"\n".join(content) + end
+        text = start + (draw(st.sampled_from(_BETWEEN)) if forms else b"\n").join(content) + end
+        if forms:
+            text = _encoded(text, draw(st.sampled_from(_ENCODINGS)))
         packed = gzip.compress(text, mtime=0) if name.endswith(".gz") else text
         files.append(LandedFile(table, day, place(table, day, name), packed))
     return files
@@ -296,8 +313,8 @@ def _copies(draw: st.DrawFn, files: Sequence[LandedFile]) -> list[LandedFile]:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> History:
-    """Draw a landing history.
+def histories(draw: st.DrawFn, *, forms: bool = True) -> History:
+    """Draw a landing history; without `forms`, of files of lines in UTF-8.
 
     Out: up to 15 records of up to 5 customers and up to 15 readings of each sensor, and some of
     them twice, over up to 5 days, with broken lines and duplicate files.
@@ -319,7 +336,9 @@ def histories(draw: st.DrawFn) -> History:
         "step_trainer_landing": _step((*devices * 3, STRAY_DEVICE), moments),
     }
     files = [
-        file for table in LANDING_TABLES for file in _files(draw, table, draw(_lines(table, records[table], days)))
+        file
+        for table in LANDING_TABLES
+        for file in _files(draw, table, draw(_lines(table, records[table], days)), forms=forms)
     ]
     files += _copies(draw, files)
 
@@ -358,7 +377,7 @@ def erasures(draw: st.DrawFn, history: History) -> tuple[History, tuple[Erasure,
     """
     files = list(history.files)
     found: list[Erasure] = []
-    told = [line.lower() for file in files if file.table == "customer_landing" for _, line in file.lines()]
+    told = [line.lower() for file in files if file.table == "customer_landing" for line in file.lines()]
     registered = [email for email in EMAILS if any(email.encode() in line for line in told)] or EMAILS
     for moments in _ERASED[: draw(st.sampled_from((1, 1, 2)))]:
         at, number = draw(st.sampled_from(moments)), len(found)

@@ -13,7 +13,7 @@ from stedi_assets.reference import (
     LandedFile,
     compute,
 )
-from stedi_assets_tests.kit.records import LONG_AGO
+from stedi_assets_tests.kit.records import LONG_AGO, UPDATED
 from stedi_assets_tests.kit.records import accelerometer_record as worn
 from stedi_assets_tests.kit.records import customer_record as customer
 from stedi_assets_tests.kit.records import step_record as step
@@ -76,7 +76,9 @@ def test_customer_trusted_is_the_latest_record_normalised() -> None:
         ],
         KEY,
     )
-    assert rows(tables, "customer_trusted") == [(" Ann ", ANN, None, None, "sn-1", None, 2, 5, None, None, DAY_2)]
+    assert rows(tables, "customer_trusted") == [
+        (" Ann ", ANN, None, None, "sn-1", None, UPDATED + 2, 5, None, None, DAY_2)
+    ]
     assert tables["customer_landing"].total() == 2
 
 
@@ -103,7 +105,7 @@ def test_latest_record_decides(loser: tuple[int, date, str], winner: tuple[int, 
 @pytest.mark.parametrize("last", ["1", "0"])
 def test_latest_record_of_one_file_is_its_last_line(last: str) -> None:
     other = {"1": "0", "0": "1"}[last]
-    lines = [variant(C, shareWithResearchAsOfDate=literal) for literal in (other, last, "broken")]
+    lines = [variant(C, shareWithResearchAsOfDate=literal) for literal in ("broken", other, last)]
     assert emails(compute([landed("customer", *lines)], KEY)) == [("e",)] * int(last)
 
 
@@ -135,10 +137,10 @@ def test_consent_history_is_every_time_somebody_shared() -> None:
     ann, dee = ids(ANN, DEE)
     assert rows(tables, "consent_history") == sorted(
         [
-            (ann, 1, 10, 3, DAY_3, DAY_1),
-            (ann, 2, 40, None, None, DAY_2),
-            (dee, 1, 5, 2, DAY_3, DAY_3),
-            (dee, 2, 5, None, None, DAY_3),
+            (ann, 1, 10, UPDATED + 3, DAY_3, "withdrawal", DAY_1),
+            (ann, 2, 40, None, None, None, DAY_2),
+            (dee, 1, 5, UPDATED + 2, DAY_3, "withdrawal", DAY_3),
+            (dee, 2, 5, None, None, None, DAY_3),
         ],
         key=repr,
     )
@@ -156,3 +158,32 @@ def test_withdrawal_and_grant_anew_reach_every_table() -> None:
         tables = compute(history[:count], KEY)
         assert {tables[table].total() for table in ASSETS[3:] if table != "consent_history"} == {held}
         assert tables["consent_history"].total() == intervals
+
+
+BROKEN = {"email": "Ann@example.com", "serialNumber": "s", "phone": 5}
+
+
+def consenting(*files: LandedFile) -> set[str]:
+    return {email for (email,) in emails(compute(files, KEY))}
+
+
+def test_a_record_that_cannot_be_read_may_be_a_withdrawal() -> None:
+    grant = landed("customer", customer(ANN, "s"), customer(BOB, "s2"))
+    broken = landed("customer", BROKEN, day=DAY_2)
+    assert consenting(grant, broken) == {BOB}
+    intervals = rows(compute([grant, broken], KEY), "consent_history", "withdrawn_landing_date", "ended_by")
+    assert sorted(intervals, key=repr) == sorted([(DAY_2, "doubt"), (None, None)], key=repr)
+    assert consenting(broken) == set()
+
+
+def test_it_holds_until_a_record_that_landed_after_it_decides() -> None:
+    grant, broken = landed("customer", customer(ANN, "s", update=5)), landed("customer", BROKEN, day=DAY_2)
+    assert consenting(grant, broken, landed("customer", customer(ANN, "s", update=6), day=DAY_3)) == {ANN}
+    assert consenting(grant, broken, landed("customer", customer(ANN, "s", update=4), day=DAY_3)) == set()
+
+
+def test_without_an_address_whoever_claims_the_serial_number_is_meant() -> None:
+    grant = landed("customer", customer(ANN, "s"), customer(BOB, "s2"))
+    assert consenting(grant, landed("customer", {"serialNumber": "S", "phone": 5}, day=DAY_2)) == {BOB}
+    other = {**BROKEN, "email": "joann@example.com"}
+    assert consenting(grant, landed("customer", other, day=DAY_2)) == {ANN, BOB}

@@ -12,7 +12,7 @@ from stedi_assets.reference import (
     compute,
     land,
 )
-from stedi_assets_tests.kit.records import NOON
+from stedi_assets_tests.kit.records import NOON, UPDATED
 from stedi_assets_tests.kit.records import accelerometer_record as worn
 from stedi_assets_tests.kit.records import customer_record as customer
 from stedi_assets_tests.kit.records import step_record as step
@@ -34,7 +34,7 @@ def test_landing_keeps_values_as_delivered() -> None:
         "birthDay": "31 January 1850",
         "serialNumber": "SN-1 ",
         "registrationDate": 1,
-        "lastUpdateDate": 2,
+        "lastUpdateDate": UPDATED,
         "shareWithResearchAsOfDate": 3,
         "shareWithPublicAsOfDate": 0,
         "shareWithFriendsAsOfDate": -5,
@@ -49,8 +49,8 @@ def test_landing_keeps_values_as_delivered() -> None:
     )
     c = "customer_landing/landing_date=2023-08-06/c.json"
     assert rows(tables, "customer_landing") == [
-        (*tuple(full.values()), c, 1, DAY_1),
-        (None, "b", None, None, "s", None, 1, None, None, None, c, 2, DAY_1),
+        (*tuple(full.values()), c, 1, 1, DAY_1),
+        (None, "b", None, None, "s", None, UPDATED + 1, None, None, None, c, 2, 1, DAY_1),
     ]
     a = "accelerometer_landing/landing_date=2023-08-07/a.json"
     assert rows(tables, "accelerometer_landing") == [(" Ann@Example.com", NOON, 1.0, 2.0, 3.0, a, DAY_2)] * 2
@@ -66,24 +66,25 @@ def test_lines_end_at_newline_alone_and_blank_ones_count_but_are_nothing() -> No
     content = b"\xef\xbb\xbf" + one + b"\r\n\n \t\r\n\v\f\nbroken\n" + two.replace(b", ", b",\r") + b"\r"
     tables = compute([whole("step_trainer", content)], KEY)
     assert rows(tables, "step_trainer_landing", "serialNumber") == [("s1",), ("s2",)]
-    assert rows(tables, "landing_quarantine", "line_number") == [(5,)]
+    assert rows(tables, "landing_quarantine", "source_line") == [(5,)]
 
 
-def test_byte_order_mark_counts_only_at_the_start_of_a_file() -> None:
+def test_byte_order_marks_between_objects_mean_nothing() -> None:
     line = b"\xef\xbb\xbf" + json.dumps(step("s1")).encode()
     tables = compute([landed("step_trainer", line, line)], KEY)
-    assert rows(tables, "landing_quarantine", "line_number") == [(2,)]
+    assert rows(tables, "landing_quarantine") == []
+    assert tables["step_trainer_landing"].total() == 2
 
 
-def test_gzip_is_read_by_name_and_may_be_unreadable() -> None:
+def test_gzip_is_read_by_content_and_may_be_unreadable() -> None:
     text = json.dumps(step("s1")).encode() + b"\nbroken"
-    packed = whole("step_trainer", gzip.compress(text), name="a.json.gz")
+    packed = whole("step_trainer", gzip.compress(text), name="a.json")
     tables = compute([packed], KEY)
     assert rows(tables, "step_trainer_landing", "serialNumber", "source_file") == [
-        ("s1", "step_trainer_landing/landing_date=2023-08-06/a.json.gz")
+        ("s1", "step_trainer_landing/landing_date=2023-08-06/a.json")
     ]
     assert rows(tables, "landing_quarantine") == [
-        ("step_trainer_landing", DAY_1, "step_trainer_landing/landing_date=2023-08-06/a.json.gz", 2)
+        ("step_trainer_landing", DAY_1, "step_trainer_landing/landing_date=2023-08-06/a.json", 2, 1)
     ]
     with pytest.raises(EOFError):
         land([whole("step_trainer", packed.content[:-9], name="a.json.gz")])
@@ -114,7 +115,7 @@ def test_file_with_the_bytes_of_an_earlier_one_is_skipped() -> None:
     ]
     b, d = (f"step_trainer_landing/landing_date=2023-08-06/{name}.json" for name in "bd")
     assert rows(tables, "step_trainer_landing", "source_file") == [(b,), (b,), (d,), (d,)]
-    assert rows(tables, "landing_quarantine", "source_file", "line_number") == [(b, 2), (d, 2)]
+    assert rows(tables, "landing_quarantine", "source_file", "source_line") == [(b, 2), (d, 2)]
 
 
 def test_duplicates_are_of_one_table_and_of_stored_bytes_and_hold_a_line() -> None:

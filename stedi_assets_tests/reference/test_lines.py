@@ -30,14 +30,10 @@ from stedi_assets_tests.reference.landed import (
         pytest.param(table, line, id=f"{table}-{number}")
         for number, (table, line) in enumerate(
             [
-                *(("step_trainer", line) for line in (b"x", b"null", b"7", b'"s"', b"{}", b"[]")),
+                *(("step_trainer", line) for line in (b"x", b"null", b"7", b'"s"', b"{}")),
                 ("step_trainer", variant(S)[:-1]),
-                ("step_trainer", b"[" + variant(S) + b"]"),
-                ("step_trainer", variant(S) + variant(S)),
-                ("step_trainer", variant(S) + b","),
                 ("step_trainer", variant(S).replace(b"}", b",}")),
                 ("step_trainer", variant(S).replace(b'"', b"'")),
-                ("step_trainer", variant(S) + b"\xc2\xa0"),
                 ("step_trainer", variant(S, serialNumber='"\\ud800"')),
                 ("step_trainer", variant(S, other='["\\udfff"]')),
                 ("step_trainer", variant(S, other="NaN")),
@@ -59,7 +55,9 @@ from stedi_assets_tests.reference.landed import (
                 ("customer", variant(C, serialNumber='"\\u000b\\r"')),
                 ("accelerometer", variant(A, user='" "')),
                 ("step_trainer", variant(S, serialNumber='""')),
-                ("customer", variant(C, email=None, Email='"e"')),
+                ("customer", variant(C, Email='"e"')),
+                ("customer", variant(C, lastUpdateDate="1420070399999")),
+                ("customer", variant(C, lastUpdateDate=f"{DAY_1_END + 86_400_001}")),
                 # a field of the wrong type
                 *(
                     ("step_trainer", variant(S, distanceFromObject=literal))
@@ -110,7 +108,7 @@ from stedi_assets_tests.reference.landed import (
 def test_bad_line_is_quarantined(table: str, line: bytes) -> None:
     tables = compute([landed(table, b"", line)], KEY)
     path = f"{table}_landing/landing_date=2023-08-06/a.json"
-    assert rows(tables, "landing_quarantine") == [(f"{table}_landing", DAY_1, path, 2)]
+    assert rows(tables, "landing_quarantine") == [(f"{table}_landing", DAY_1, path, 2, 1)]
     assert rows(tables, f"{table}_landing") == []
 
 
@@ -119,8 +117,11 @@ def test_bad_line_is_quarantined(table: str, line: bytes) -> None:
     [
         ("customer", variant(C, phone="null"), "phone", None),
         ("customer", variant(C, phone='""'), "phone", ""),
-        ("customer", variant(C, lastUpdateDate=f"{-(2**63)}"), "lastUpdateDate", -(2**63)),
-        ("customer", variant(C, lastUpdateDate=f"{2**63 - 1}"), "lastUpdateDate", 2**63 - 1),
+        ("customer", variant(C, registrationDate=f"{-(2**63)}"), "registrationDate", -(2**63)),
+        ("customer", variant(C, registrationDate=f"{2**63 - 1}"), "registrationDate", 2**63 - 1),
+        ("customer", variant(C, email=None, Email='"e"'), "email", "e"),
+        ("step_trainer", b"[" + variant(S) + b"]", "serialNumber", "s"),
+        ("step_trainer", variant(S) + b",", "serialNumber", "s"),
         (
             "customer",
             variant(C, customerName='"Zo\\u00eb \\ud83d\\ude00"'),
@@ -129,7 +130,6 @@ def test_bad_line_is_quarantined(table: str, line: bytes) -> None:
         ),
         ("customer", variant(C, customerName='"a\u2028\u0085b"'), "customerName", "a\u2028\u0085b"),
         ("customer", variant(C, email='"\u00a0"'), "email", "\u00a0"),
-        ("customer", variant(C, Email="1"), "email", "e"),
         ("customer", variant(C, other='{"q":1,"q":[1e999]}'), "email", "e"),
         ("customer", variant(C).replace(b"email", b"\\u0065mail"), "email", "e"),
         ("step_trainer", variant(S, distanceFromObject="-0"), "distanceFromObject", 0),

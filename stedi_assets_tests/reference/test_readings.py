@@ -9,7 +9,7 @@ from stedi_assets.reference import (
     compute,
     pseudonym,
 )
-from stedi_assets_tests.kit.records import LONG_AGO, NOON, Record
+from stedi_assets_tests.kit.records import LONG_AGO, NOON, UPDATED, Record
 from stedi_assets_tests.kit.records import accelerometer_record as worn
 from stedi_assets_tests.kit.records import customer_record as customer
 from stedi_assets_tests.kit.records import step_record as step
@@ -67,7 +67,7 @@ def test_customers_curated_have_readings() -> None:
         KEY,
     )
     assert emails(tables) == [(ANN,), (BOB,)]
-    ann = (None, ANN, None, None, "s1", None, 1, LONG_AGO, None, None, DAY_1)
+    ann = (None, ANN, None, None, "s1", None, UPDATED + 1, LONG_AGO, None, None, DAY_1)
     assert rows(tables, "customers_curated") == [(pseudonym(ANN, KEY), *ann)]
 
 

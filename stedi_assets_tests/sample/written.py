@@ -29,10 +29,10 @@ class Sample:
         }
 
     def line_counts(self) -> dict[str, dict[str, int]]:
-        """Return how many lines are not blank, by landing day and table, of days and tables that have any."""
+        """Return how many texts there are, by landing day and table, of days and tables that have any."""
         counts: dict[str, Counter[str]] = {}
         for file in self.files:
-            counts.setdefault(file.landing_date.isoformat(), Counter())[file.table] += len(file.lines())
+            counts.setdefault(file.landing_date.isoformat(), Counter())[file.table] += len(file.texts())
         return {day: dict(tables) for day, tables in counts.items()}
 
     def frame(self, table: str) -> pd.DataFrame:
@@ -42,6 +42,6 @@ class Sample:
         return frame
 
     def lines(self) -> list[str]:
-        """Return all lines of all files that are not compressed."""
-        plain = [file.content.decode() for file in self.files if file.path.endswith(".json")]
+        """Return all lines of all files."""
+        plain = [file.text().decode() for file in self.files]
         return [line for content in plain for line in content.splitlines()]
