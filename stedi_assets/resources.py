@@ -19,6 +19,7 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
+from stedi_assets.privacy.dismissals import Dismissals
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.sample_lake import only_invented_people
@@ -73,7 +74,9 @@ class Resources:
 
     def view(self) -> LakeView:
         """The lake as it is now."""
-        return LakeView(self.lakehouse, self.session, self.settings.policies, self.pseudonyms, self.cache)
+        return LakeView(
+            self.lakehouse, self.session, self.settings.policies, self.pseudonyms, self.cache, Dismissals(self.privacy)
+        )
 
     def erased(self) -> Suppression:
         """The people who were erased by now."""

@@ -66,6 +66,7 @@ class Settings:
             its data lies.
         privacy_uri: the private folder of erasure requests, tombstones and receipts.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
+        max_rejected: the share of the texts of a day of a landing table that may be rejected before a check fails.
         dagster_home: the folder of Dagster's state.
         debug_errors: whether errors may show their messages on a lake whose people are all invented.
     """
@@ -79,6 +80,7 @@ class Settings:
     privacy_uri: str = "data/privacy"
     memory_limit: str = "1GB"
     dagster_home: Path = Path(".dagster")
+    max_rejected: float = 0.01
     debug_errors: bool = False
 
     @classmethod
@@ -104,6 +106,7 @@ class Settings:
             expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
             privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
+            max_rejected=_share(env, "STEDI_MAX_REJECTED", default.max_rejected),
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
             debug_errors=_switch(env, "STEDI_DEBUG_ERRORS"),
         )
@@ -160,6 +163,20 @@ def _day(env: Mapping[str, str], name: str, default: date) -> date:
     except ValueError:
         msg = f"{name} is {value!r}; it takes a day as YYYY-MM-DD. Unset it for {default.isoformat()}."
         raise SettingsError(msg) from None
+
+
+def _share(env: Mapping[str, str], name: str, default: float) -> float:
+    value = env.get(name)
+    if value is None:
+        return default
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        msg = f"{name} is {value!r}; it takes a share from 0 to 1, such as 0.01 for 1 %. Unset it for {default}."
+        raise SettingsError(msg)
+    return share
 
 
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
 from stedi_assets.cli.privacy import erase, explain, export_subject
+from stedi_assets.cli.quarantine import quarantine
 from stedi_assets.settings import Settings
 
 _GARBAGE_AFTER = 10_000
@@ -46,7 +47,8 @@ def cli() -> None:
       stedi query "SELECT * FROM machine_learning_curated LIMIT 5"
 
     Where things lie is set by environment variables: STEDI_LANDING_URI (data/landing), STEDI_LAKE_URI
-    (data/lake) and others; see the README. Exit codes: 0 done, 1 something differs, 2 it failed.
+    (data/lake) and others; see the README. Exit codes: 0 all well, 1 done and something
+    differs or is to be looked at, 2 it failed.
     """  # noqa: D301 - click wants the backspace itself.
 
 
@@ -162,6 +164,7 @@ def reconcile(dry_run: bool) -> None:
 def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, landing: bool) -> None:
     """Do it with progress, and say what came of it; or only say what would be done."""
     from stedi_assets.defs.materialize import MaterializeError, Materializer, open_instance
+    from stedi_assets.defs.open_matters import open_matters
     from stedi_assets.resources import Resources
 
     settings = Settings.from_environment()
@@ -182,6 +185,15 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         for check, says in _folded(outcome.warnings):
             say(f"{check}: {says}", style="yellow")
         summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
+        matters = open_matters(resources)
+        for matter in matters:
+            say(matter, style="yellow")
+        if matters:
+            say(
+                f"Every table is made ({summary}), and {len(matters)} matter{'' if len(matters) == 1 else 's'} must be "
+                "looked at: mend the raw files, or see `stedi quarantine`."
+            )
+            sys.exit(DIFFERS)
         say(f"Every table is up to date ({summary})." if outcome.runs else "Every table was up to date.")
     finally:
         resources.close()
@@ -291,6 +303,7 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
+    from stedi_assets.defs.open_matters import open_matters
     from stedi_assets.staleness.stale import reasons, rows_to_remove, stale_partitions
 
     rows: list[tuple[Any, ...]] = []
@@ -313,9 +326,12 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     for name, days in _unpassed(resources, settings).items() if landing else ():
         for day in sorted(days):
             differs(name, day, "did not pass its blocking checks")
+    matters = open_matters(resources)
+    for matter in matters:
+        say(matter, style="yellow")
     if not rows:
-        say("Every table is up to date.")
-        return OK
+        say("Every table is made; the matters above must be looked at." if matters else "Every table is up to date.")
+        return DIFFERS if matters else OK
     show(("table", "landing day", "rows now", "why"), rows)
     return DIFFERS
 
@@ -357,7 +373,7 @@ def _progress() -> Progress:
     )
 
 
-for _command in (erase, explain, export_subject):
+for _command in (erase, explain, export_subject, quarantine):
     cli.add_command(_command)
 
 

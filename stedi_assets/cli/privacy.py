@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -153,12 +153,28 @@ def _carry_out(resources: Resources, requests: list[Request]) -> None:
         except MaterializeError as error:
             raise Failure(f"{error}\nWhat was not done stays open; run it again once this is mended.") from error
     for receipt in receipts:
-        found = sum(number for tables in receipt["found"].values() for number in tables.values())
+        _say(receipt, resources)
+    if any("not_proven_for" in receipt for receipt in receipts):
+        sys.exit(DIFFERS)
+
+
+def _say(receipt: dict[str, Any], resources: Resources) -> None:
+    """Say what a receipt proves, and for which files it proves nothing."""
+    found = sum(number for tables in receipt["found"].values() for number in tables.values())
+    unproven = receipt.get("not_proven_for", [])
+    files = sum(receipt["searched"]["files"].values()) - len(unproven)
+    say(
+        f"{receipt['request']} is done: it was in {found} lines and rows, and is in none of {files} files. Receipt "
+        f"{receipt['number']} is in {resources.privacy.path / 'receipts'}."
+    )
+    if unproven:
+        they, them = ("1 file", "it") if len(unproven) == 1 else (f"{len(unproven)} files", "them")
         say(
-            f"{receipt['request']} is done: it was in {found} lines and rows, and is in none of "
-            f"{sum(receipt['searched']['files'].values())} files. Receipt {receipt['number']} is in "
-            f"{resources.privacy.path / 'receipts'}."
+            f"It is not proven for {they}, which nothing here can decode. See for yourself that nobody is in {them}:",
+            style="red",
         )
+        for name in unproven:
+            say(f"  not proven for {name}", style="red")
 
 
 @click.command("export-subject")

@@ -22,6 +22,7 @@ from stedi_assets.defs.metadata import column_lineage, column_schema
 from stedi_assets.engines.base import Engine, Frame
 from stedi_assets.errors import RedactedError, redact_errors
 from stedi_assets.lakehouse import LakehouseError, Snapshot, VacuumedError
+from stedi_assets.privacy.identity import CUSTOMERS
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
 from stedi_assets.staleness.fingerprints import expected_fingerprints
@@ -104,6 +105,8 @@ class LakehouseIOManager(dg.IOManager):
 def input_frame(engine: Engine, view: LakeView, name: str, upstream: str, days: Collection[date]) -> Frame:
     """The rows of ``upstream`` that the partitions ``days`` of the derived table ``name`` need, as a frame."""
     needed, inputs = table(upstream), table(name).inputs
+    if needed is CUSTOMERS:
+        return view.customer_records()
     if inputs[upstream] is Scope.SUBJECTS:
         subjects = view.index(upstream).select(["landing_date", "subject"])
         return engine.frame(subjects.rename_columns(["landing_date", needed.subject_column.name]))

@@ -11,8 +11,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -27,14 +26,10 @@ from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import list_of, named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, REGISTERED, SERIAL
+from stedi_assets.privacy.mentions import values_in
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
 
 _NEVER = 2**63 - 1
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"?')
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
-_BARE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_E_MAIL = re.compile(r"[^\s\"'<>(){}\[\],;:\\]+@[^\s\"'<>(){}\[\],;:\\]+")
-_WORD = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -81,6 +76,8 @@ class Suppression:
         if not self.tombstones:
             return {}
         snapshot = self._lakehouse.snapshot(CUSTOMERS)
+        if not snapshot.files:
+            return {}
         return snapshot.remember(f"returns {self.tombstones.state}", lambda: self._returns(snapshot.files))
 
     def _returns(self, files: Iterable[Any]) -> dict[str, Return]:
@@ -256,27 +253,3 @@ class Suppression:
 
 def _is_since(time: Value, registered: int) -> bool:
     return isinstance(time, int) and time >= registered
-
-
-def values_in(line: str) -> Iterator[str]:
-    """The possible values in a line that is not a record of a table: quoted texts, e-mails and words.
-
-    Args:
-        line: the line.
-
-    Yields:
-        Each normalised value once.
-    """
-    yielded = set()
-    plain = _ESCAPE.sub(_unescaped, line)
-    found = [_ESCAPE.sub(_unescaped, text) for text in _QUOTED.findall(line)]
-    for text in (*found, *_E_MAIL.findall(plain), *_WORD.findall(plain)):
-        for value in (normalize(text), normalize(text).strip(".")):
-            if value and value not in yielded:
-                yielded.add(value)
-                yield value
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    digits, character = match.groups()
-    return chr(int(digits, 16)) if digits else _BARE.get(character, character)

@@ -21,9 +21,16 @@ class LakeCache:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[tuple[str, ...], Any]] = {}
 
-    def result(self, name: str, files: Iterable[DataFile], compute: Callable[[], Result]) -> Result:
-        """A result of some files, computed where these are others than the last time; files never change."""
-        version = tuple(file.uri for file in files)
+    def result(self, name: str, files: Iterable[DataFile], compute: Callable[[], Result], state: str = "") -> Result:
+        """A result of some files, computed where these are others than the last time; files never change.
+
+        Args:
+            name: names the result.
+            files: what it is computed from.
+            compute: gives it.
+            state: names what else it is computed from.
+        """
+        version = (state, *(file.uri for file in files))
         if name not in self._kept or self._kept[name][0] != version:
             self._kept.pop(name, None)
             self._kept[name] = version, compute()

@@ -14,9 +14,9 @@ import pyarrow as pa
 from stedi_assets import transforms
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
+from stedi_assets.engines.base import Frame
 from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import named
-from stedi_assets.lakehouse import Snapshot
 from stedi_assets.staleness.digest import row_digest, sum_digest
 from stedi_assets.transforms.customers import consented_at
 
@@ -35,29 +35,37 @@ class Customers(NamedTuple):
     histories: Mapping[date, str]
 
 
-def names_of_customers(engine: Session, customer_landing: Snapshot) -> pa.Table:
+def names_of_customers(engine: Session, records: Frame) -> pa.Table:
     """The customers by name.
+
+    Args:
+        engine: computes them.
+        records: of all customers, with the doubts about them.
 
     Returns:
         One row per customer: ``email`` and ``serialNumber`` as they are compared, ``landing_date`` and
         ``consented_at`` as in :class:`Customers`.
     """
-    records = engine.scan(customer_landing.table, customer_landing.files)
     return engine.collect(transforms.consents(records, "landing_date"))
 
 
-def customers_of(engine: Session, customer_landing: Snapshot) -> Customers:
-    """The customers by hashes for names, which join in a third of the time and take less than half the memory."""
-    landed = engine.cached_relation(customer_landing.table, customer_landing.files)
+def customers_of(engine: Session, records: Frame) -> Customers:
+    """The customers by hashes for names, which join in a third of the time and take less than half the memory.
+
+    Args:
+        engine: computes them.
+        records: of all customers, with the doubts about them.
+    """
+    landed = records.to_native()
     person, device = f"hash({normalized_sql('email')})", f"hash({normalized_sql('serialNumber')})"
     record = row_digest(*(named(column) for column in contract("customer_trusted").column_names))
     columns = f'landing_date, {record} AS record, "shareWithResearchAsOfDate"'
-    records = engine.arrow(f"SELECT {person} AS person, {device} AS device, {columns} FROM landed", landed=landed)
+    narrow = engine.arrow(f"SELECT {person} AS person, {device} AS device, {columns} FROM landed", landed=landed)
     # Sorting records takes longest, and most customers have only one, which is their latest. So only the others' are
     # sorted by the rules (and those of a few customers whose hashes are the same by chance).
-    repeated = engine.arrow("SELECT person FROM records GROUP BY ALL HAVING count(*) > 1", records=records)
+    repeated = engine.arrow("SELECT person FROM records GROUP BY ALL HAVING count(*) > 1", records=narrow)
     single = engine.frame(
-        engine.arrow("FROM records ANTI JOIN repeated USING (person)", repeated=repeated, records=records)
+        engine.arrow("FROM records ANTI JOIN repeated USING (person)", repeated=repeated, records=narrow)
     )
     several = engine.frame(
         engine.arrow(
@@ -81,15 +89,15 @@ def customers_of(engine: Session, customer_landing: Snapshot) -> Customers:
         """,
         **frames,
     )
-    interval = row_digest("person", "grant_number", "granted_at", "withdrawn_at", "withdrawn_landing_date")
+    interval = row_digest("person", "grant_number", "granted_at", "withdrawn_at", "withdrawn_landing_date", "ended_by")
     histories = engine.rows(
         f"""
         SELECT landing_date, {sum_digest(interval)} FROM (
             SELECT hash(subject_id) AS person, grant_number, granted_at, withdrawn_at, withdrawn_landing_date,
-                   landing_date
+                   ended_by, landing_date
             FROM intervals
             UNION ALL
-            SELECT person, 1, consented_at, NULL, NULL, landing_date FROM single WHERE consented_at IS NOT NULL
+            SELECT person, 1, consented_at, NULL, NULL, NULL, landing_date FROM single WHERE consented_at IS NOT NULL
         ) GROUP BY ALL
         """,
         **frames,

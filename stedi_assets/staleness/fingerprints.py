@@ -24,7 +24,7 @@ from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets.staleness.digest import row_digest, sum_digest
 from stedi_assets.staleness.view import LakeView
 
-RULES_VERSION = 5
+RULES_VERSION = 6
 """Raise it when a transform gives other rows for the same inputs, or a fingerprint covers them in another way, so that
 every partition is made anew."""
 
@@ -43,7 +43,8 @@ def lake_state(view: LakeView) -> str:
     """
     tables = [(table.name, table.column_names, view.snapshot(table.name).identity) for table in ASSET_TABLES]
     before, pairing = view.policies.readings_before_consent.value, view.policies.pairing.value
-    return fingerprint(RULES_VERSION, tables, before, pairing, view.pseudonyms.key_id)
+    doubts = view.snapshot("landing_quarantine").identity, view.dismissed
+    return fingerprint(RULES_VERSION, tables, before, pairing, view.pseudonyms.key_id, doubts)
 
 
 def expected_parts(

@@ -7,22 +7,30 @@ a fingerprint is made of is in ``fingerprints``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from functools import cached_property
+from typing import TypeVar
 
 import pyarrow as pa
 
+from stedi_assets import transforms
 from stedi_assets.contracts import Scope
 from stedi_assets.contracts import table as contract
+from stedi_assets.engines.base import Frame
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
+from stedi_assets.privacy.dismissals import Dismissals
+from stedi_assets.privacy.mentions import mentions
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Policies
 from stedi_assets.staleness.cache import LakeCache
 from stedi_assets.staleness.customers import Customers, customers_of, names_of_customers
 from stedi_assets.staleness.digest import row_digest
 from stedi_assets.staleness.index import ReadingsIndex
+from stedi_assets.transforms.doubt import PLACE
+
+Result = TypeVar("Result")
 
 
 class LakeView:
@@ -34,6 +42,7 @@ class LakeView:
         policies: which readings and pairs count.
         pseudonyms: makes ``subject_id``.
         cache: what was computed of the tables before.
+        dismissals: which rejected texts are held against nobody; none by default.
     """
 
     def __init__(
@@ -43,12 +52,14 @@ class LakeView:
         policies: Policies,
         pseudonyms: Pseudonyms,
         cache: LakeCache,
+        dismissals: Dismissals | None = None,
     ) -> None:
         self.lakehouse = lakehouse
         self.engine = engine
         self.policies = policies
         self.pseudonyms = pseudonyms
         self._cache = cache
+        self._dismissals = dismissals
         self._snapshots: dict[str, Snapshot] = {}
 
     def snapshot(self, name: str) -> Snapshot:
@@ -83,18 +94,66 @@ class LakeView:
         bounds = min(low for low, _ in ranges), max(high for _, high in ranges)
         return snapshot.overlapping(str(snapshot.table.event_time), bounds)
 
+    # ---- customer records, and doubts about them ---------------------------------------------------
+
+    @property
+    def dismissed(self) -> str:
+        """A fingerprint of which rejected texts are dismissed."""
+        return "" if self._dismissals is None else self._dismissals.state
+
+    @property
+    def open_texts(self) -> pa.Table:
+        """The customer records that landed, could not be read and are not dismissed: rows of ``landing_quarantine``."""
+
+        def read() -> pa.Table:
+            quarantine = contract("landing_quarantine")
+            texts = self.engine.relation(quarantine, files).order(", ".join(PLACE)).to_arrow_table()
+            return texts if self._dismissals is None else self._dismissals.without_dismissed(texts)
+
+        files = self._rejected_customers
+        return self._cache.result("open texts", files, read, self.dismissed)
+
+    @property
+    def mentions(self) -> pa.Table:
+        """The names that stand in the :attr:`open_texts`; see ``privacy.mentions``."""
+        return self._cache.result(
+            "mentions", self._rejected_customers, lambda: mentions(self.open_texts), self.dismissed
+        )
+
+    def customer_records(self) -> Frame:
+        """The records of all customers, with the doubts about them; see ``transforms.with_doubts``."""
+        landed = self.snapshot("customer_landing")
+        records = self.engine.scan(landed.table, landed.files)
+
+        def find() -> pa.Table | None:
+            if not self.mentions.num_rows:
+                return None
+            return self.engine.collect(transforms.doubts(records, self.engine.frame(self.mentions)))
+
+        # Few and the same for every table, so they are computed once.
+        files = (*landed.files, *self._rejected_customers)
+        doubts = self._cache.result("doubts", files, find, self.dismissed)
+        return transforms.with_doubts(records, None if doubts is None else self.engine.frame(doubts))
+
+    @property
+    def _rejected_customers(self) -> tuple[DataFile, ...]:
+        return tuple(self.snapshot("landing_quarantine").part("landing_table", "customer_landing"))
+
+    def _of_customers(self, name: str, compute: Callable[[Frame], Result]) -> Result:
+        """What follows from the records of all customers, computed where these or the doubts changed."""
+        files = (*self.snapshot("customer_landing").files, *self._rejected_customers)
+        return self._cache.result(name, files, lambda: compute(self.customer_records()), self.dismissed)
+
     # ---- what fingerprints are computed from -------------------------------------------------------
 
     @property
     def customer_names(self) -> pa.Table:
         """Every customer by their latest record, by name; see ``names_of_customers``."""
-        records = self.snapshot("customer_landing")
-        return self._cache.result("names of customers", records.files, lambda: names_of_customers(self.engine, records))
+        return self._of_customers("names of customers", lambda records: names_of_customers(self.engine, records))
 
     @property
     def _customers(self) -> Customers:
-        records = self.snapshot("customer_landing")
-        return self._cache.result("customers", records.files, lambda: customers_of(self.engine, records))
+        return self._of_customers("customers", lambda records: customers_of(self.engine, records))
 
     @property
     def customers(self) -> pa.Table:

@@ -6,6 +6,7 @@ Columns come and go as the contracts name them.
 """
 
 from stedi_assets.transforms.customers import consents, customer_trusted, customers_curated, latest_records
+from stedi_assets.transforms.doubt import doubts, with_doubts
 from stedi_assets.transforms.history import consent_history, ever_consenting
 from stedi_assets.transforms.pairs import machine_learning_curated
 from stedi_assets.transforms.readings import accelerometer_trusted, step_trainer_trusted
@@ -16,8 +17,10 @@ __all__ = [
     "consents",
     "customer_trusted",
     "customers_curated",
+    "doubts",
     "ever_consenting",
     "latest_records",
     "machine_learning_curated",
     "step_trainer_trusted",
+    "with_doubts",
 ]

@@ -9,12 +9,12 @@ import narwhals.stable.v2 as nw
 from stedi_assets.contracts import table
 from stedi_assets.transforms.common import Cache, Frame, columns_of, day_end, lazy, normalised, uncached
 
-ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line"]
+ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line", "source_object"]
 """What makes one record later than another: the greatest decides, in this order of columns."""
 
 
 def latest_records(customer_landing: Any, *wanted: str) -> Frame:
-    """The record of each customer that counts: the greatest (last update, landing day, file, line).
+    """The record of each customer that counts: the greatest (last update, landing day, file, line, object).
 
     Args:
         customer_landing: records of **all** landing days.

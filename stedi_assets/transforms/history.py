@@ -39,10 +39,11 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
     """The intervals in which customers allowed research use, by all of their records.
 
     A customer's records are walked in the order that decides which is the latest. An interval begins at a
-    record that consents and is the first, or follows one that does not. It ends at the next that does not.
+    record that consents and is the first, or follows one that does not. It ends at the next that does not, be it a
+    doubt.
 
     Args:
-        customer_landing: records of **all** landing days.
+        customer_landing: records of **all** landing days, with doubts among them if there are any (``with_doubts``).
         subject_ids: ``email`` and ``subject_id`` of the customers whose intervals are wanted: at least of
             those with a record that consents on the days wanted (``ever_consenting``).
         cache: computes once what is used several times.
@@ -51,11 +52,13 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
     # neighbours may be somebody else's, and are compared by subject. (Windows without an order, PyArrow gets wrong:
     # rows that come in several chunks get the values of other rows.) First come all records, then only those at which
     # something changes.
+    landed = lazy(customer_landing)
+    if "doubt" not in landed.collect_schema().names():
+        landed = landed.with_columns(nw.lit(False).alias("doubt"))
     records = (
-        lazy(customer_landing)
-        .select(*ORDER, email=normalised("email"), granted_at=consented_at())
+        landed.select(*ORDER, "doubt", email=normalised("email"), granted_at=consented_at())
         .join(lazy(subject_ids), on="email", how="inner")
-        .select("subject_id", "granted_at", *ORDER)
+        .select("subject_id", "granted_at", *ORDER, doubts=nw.when(nw.col("doubt")).then(1).otherwise(0))
     )
     whose = window_partition(records, "subject_id")
     by_subject = ORDER if whose else ["subject_id", *ORDER]
@@ -75,6 +78,7 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
         after=nw.col("subject_id").shift(-1).over(*whose, order_by="place").fill_null(""),
         ended_at=nw.col("lastUpdateDate").shift(-1).over(*whose, order_by="place"),
         ended_on=nw.col("landing_date").shift(-1).over(*whose, order_by="place"),
+        ended_in=nw.col("doubts").shift(-1).over(*whose, order_by="place"),
     )
     again = nw.col("preceding") == nw.col("subject_id")
     ends = nw.col("after") == nw.col("subject_id")
@@ -84,6 +88,9 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
             first=nw.when(again).then(0).otherwise(nw.col("turn")),
             withdrawn_at=nw.when(ends).then(nw.col("ended_at")),
             withdrawn_landing_date=nw.when(ends).then(nw.col("ended_on")),
+            ended_by=nw.when(ends & (nw.col("ended_in") == 1))
+            .then(nw.lit("doubt"))
+            .otherwise(nw.when(ends).then(nw.lit("withdrawal"))),
         )
         .with_columns(first=nw.col("first").cum_max().over(*whose, order_by="turn"))
         .with_columns(grant_number=(nw.col("turn") - nw.col("first")) // 2 + 1)

@@ -25,7 +25,7 @@ from stedi_assets.sample import DEFAULT_LAST_DAY, write_sample
 from stedi_assets.sample.report import SampleReport
 from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings
 from stedi_assets_tests.kit.commands import STEDI, Done, clean_environment, stedi, stedi_process
-from stedi_assets_tests.kit.examples import chosen, slow_where_many
+from stedi_assets_tests.kit.examples import chosen
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import customer, lines, movement, step
 
@@ -335,7 +335,7 @@ def test_one_day_by_force(small: SmallLake, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_day_that_fails_does_not_keep_others_from_being_made(small: SmallLake, tmp_path: Path) -> None:
     broken = small.path("accelerometer_landing", "broken.json.gz")
-    broken.write_bytes(b"this is no gzip file")
+    broken.write_bytes(b"\x1f\x8b but this is no gzip file")
     done = stedi(tmp_path, "materialize")
     assert (done.code, done.out) == (2, "")
     assert "Traceback" not in done.err
@@ -384,7 +384,7 @@ def test_what_did_not_pass_is_not_passed_over_by_the_next_command(
 def test_failures_without_end_are_given_up(small: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stedi_assets.defs.materialize.GIVE_UP", 2)
     for number in range(1, 6):
-        small.land("step_trainer_landing", lines(step("ann")), "broken.json.gz", day=f"2023-08-0{number}")
+        small.path("step_trainer_landing", "broken.json", f"2023-08-0{number}").write_bytes(b"\x1f\x8b no gzip")
     with pytest.raises(MaterializeError, match="Gave up after 2 failures"):
         small.materialize()
 
@@ -458,7 +458,10 @@ def count_all(folder: Path, landing: str, policy: str) -> tuple[dict[str, int], 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(False, id="plain", marks=pytest.mark.slow), pytest.param(True, id="faults")],
+    params=[
+        pytest.param(False, id="plain", marks=pytest.mark.slow),
+        pytest.param(True, id="faults", marks=pytest.mark.slow),
+    ],
 )
 def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleReport]:
     """A sample, plain or with faults, of 80 customers or of 956; its lake goes from one policy to the next."""
@@ -466,14 +469,14 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder, write_sample(str(folder / "data" / "landing"), customers=chosen(80, 956), faults=request.param)
 
 
-@slow_where_many
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_dagster")
-@pytest.mark.parametrize("policy", [POLICIES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in POLICIES[1:])])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_the_sample_has_exactly_its_counts(sampled: tuple[Path, SampleReport], policy: str) -> None:
     folder, report = sampled
     expected = report.policies[policy]
     done = stedi(folder, "materialize", **settings_of(policy))
-    assert done.code == 0, done.err
+    assert done.code == int(bool(sum(report.quarantined.values()))), done.err
     counts = stedi(folder, "counts", **settings_of(policy))
     rows = {row["table"]: int(row["rows"]) for row in counts.rows()}
     assert {name: rows[name] for name in expected.tables} == expected.tables

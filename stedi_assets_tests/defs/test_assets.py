@@ -102,7 +102,7 @@ def test_consent_history(assets: Mapping[str, Any], days: Any, expected: set[str
         cache=uncached,
     )
     assert set(table_rows(found, "consent_history")) == {
-        (subject, 1, since, None, None, DAY_1)
+        (subject, 1, since, None, None, None, DAY_1)
         for subject, since in ((A, LONG_AGO), (B, NOON + 1))
         if subject in expected
     }

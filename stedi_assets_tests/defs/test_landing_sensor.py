@@ -288,7 +288,7 @@ def test_a_failed_run_is_tried_again_a_few_times(ticking: Ticking, clock: Clock)
     lake = ticking.lake
     lake.land_people("ann")
     path = lake.path("accelerometer_landing", "broken.json.gz")
-    path.write_bytes(b"not gzip at all")
+    path.write_bytes(b"\x1f\x8b not gzip at all")
     (request,), _ = ticking.tick()
     assert not ticking.run(request).success
     landed = lake.count("customer_landing"), lake.count("accelerometer_landing")

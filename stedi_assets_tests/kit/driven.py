@@ -245,7 +245,7 @@ class DrivenLake:
         """The rows of one of the oracle's tables, as the lake has them."""
         skipped = ("landing_files", "duplicate_of IS NOT NULL AND lines > 0")
         stored, where = skipped if name == "skipped_files" else (name, "true")
-        columns = ["source_line" if column == "line_number" else column for column in COLUMNS[name]]
+        columns = COLUMNS[name]
         files = self.lakehouse.snapshot(contract(stored)).files
         select = f"SELECT {', '.join(named(column) for column in columns)} FROM stored WHERE {where}"
         return Counter(self.engine.rows(select, stored=self.engine.relation(contract(stored), files)))

@@ -25,6 +25,7 @@ from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.reference import (
     COLUMNS,
     LandedFile,
+    Landing,
     land,
 )
 from stedi_assets.settings import Settings
@@ -110,7 +111,7 @@ class MemoryEngine(DuckDBEngine):
         rows = self.collect(frame).cast(arrow_schema(table))
         written = []
         for day, name in fingerprints.items():
-            partition = {"landing_date": day.isoformat()}
+            partition = {**(within or {}), "landing_date": day.isoformat()}
             path = lakehouse.new_path(partition, name)
             part = rows.filter(pc.equal(rows["landing_date"], day))
             self.stored[f"{lakehouse.root(table)}/{path}"] = part
@@ -118,6 +119,23 @@ class MemoryEngine(DuckDBEngine):
             least, most = ({c: f(part[c]).as_py() for c in told} for f in (pc.min, pc.max))
             written.append(NewFile(path, partition, part.num_rows, 0, least, most, {}))
         return written
+
+
+def rejected_rows(landing: Landing) -> pa.Table:
+    """The rows of ``landing_quarantine`` of the customer records that could not be read."""
+    rows = [
+        {
+            "line": one.content.decode("utf-8", "backslashreplace"),
+            "reason": "",
+            "landing_table": "customer_landing",
+            "landing_date": one.landing_date,
+            "source_file": one.path,
+            "source_line": one.line,
+            "source_object": one.number,
+        }
+        for one in landing.rejected
+    ]
+    return pa.Table.from_pylist(rows, arrow_schema(contract("landing_quarantine")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +185,15 @@ class MemoryLake(DrivenLake):
     def land(self, name: str, days: Sequence[date]) -> None:
         table, lying = contract(name), self._landing(name)
         names = {day: fingerprint(name, lying.get(day, [])) for day in days}
-        landed = land(file for day in days for file in lying.get(day, ())).tables[name].elements()
-        rows = [dict(zip(COLUMNS[name], row, strict=False)) for row in landed]
+        landed = land(file for day in days for file in lying.get(day, ()))
+        rows = [dict(zip(COLUMNS[name], row, strict=False)) for row in landed.tables[name].elements()]
         frame = self.engine.frame(pa.Table.from_pylist(rows, arrow_schema(table)))
         self.lakehouse.replace(table, days, self.engine.write(frame, self.lakehouse, table, names))
+        if name == "customer_landing":
+            quarantine, within = contract("landing_quarantine"), {"landing_table": name}
+            frame = self.engine.frame(rejected_rows(landed))
+            files = self.engine.write(frame, self.lakehouse, quarantine, names, within)
+            self.lakehouse.replace(quarantine, days, files, within=within)
 
     def landed(self) -> dict[str, list[date]]:
         todo: dict[str, list[date]] = {}

@@ -67,7 +67,6 @@ def land(lake: SmallLake, days: Sequence[date] = DAYS) -> None:
         rejected = [
             '{"customerName":"Quinn Only","email":" Quinn@Example.com ","serialNumber":7}',
             '{"email":"quinn@example.com.au","serialNumber":7}',
-            '{"user":"ann@example.com","timestamp":"soon"}',
             '{"email":"ann@example.co',
         ]
         lake.land(
@@ -79,6 +78,8 @@ def land(lake: SmallLake, days: Sequence[date] = DAYS) -> None:
         ]
         moves[0]["user"] = " ANN@Example.COM" if here[0] == "ann" else moves[0]["user"]
         text = lines(*moves).replace("ann@", "ann\\u0040") if number == 1 else lines(*moves)
+        # Not among the customers, where it would put her consent in doubt.
+        text += '{"user":"ann@example.com","timestamp":"soon"}\n'
         lake.land("accelerometer_landing", text, day=day)
         lake.path("step_trainer_landing", "part.json.gz", day).write_bytes(gzip.compress(lines(*steps).encode()))
     copied = lake.path("accelerometer_landing", day=DAYS[0]).read_text()

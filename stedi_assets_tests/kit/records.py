@@ -25,10 +25,18 @@ NOON = 1_691_323_200_000
 
 LONG_AGO = 1_600_000_000_000
 
+UPDATED = 1_690_000_000_000
+"""A time before these, in ms: that of the update 0 of a record."""
+
 
 def customer_record(email: str, serial: str, share: int | None = LONG_AGO, update: int = 1, **more: object) -> Record:
-    """A customer record, with consent."""
-    fields = {"email": email, "serialNumber": serial, "lastUpdateDate": update, "shareWithResearchAsOfDate": share}
+    """A customer record, with consent; of two, the one with the greater update was changed later."""
+    fields = {
+        "email": email,
+        "serialNumber": serial,
+        "lastUpdateDate": UPDATED + update,
+        "shareWithResearchAsOfDate": share,
+    }
     return {**fields, **more}
 
 

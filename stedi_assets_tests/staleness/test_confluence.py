@@ -83,7 +83,7 @@ def test_any_runs_end_with_the_same_rows(this: Play) -> None:
 
 @st.composite
 def plays_with_erasures(draw: st.DrawFn) -> Play:
-    history, erased = draw(erasures(draw(histories())))
+    history, erased = draw(erasures(draw(histories(forms=False))))
     steps = draw(schedules(history, 3))
     return Play(history, steps, draw(st.sampled_from(POLICIES)), False, draw(st.integers(0, 2**32)), erased)
 

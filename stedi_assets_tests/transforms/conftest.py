@@ -32,8 +32,8 @@ from stedi_assets_tests.kit.records import (
     step_record,
 )
 
-Constructor = Callable[[str, Iterable[Record]], Any]
-"""Makes a frame of a table's columns from the table's name and records; what a record lacks is null."""
+Constructor = Callable[["str | pa.Schema", Iterable[Record]], Any]
+"""Makes a frame of a table's columns (or of a schema's) from the table's name and records; what one lacks is null."""
 
 SPARK_MISSING = (
     "PySpark is not installed, so the transforms are not tested on it: pip install 'stedi-assets[spark]' "
@@ -47,16 +47,17 @@ DAY_1_END = 1_691_366_399_999
 ANN, BOB, CAT, DEE = "ann@example.com", "bob@example.com", "cat@example.com", "dee@example.com"
 
 
-def arrow(name: str, records: Iterable[Record]) -> pa.Table:
-    return pa.Table.from_pylist(list(records), arrow_schema(contract(name)))
+def arrow(name: str | pa.Schema, records: Iterable[Record]) -> pa.Table:
+    schema = arrow_schema(contract(name)) if isinstance(name, str) else name
+    return pa.Table.from_pylist(list(records), schema)
 
 
-def pandas_frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
+def pandas_frame(name: str | pa.Schema, records: Iterable[Record]) -> pd.DataFrame:
     """NumPy's types: a null makes an integer column one of floats, and a date is a time."""
     return arrow(name, records).to_pandas(date_as_object=False)
 
 
-def pandas_arrow_frame(name: str, records: Iterable[Record]) -> pd.DataFrame:
+def pandas_arrow_frame(name: str | pa.Schema, records: Iterable[Record]) -> pd.DataFrame:
     return arrow(name, records).to_pandas(types_mapper=pd.ArrowDtype)
 
 
@@ -141,7 +142,8 @@ def customer(
     email: str, serial: str, share: int | None = LONG_AGO, update: int = 1, day: date = DAY_1, **more: Any
 ) -> Record:
     """A record as it landed, with consent."""
-    return {**customer_record(email, serial, share, update), **landed(day), "source_line": 1, **more}
+    record = {**customer_record(email, serial, share), "lastUpdateDate": update}
+    return {**record, **landed(day), "source_line": 1, "source_object": 1, **more}
 
 
 def worn(user: str, time: int = NOON, x: float = 1.0, day: date = DAY_1) -> Record:

@@ -49,7 +49,10 @@ def history(make: Constructor, records: Iterable[Record], people: Iterable[str] 
 
 
 def of(email: str, *intervals: Interval) -> Counter[tuple[Any, ...]]:
-    return Counter((f"id of {email}", *interval) for interval in intervals)
+    return Counter(
+        (f"id of {email}", *interval[:4], None if interval[3] is None else "withdrawal", interval[4])
+        for interval in intervals
+    )
 
 
 def at(*updates: int | None, day: date = DAY_1) -> list[Record]:

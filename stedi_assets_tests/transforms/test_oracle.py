@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stedi_assets import transforms
+from stedi_assets.privacy.mentions import mentions
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.reference import ASSETS, COLUMNS, Tables, land, refine
 from stedi_assets.settings import Pairing, ReadingsBeforeConsent
 from stedi_assets_tests.kit.examples import drawing_afresh
+from stedi_assets_tests.kit.memory import rejected_rows
 from stedi_assets_tests.oracle.histories import History, histories
 from stedi_assets_tests.transforms.conftest import Record, arrow, pandas_arrow_frame, pandas_frame, rows
 
@@ -50,6 +54,14 @@ def test_transforms_give_the_oracles_tables(
     landing = land(history.files)
     expected = refine(landing, KEY, before.value, pairing.value)
 
+    def native(table: pa.Table) -> Any:
+        """Rows as a frame of the backend."""
+        if backend == "duckdb":
+            return connection.from_arrow(table)
+        if backend == "pyarrow":
+            return table
+        return table.to_pandas(types_mapper=pd.ArrowDtype) if "[" in backend else table.to_pandas(date_as_object=False)
+
     def made(name: str, frame: Any = None) -> Any:
         """A landing table of the oracle's, or what a transform made, as a frame of the backend."""
         found = records(landing.tables, name) if frame is None else frame.collect("pyarrow").to_native().to_pylist()
@@ -58,6 +70,7 @@ def test_transforms_give_the_oracles_tables(
         return {"pandas": pandas_frame, "pandas[pyarrow]": pandas_arrow_frame, "pyarrow": arrow}[backend](name, found)
 
     people, moves, steps = (made(name) for name in ASSETS[:3])
+    people = transforms.with_doubts(people, transforms.doubts(people, native(mentions(rejected_rows(landing)))))
     results = {"customer_trusted": transforms.customer_trusted(people)}
     results["accelerometer_trusted"] = transforms.accelerometer_trusted(moves, people, before)
     customers = made("customer_trusted", results["customer_trusted"])

@@ -8,6 +8,7 @@ stored row is traced to a person in ``staleness.consent``.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
@@ -15,8 +16,12 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.sql import named
-from stedi_assets.landing.manifest import manifest_entries
+from stedi_assets.landing.day_plan import MOST_KEYS
+from stedi_assets.landing.manifest import ManifestEntry, manifest_entries
+from stedi_assets.landing.rejections import days_with_many_rejected, unknown_keys, unread_files
+from stedi_assets.privacy.identity import CUSTOMERS
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
+from stedi_assets.staleness.doubt import open_texts
 from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.index import ReadingsIndex
 
@@ -39,7 +44,30 @@ def table_checks(table: Table) -> list[Check]:
                 measures={"rows": "count(*)"},
             ),
             Check("rejected_lines", "No line was quarantined.", _rejected, severity=WARN),
+            # Not blocking: what was read is right, and whoever must mend the files is not whoever waits for tables.
+            Check(
+                "few_rejected",
+                "Nearly all that landed could be read, and something of each file.",
+                _few_rejected,
+            ),
+            Check("unknown_keys", "Every key of what landed means a field.", _unknown_keys, severity=WARN),
             Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
+        ]
+    if table is CUSTOMERS:
+        checks += [
+            Check(
+                "unattributed_texts",
+                "No customer record that could not be read is open and names nobody who is known.",
+                _unattributed,
+                whole=True,
+            ),
+            Check(
+                "consent_in_doubt",
+                "Nobody is kept out of the tables by a customer record that could not be read.",
+                _in_doubt,
+                severity=WARN,
+                whole=True,
+            ),
         ]
     if table in READINGS_TABLES:
         checks.append(
@@ -132,6 +160,63 @@ def _rejected(checked: CheckContext) -> CheckOutcome:
         description=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
         numbers={"quarantined": rejected},
     )
+
+
+def _few_rejected(checked: CheckContext) -> CheckOutcome:
+    entries = _entries(checked)
+    limit = checked.resources.settings.max_rejected
+    days, files = days_with_many_rejected(entries, limit), unread_files(entries)
+    number, texts = sum(rejected for rejected, _ in days.values()), sum(there for _, there in days.values())
+    return CheckOutcome(
+        passed=not days and not files,
+        description=f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected "
+        f"({number} of {texts}), and of {len(files)} files nothing was read. `stedi quarantine --all` lists what could "
+        "not be read.",
+        numbers={"landing days": len(days), "rejected": number, "files not read": len(files)},
+    )
+
+
+def _unknown_keys(checked: CheckContext) -> CheckOutcome:
+    counts = unknown_keys(_entries(checked))
+    named_ones = ", ".join(f"{name} ({number})" for name, number in counts.most_common(MOST_KEYS))
+    return CheckOutcome(
+        passed=not counts,
+        description=f"Keys that mean no field, and how often they occur: {named_ones or 'none'}. One of them may be a "
+        "field, spelt in another way.",
+        numbers={"unknown keys": len(counts)},
+    )
+
+
+def _entries(checked: CheckContext) -> list[ManifestEntry]:
+    entries = manifest_entries(checked.resources.session, checked.resources.lakehouse, checked.table)
+    return [entry for entry in entries if checked.days is None or entry.landing_date in checked.days]
+
+
+def _unattributed(checked: CheckContext) -> CheckOutcome:
+    texts = [text for text in open_texts(checked.resources.view()) if text.names_nobody]
+    days = sorted({text.landing_date for text in texts})
+    return CheckOutcome(
+        passed=not texts,
+        description=f"{len(texts)} customer records could not be read and name nobody who is known, so a withdrawal "
+        f"may be among them that is held against nobody{_on(days)}. Mend the raw files, or see `stedi quarantine`.",
+        numbers={"texts": len(texts), "landing days": len(days)},
+    )
+
+
+def _in_doubt(checked: CheckContext) -> CheckOutcome:
+    texts = [text for text in open_texts(checked.resources.view()) if text.people_in_doubt]
+    days = sorted({text.landing_date for text in texts})
+    return CheckOutcome(
+        passed=not texts,
+        description=f"{len(texts)} customer records could not be read and may be withdrawals: whoever they may speak "
+        f"of is in no table until a good record of theirs lands{_on(days)}. See `stedi quarantine`.",
+        numbers={"texts": len(texts), "landing days": len(days)},
+    )
+
+
+def _on(days: list[date]) -> str:
+    shown = ", ".join(map(str, days[:5]))
+    return f" (landed on {shown}{' …' if len(days) > 5 else ''})" if days else ""
 
 
 def _duplicates(checked: CheckContext) -> CheckOutcome:

@@ -1,0 +1,85 @@
+"""Which rejected customer records are open, and how many people are in doubt for each.
+
+Who is in doubt is the rule of ``transforms.with_doubts``. Here is what follows from it for those who must mend it: the
+texts that still keep somebody out, and those that name nobody who is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import narwhals.stable.v2 as nw
+
+from stedi_assets import transforms
+from stedi_assets.contracts import Identifier
+from stedi_assets.contracts.names import normalized_sql
+from stedi_assets.engines.sql import named, quoted
+from stedi_assets.staleness.view import LakeView
+from stedi_assets.transforms.doubt import PLACE
+
+
+@dataclass(frozen=True)
+class OpenText:
+    """A customer record that landed, could not be read, and is neither superseded nor dismissed.
+
+    Args:
+        landing_date: the day it landed.
+        source_file: the raw file.
+        source_line: the line on which it begins.
+        source_object: which of the texts that begin there it is.
+        reason: why it was rejected.
+        people_in_doubt: how many people do not consent because of it.
+        names_nobody: no known customer stands in it, so that it can be held against nobody.
+    """
+
+    landing_date: date
+    source_file: str
+    source_line: int
+    source_object: int
+    reason: str
+    people_in_doubt: int
+    names_nobody: bool
+
+
+def open_texts(view: LakeView) -> list[OpenText]:
+    """The open texts of a lake, in the order in which they landed.
+
+    Args:
+        view: the lake.
+    """
+    texts = view.open_texts
+    if not texts.num_rows:
+        return []
+    records = view.customer_records()
+    counted = transforms.latest_records(records.filter(~nw.col("doubt")), *PLACE)
+    place = ", ".join(map(named, PLACE))
+    rows = view.engine.rows(
+        f"""
+        WITH people AS (
+            SELECT {quoted(Identifier.EMAIL.value)} AS "by", {normalized_sql("email")} AS name FROM records
+            UNION SELECT {quoted(Identifier.DEVICE.value)}, {normalized_sql("serialNumber")} FROM records
+        ),
+        known AS (SELECT DISTINCT {place} FROM mentions SEMI JOIN people USING ("by", name)),
+        -- Whose record landed after the text and counts is in doubt no more.
+        doubts AS (
+            SELECT {", ".join(f"d.{named(name)}" for name in PLACE)}, count(DISTINCT c.email) AS people
+            FROM (SELECT *, {normalized_sql("email")} AS who FROM records WHERE doubt) d
+            JOIN counted c ON d.who = c.email AND ({_columns("c")}) < ({_columns("d")})
+            GROUP BY ALL
+        )
+        SELECT {", ".join(f"t.{named(name)}" for name in PLACE)}, t.reason, coalesce(people, 0), k.landing_date IS NULL
+        FROM texts t LEFT JOIN doubts d USING ({place}) LEFT JOIN known k USING ({place})
+        WHERE people > 0 OR k.landing_date IS NULL
+        ORDER BY ALL
+        """,
+        texts=texts,
+        mentions=view.mentions,
+        counted=view.engine.collect(counted),
+        records=records.to_native(),
+    )
+    return [OpenText(*row) for row in rows]
+
+
+def _columns(alias: str) -> str:
+    return ", ".join(f"{alias}.{named(name)}" for name in PLACE)

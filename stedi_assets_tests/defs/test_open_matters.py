@@ -1,0 +1,134 @@
+"""What must be looked at: the checks that show it, and the sentences that keep commands from saying "up to date"."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from stedi_assets.contracts import table as contract
+from stedi_assets.defs.checks.build import checks_of, outcomes
+from stedi_assets.defs.checks.model import CheckContext, CheckOutcome
+from stedi_assets.defs.open_matters import open_matters
+from stedi_assets.privacy.dismissals import Dismissals
+from stedi_assets.staleness.doubt import open_texts
+from stedi_assets_tests.kit.lake import SmallLake
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement
+
+NEXT, LATER = "2023-08-07", "2023-08-08"
+BROKEN = {"email": "ann@example.com", "serialNumber": "serial-ann", "phone": 5}
+
+
+@pytest.fixture
+def people(lake: SmallLake) -> SmallLake:
+    lake.land_people("ann", "bob")
+    return lake
+
+
+def outcome(lake: SmallLake, name: str, check: str) -> CheckOutcome:
+    table = contract(name)
+    checks = [one for one in checks_of(table) if one.name == check]
+    ((_, found),) = outcomes(CheckContext(lake.resources, table, None, checks))
+    return found
+
+
+def trusted(lake: SmallLake) -> set[str]:
+    lake.materialize_directly()
+    return {str(email) for (email,) in lake.rows("customer_trusted", "email")}
+
+
+def test_nothing_is_open_where_all_could_be_read(people: SmallLake) -> None:
+    people.materialize_directly()
+    assert open_matters(people.resources) == []
+    for check in ("few_rejected", "unknown_keys", "unattributed_texts", "consent_in_doubt"):
+        assert outcome(people, "customer_landing", check).passed
+
+
+def test_a_record_that_cannot_be_read_keeps_its_person_out_and_is_said(people: SmallLake) -> None:
+    people.land("customer_landing", lines(BROKEN), day=NEXT)
+    assert trusted(people) == {"bob@example.com"}
+    ((text),) = open_texts(people.resources.view())
+    assert (text.source_line, text.people_in_doubt, text.names_nobody) == (1, 1, False)
+    said = "\n".join(open_matters(people.resources))
+    assert "1 records could not be read and may be withdrawals, landed on 2023-08-07" in said
+    assert "ann" not in said
+    found = outcome(people, "customer_landing", "consent_in_doubt")
+    assert (found.passed, found.numbers) == (False, {"texts": 1, "landing days": 1})
+    assert outcome(people, "customer_landing", "unattributed_texts").passed
+    history = people.rows("consent_history", "withdrawn_landing_date, ended_by")
+    assert [ended for _, ended in history] == ["doubt", None]
+
+
+@pytest.mark.slow
+def test_a_good_record_that_lands_after_it_ends_the_doubt(people: SmallLake) -> None:
+    people.land("customer_landing", lines(BROKEN), day=NEXT)
+    people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day=LATER)
+    assert trusted(people) == {"ann@example.com", "bob@example.com"}
+    assert open_texts(people.resources.view()) == []
+    assert outcome(people, "customer_landing", "consent_in_doubt").passed
+
+
+@pytest.mark.slow
+def test_mending_the_raw_line_ends_it(people: SmallLake) -> None:
+    people.land("customer_landing", lines(BROKEN), day=NEXT)
+    assert trusted(people) == {"bob@example.com"}
+    people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day=NEXT)
+    assert trusted(people) == {"ann@example.com", "bob@example.com"}
+
+
+@pytest.mark.slow
+def test_a_dismissal_ends_it_for_this_text_in_this_place(people: SmallLake) -> None:
+    people.land("customer_landing", lines(BROKEN), day=NEXT)
+    people.materialize_directly()
+    (text,) = people.resources.view().open_texts.to_pylist()
+    Dismissals(people.resources.privacy).dismiss(text, "a test", "R. Ray")
+    assert trusted(people) == {"ann@example.com", "bob@example.com"}
+    assert open_texts(people.resources.view()) == []
+    stored = "".join(path.read_text() for path in (people.root / "privacy" / "dismissals").iterdir())
+    assert "R. Ray" in stored
+    assert "ann" not in stored
+    # The same text once more is another one.
+    people.land("customer_landing", lines(BROKEN, {}), day=LATER)
+    assert trusted(people) == {"bob@example.com"}
+
+
+def test_a_text_that_names_nobody_is_held_against_nobody_and_said(people: SmallLake) -> None:
+    people.land("customer_landing", lines({**BROKEN, "email": "who@example.com"}), day=NEXT)
+    assert trusted(people) == {"ann@example.com", "bob@example.com"}
+    found = outcome(people, "customer_landing", "unattributed_texts")
+    assert (found.passed, found.numbers) == (False, {"texts": 1, "landing days": 1})
+    assert "2023-08-07" in found.description
+    assert "name nobody who is known, landed on 2023-08-07" in "\n".join(open_matters(people.resources))
+    # Whoever registers later was not a customer then.
+    people.land("customer_landing", lines(customer("who")), day=LATER)
+    assert trusted(people) == {"ann@example.com", "bob@example.com", "who@example.com"}
+    assert outcome(people, "customer_landing", "unattributed_texts").passed
+
+
+@pytest.mark.slow
+def test_days_and_files_of_which_much_was_not_read(people: SmallLake, tmp_path: Path) -> None:
+    people.land("accelerometer_landing", lines(*(movement("ann", STAMP + n) for n in range(98))) + "bad\n", day=NEXT)
+    people.materialize_directly()
+    found = outcome(people, "accelerometer_landing", "few_rejected")
+    assert (found.passed, found.numbers["rejected"]) == (False, 1), found.description
+    assert open_matters(people.resources) == ["accelerometer_landing of 2023-08-07: 1 of 99 texts could not be read."]
+    tolerant = dataclasses.replace(people.resources.settings, max_rejected=0.02)
+    people.resources = dataclasses.replace(people.resources, settings=tolerant)
+    assert outcome(people, "accelerometer_landing", "few_rejected").passed
+    assert open_matters(people.resources) == []
+    people.land("accelerometer_landing", "nothing to read", "noise", day=NEXT)
+    people.materialize_directly()
+    assert outcome(people, "accelerometer_landing", "few_rejected").numbers["files not read"] == 1
+    assert any("nothing was read of accelerometer_landing/" in matter for matter in open_matters(people.resources))
+
+
+def test_keys_that_mean_no_field_are_named_if_they_look_like_names(people: SmallLake) -> None:
+    odd = {**customer("cid"), "shareWithReserch": 1, "ann@example.com": 2}
+    people.land("customer_landing", lines(odd, odd), day=NEXT)
+    people.materialize_directly()
+    found = outcome(people, "customer_landing", "unknown_keys")
+    assert not found.passed
+    assert "shareWithReserch (2)" in found.description
+    assert "other keys (2)" in found.description
+    assert "@" not in found.description
