@@ -98,7 +98,7 @@ class Erasure:
             self._log(f"found in {places or 'no place'}")
 
     def forget(self) -> None:
-        """Store the tombstones, then remove the people's lines from the raw files."""
+        """Store the tombstones, then remove the people's texts from the raw files."""
         begun = self._begun()
         if begun:
             forgetting.suppress(self._resources, self._tombstones(begun))
@@ -150,7 +150,8 @@ class Erasure:
         # Also where the receipt is there: whoever wrote it may have been killed before the head of the chain was.
         receipt = self._receipts.add(request.id, content)
         self._requests.close(request, receipt["done_at"])
-        self._log(f"receipt {receipt['number']} was written")
+        unproven = len(receipt.get("not_proven_for", []))
+        self._log(f"receipt {receipt['number']} was written" + f", not proven for {unproven} files" * bool(unproven))
         return receipt
 
     def _open(self) -> list[Request]:

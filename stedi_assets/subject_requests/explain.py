@@ -19,7 +19,7 @@ from stedi_assets import transforms
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalized_sql
-from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MOVEMENTS, SERIAL, STEPS
+from stedi_assets.privacy.identity import EMAIL, MOVEMENTS, SERIAL, STEPS
 from stedi_assets.resources import Resources
 from stedi_assets.settings import ReadingsBeforeConsent
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
@@ -51,10 +51,11 @@ class _Context:
         resources: the lake.
         person: the data subject.
         subjects: the same, with the rules that recognise their rows.
-        customers: records of everybody who claims one of their devices, and their own.
+        customers: records of everybody who claims one of their devices, and their own, with doubts about them.
         has_record: whether there is a customer record of theirs.
         consents: whether the latest one consents.
         since: the day of consent as text; empty where there is none.
+        doubted_since: the landing day of the text that puts their consent in doubt; empty where none does.
     """
 
     resources: Resources
@@ -64,6 +65,7 @@ class _Context:
     has_record: bool
     consents: bool
     since: str
+    doubted_since: str
 
 
 def explain(resources: Resources, person: Person) -> list[Explanation]:
@@ -106,15 +108,24 @@ def _context(resources: Resources, person: Person) -> _Context:
         f"SELECT * FROM landed WHERE {normalized_sql(EMAIL)} IN (SELECT {normalized_sql(EMAIL)} FROM landed "
         f"WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM serials)) "
         f"OR {normalized_sql(EMAIL)} IN (SELECT email FROM asked)",
-        landed=resources.session.relation(CUSTOMERS, view.snapshot(CUSTOMERS.name).files),
+        landed=view.customer_records().to_native(),
         serials=serials,
         **subjects.frames(),
     )
     consents = _rows(resources, transforms.consents(resources.session.frame(claimants)))
     own = [row["consented_at"] for row in consents if row["email"] == person.email]
     since = own[0] if own else None
+    latest = _rows(resources, transforms.latest_records(resources.session.frame(claimants)))
+    doubted = [row["landing_date"] for row in latest if row["email"] == person.email and row["doubt"]]
     return _Context(
-        resources, person, subjects, claimants, bool(own), since is not None, "" if since is None else _day(since)
+        resources,
+        person,
+        subjects,
+        claimants,
+        has_record=bool(own),
+        consents=since is not None,
+        since="" if since is None else _day(since),
+        doubted_since=str(doubted[0]) if doubted else "",
     )
 
 
@@ -202,7 +213,9 @@ def _quarantine(_: _Context, rows: int) -> Iterator[str]:
 def _customer_trusted(context: _Context, _: int) -> Iterator[str]:
     for interval in _intervals(context):
         yield f"consent given on {_day(interval['granted_at'])} by the record landed on {interval['landing_date']}"
-        if interval["withdrawn_at"] is not None:
+        if interval["ended_by"] == "doubt":
+            yield f"not used since {interval['withdrawn_landing_date']}: a record that landed then could not be read"
+        elif interval["withdrawn_at"] is not None:
             yield (
                 f"withdrawn on {_day(interval['withdrawn_at'])} by the record landed on "
                 f"{interval['withdrawn_landing_date']}"
@@ -211,7 +224,12 @@ def _customer_trusted(context: _Context, _: int) -> Iterator[str]:
 
 
 def _refusal(context: _Context) -> Iterator[str]:
-    if not context.consents:
+    if context.doubted_since:
+        yield (
+            f"consent is in doubt: a record that landed on {context.doubted_since} could not be read, and no good one "
+            "of theirs that counts has landed since; see `stedi quarantine`"
+        )
+    elif not context.consents:
         yield "the latest record does not consent" if context.has_record else "no customer record of theirs is there"
 
 

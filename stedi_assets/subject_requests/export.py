@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import TABLES, Table
-from stedi_assets.landing.profile import CutOff, chunks
 from stedi_assets.resources import Resources
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 from stedi_assets.subject_requests.places import all_raw_files
-from stedi_assets.subject_requests.raw_files import PIECE, LineFilter
+from stedi_assets.subject_requests.raw_files import removed
+from stedi_assets.subject_requests.redaction import TextFilter
 from stedi_assets.subject_requests.subject import Person
 
 
@@ -35,7 +35,7 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
         target: the file to write, readable by its owner only.
 
     Returns:
-        How many rows, or lines of raw files, each file in it has.
+        How many rows, or objects of raw files, each file in it has.
 
     Raises:
         ExportError: there is a file of that name.
@@ -52,7 +52,7 @@ def export_subject(resources: Resources, person: Person, target: Path) -> dict[s
             for table in TABLES.values():
                 name = f"{table.name}.json"
                 counts[name] = _write(packed, name, _rows(resources, table, subjects))
-            counts["raw_files.json"] = _write(packed, "raw_files.json", _raw_lines(resources, subjects))
+            counts["raw_files.json"] = _write(packed, "raw_files.json", _raw_texts(resources, subjects))
             packed.writestr("README.txt", _readme(person, counts))
     except BaseException:
         target.unlink(missing_ok=True)
@@ -71,14 +71,11 @@ def _rows(resources: Resources, table: Table, subjects: Subjects) -> Iterator[di
         yield from batch.to_pylist()
 
 
-def _raw_lines(resources: Resources, subjects: Subjects) -> Iterator[dict[str, Any]]:
-    lines = LineFilter(subjects)
-    fs, root = resources.landing.filesystem()
+def _raw_texts(resources: Resources, subjects: Subjects) -> Iterator[dict[str, Any]]:
+    texts = TextFilter(subjects, resources.session)
     for file in all_raw_files(resources):
-        for piece in chunks(fs, f"{root}/{file.path}", PIECE):
-            text = piece.rest if isinstance(piece, CutOff) else piece
-            for line in lines.select(text, file):
-                yield {"file": file.path, "line": line.decode("utf-8", "backslashreplace")}
+        for text in removed(resources.landing, file, texts):
+            yield {"file": file.path, "text": text.decode("utf-8", "backslashreplace")}
 
 
 def _write(packed: zipfile.ZipFile, name: str, rows: Iterator[dict[str, Any]]) -> int:
@@ -101,7 +98,7 @@ def _readme(person: Person, counts: dict[str, int]) -> str:
         "",
         "Each file is a JSON array with one row in a line. Times are milliseconds since 1970-01-01 UTC.",
         "",
-        f"raw_files.json: {counts['raw_files.json']} lines of the files in which data arrived, as it arrived.",
+        f"raw_files.json: {counts['raw_files.json']} objects of the files in which data arrived, as they arrived.",
     ]
     for table in TABLES.values():
         parts += ["", f"{table.name}.json: {counts[f'{table.name}.json']} rows.", f"  {table.description}"]

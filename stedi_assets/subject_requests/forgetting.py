@@ -18,7 +18,7 @@ from stedi_assets.staleness import index
 from stedi_assets.subject_requests import raw_files
 from stedi_assets.subject_requests.matching import Subjects, rows_by_day
 from stedi_assets.subject_requests.places import LandingDays, all_raw_files, landing_days_with
-from stedi_assets.subject_requests.raw_files import LineFilter
+from stedi_assets.subject_requests.redaction import TextFilter
 
 ROUNDS = 5
 """Rounds in which landing tables are rebuilt while other runs keep bringing rows back; one is enough, usually."""
@@ -55,24 +55,24 @@ def suppress(resources: Resources, tombstones: Iterable[Tombstone]) -> None:
 
 
 def redact_raw_files(resources: Resources, subjects: Subjects, log: Log) -> None:
-    """Rewrite every raw file that has lines of the data subjects, with these lines empty.
+    """Rewrite every raw file that has texts of the data subjects, without these.
 
     Args:
         resources: the lake.
-        subjects: whose lines are removed.
+        subjects: whose texts are removed.
         log: takes the numbers.
 
     Raises:
         UnreadableFileError: a raw file cannot be read.
         BusyFileError: a raw file kept changing.
     """
-    lines = LineFilter(subjects)
+    texts = TextFilter(subjects, resources.session)
     files = removed = 0
     # Under the lock, what lies beside the raw files was left by a killed process, and is nobody's work.
     with resources.privacy.locked("raw-files"):
         raw_files.delete_leftovers(resources.landing)
         for file in all_raw_files(resources):
-            number = raw_files.redact(resources.landing, file, lines)
+            number = raw_files.redact(resources.landing, file, texts)
             files += bool(number)
             removed += number
     log(f"{removed} lines left {files} raw files")

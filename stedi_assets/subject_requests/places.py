@@ -15,7 +15,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.resources import Resources, today
 from stedi_assets.subject_requests import raw_files
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, rows_by_day
-from stedi_assets.subject_requests.raw_files import LineFilter, RawFile
+from stedi_assets.subject_requests.redaction import RawFile, TextFilter
 
 RAW_FILE = "raw file"
 LINKED_RAW_FILE = "linked raw file"
@@ -28,13 +28,13 @@ LandingDays = dict[str, set[date]]
 
 @dataclass(frozen=True)
 class Place:
-    """A place that holds lines or rows of a data subject.
+    """A place that holds texts or rows of a data subject.
 
     Args:
         kind: ``raw file``, ``linked raw file`` (a symbolic link, which is not rewritten), ``table`` or ``old version``.
         location: the file below the landing root, or the table.
         landing_date: the landing day, where there is one.
-        number: how many lines or rows.
+        number: how many texts or rows.
     """
 
     kind: str
@@ -48,7 +48,7 @@ def find_places(resources: Resources, subjects: Subjects) -> list[Place]:
 
     Args:
         resources: the lake.
-        subjects: whose lines and rows are looked for.
+        subjects: whose texts and rows are looked for.
 
     Returns:
         Raw files first, then table by table what the current version holds and what unused files hold.
@@ -60,9 +60,9 @@ def find_places(resources: Resources, subjects: Subjects) -> list[Place]:
 
 
 def _raw_files(resources: Resources, subjects: Subjects) -> Iterable[Place]:
-    lines = LineFilter(subjects)
+    texts = TextFilter(subjects, resources.session)
     for file in all_raw_files(resources):
-        number = raw_files.count_lines(resources.landing, file, lines)
+        number = raw_files.count_texts(resources.landing, file, texts)
         if number:
             kind = LINKED_RAW_FILE if raw_files.is_link(resources.landing, file) else RAW_FILE
             yield Place(kind, file.path, file.landing_date, number)
@@ -131,7 +131,7 @@ def landing_days_of(resources: Resources, places: Iterable[Place]) -> LandingDay
 
 
 def count_by_table(places: Iterable[Place]) -> dict[str, dict[str, int]]:
-    """Lines and rows for each kind of place and table, without names of raw files: people name files as they like.
+    """Texts and rows for each kind of place and table, without names of raw files: people name files as they like.
 
     Args:
         places: what was found.

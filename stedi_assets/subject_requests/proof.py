@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets.contracts import LANDING_TABLES, TABLES
+from stedi_assets.landing.files import is_data
 from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.resources import Resources
 from stedi_assets.subject_requests.matching import Subjects
@@ -18,13 +19,16 @@ from stedi_assets.subject_requests.partition_counts import (
     compare_counts,
     count_partitions,
 )
-from stedi_assets.subject_requests.places import LINKED_RAW_FILE, Place, count_by_table, find_places
+from stedi_assets.subject_requests.places import LINKED_RAW_FILE, RAW_FILE, Place, count_by_table, find_places
 from stedi_assets.subject_requests.progress import ErasureError, Progress
+from stedi_assets.subject_requests.raw_files import RESTED
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Request, now_ms
 from stedi_assets.subject_requests.search import Findings, Search
+from stedi_assets.subject_requests.subject import searchable
 
 _PLACES_SHOWN = 50
+_RAW = {RAW_FILE, LINKED_RAW_FILE}
 
 
 def prove(resources: Resources, request: Request) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
         request: one that was begun.
 
     Returns:
-        The content of the receipt, which names nobody.
+        The content of the receipt, which names nobody. It has ``not_proven_for`` where files cannot be decoded.
 
     Raises:
         ErasureError: the person is somewhere, or others' rows are gone.
@@ -43,7 +47,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     progress = Progress.of(request)
     subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
     remaining = find_places(resources, subjects)
-    search = Search(progress.person.needles(), resources.session)
+    search = Search(searchable(resources, progress.person), resources.session)
     findings = _search_everywhere(resources, request, search)
     if remaining or findings.found:
         raise _open_places(request, remaining, findings)
@@ -51,6 +55,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     interleaved = [name.partition("-")[2] for name in Receipts(resources.privacy).names()[progress.receipts :]]
     if not interleaved:
         _require_others_rows(resources, request, progress.before, after)
+    undecodable = sorted(f"{kind}, {file}" for kind, file in findings.undecodable)
     return {
         "tool": f"stedi-assets {version('stedi-assets')}",
         "requested_at": request.requested_at,
@@ -72,6 +77,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
             "bytes": findings.size,
             "found": 0,
         },
+        **({"not_proven_for": undecodable} if undecodable else {}),
     }
 
 
@@ -100,17 +106,24 @@ def _open_places(request: Request, left: Sequence[Place], findings: Findings) ->
     ]
     places += [f"{kind}, {file}: {number}" for kind, file, number in findings.found]
     links = sum(place.kind == LINKED_RAW_FILE for place in left)
+    unfinished = sum(place.kind in _RAW and not all(map(is_data, place.location.split("/"))) for place in left)
     remedy = (
         f"\nExpected raw files; {links} of these are symbolic links to files that lie elsewhere, which an erasure does "
         "not write. Move each of these files to where its link is (mv FILE LINK)."
         if links
         else ""
     )
+    remedy += (
+        f"\n{unfinished} of these may be half written, by their names. They are written anew {RESTED // 60} minutes "
+        "after they last changed; or delete them."
+        if unfinished
+        else ""
+    )
     return ErasureError(
         f"The person of {request.id} is still in {len(places)} place(s), so there is no receipt:\n  "
         + "\n  ".join(sorted(places)[:_PLACES_SHOWN])
         + remedy
-        + "\nMend them (lines of others that mention the person are left to you), then run it again."
+        + "\nMend them (objects of others that mention the person are left to you), then run it again."
     )
 
 

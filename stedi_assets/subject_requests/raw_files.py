@@ -1,34 +1,41 @@
-"""Redaction of raw files: the lines of data subjects in them are found, counted and made empty.
+"""Redaction of raw files: the texts of data subjects in them are found, counted and removed.
 
-A line becomes empty instead of going, so that every other line keeps its number, by which rows and quarantined lines
-are known. Every other byte stays, and so does the modification time, which may give the file its landing day.
+A rewritten file keeps its compressions, its encoding and byte-order mark, its mode, and its modification time, which
+may give it its landing day. What goes of the text, and what stays, is said in ``redaction``.
+
+Also files that ingestion leaves alone, by their names, are rewritten, where they are text and nobody has written to
+them for a while: they may be half written, and whoever writes them would go on in a file that is gone.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from stedi_assets.contracts import LANDING_TABLES, Table
-from stedi_assets.landing.files import SUFFIXES, LandingZone, walk
-from stedi_assets.landing.profile import CutOff, chunks, unreadable
-from stedi_assets.subject_requests.matching import Subjects
+from stedi_assets.contracts import LANDING_TABLES
+from stedi_assets.landing.decode import CutOff, Damaged, Form, opened, unreadable
+from stedi_assets.landing.errors import UnreadableFileError
+from stedi_assets.landing.files import LandingZone, is_data, modification_time, walk
+from stedi_assets.subject_requests.formats import HEAD, TextSigns, format_of
+from stedi_assets.subject_requests.recode import TextWriter
+from stedi_assets.subject_requests.redaction import Piece, RawFile, TextFilter
 
 PIECE = 4 << 20
 """Bytes of a raw file that are read at once, about."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+RESTED = 600
+"""Seconds for which a file that may be half written must not have changed before it is rewritten."""
+
 _TRIES = 10
 _LEFTOVER = re.compile(r"\..+\.stedi-[0-9a-f]{32}")
 
@@ -38,21 +45,6 @@ class BusyFileError(RuntimeError):
 
     Remedy: wait until the file is whole, and run the erasure again.
     """
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """A raw file, dated or not.
-
-    Args:
-        table: the landing table that it is meant for.
-        path: below the landing root.
-        landing_date: the day it landed; today's where it has none that the lake takes.
-    """
-
-    table: Table
-    path: str
-    landing_date: date
 
 
 def list_raw_files(zone: LandingZone, dated: Mapping[str, date], today: date) -> Iterator[RawFile]:
@@ -66,77 +58,13 @@ def list_raw_files(zone: LandingZone, dated: Mapping[str, date], today: date) ->
     fs, root = zone.filesystem()
     fs.invalidate_cache()
     for table in LANDING_TABLES:
-        for full, info in walk(fs, f"{root}/{table.name}"):
+        folder = f"{root}/{table.name}"
+        for full, info in walk(fs, folder, everything=True):
             path = full[len(root) + 1 :]
-            if info["type"] != "directory" and path.endswith(SUFFIXES):
-                yield RawFile(table, path, dated.get(path, today))
-
-
-class LineFilter:
-    """A filter that tells the lines of data subjects from all others.
-
-    Args:
-        subjects: whose lines are found.
-    """
-
-    def __init__(self, subjects: Subjects) -> None:
-        self._suppression = subjects.suppression
-        self._hints = [hint.encode() for hint in subjects.hints if hint.isascii()]
-
-    def redact(self, piece: bytes, file: RawFile) -> tuple[list[bytes], int]:
-        """Redact a piece of a raw file.
-
-        Args:
-            piece: whole lines.
-            file: the raw file.
-
-        Returns:
-            The lines with their ends, those of the data subjects empty, and the number of these.
-        """
-        if not self._may_match(piece):
-            return [piece], 0
-        lines, redacted = [], 0
-        for line in _lines(piece):
-            if self._matches(line, file):
-                redacted += 1
-                lines.append(_emptied(line))
-            else:
-                lines.append(line)
-        return lines, redacted
-
-    def select(self, piece: bytes, file: RawFile) -> Iterator[bytes]:
-        """Select the lines of the data subjects from a piece of a raw file.
-
-        Args:
-            piece: whole lines.
-            file: the raw file.
-
-        Yields:
-            Each line, without its end.
-        """
-        if self._may_match(piece):
-            yield from (line.removesuffix(b"\n") for line in _lines(piece) if self._matches(line, file))
-
-    def _may_match(self, text: bytes) -> bool:
-        # One of the hints stands in every line of theirs, unless it is spelt with escapes, or in letters whose lower
-        # case bytes do not show.
-        if b"\\" in text or not text.isascii():
-            return True
-        lower = text.lower()
-        return any(hint in lower for hint in self._hints)
-
-    def _matches(self, line: bytes, file: RawFile) -> bool:
-        text = line.removeprefix(_BYTE_ORDER_MARK).removesuffix(b"\n")
-        return self._may_match(line) and self._suppression.of_line(file.table, text, file.landing_date) is not None
-
-
-def _emptied(line: bytes) -> bytes:
-    return (_BYTE_ORDER_MARK if line.startswith(_BYTE_ORDER_MARK) else b"") + (b"\n" if line.endswith(b"\n") else b"")
-
-
-def _lines(piece: bytes) -> list[bytes]:
-    *lines, last = piece.split(b"\n")
-    return [*(line + b"\n" for line in lines), *([last] if last else [])]
+            means_data = all(map(is_data, full[len(folder) + 1 :].split("/")))
+            # Reading a link that leads nowhere says so; editors leave such links beside what they edit.
+            if info["type"] == "file" or (info["type"] == "link" and means_data):
+                yield RawFile(table, path, dated.get(path, today), means_data)
 
 
 def delete_leftovers(zone: LandingZone) -> None:
@@ -153,19 +81,42 @@ def delete_leftovers(zone: LandingZone) -> None:
                 fs.rm_file(full)
 
 
-def count_lines(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
-    """Count the lines of data subjects in a raw file.
+def removed(zone: LandingZone, file: RawFile, texts: TextFilter) -> Iterator[bytes]:
+    """The texts of data subjects in a raw file, or the objects in rejected texts that are theirs.
 
     Args:
         zone: the landing zone.
         file: the raw file.
-        lines: the filter that finds the lines.
+        texts: the filter that finds them.
 
     Raises:
         UnreadableFileError: it cannot be read.
     """
     fs, root = zone.filesystem()
-    return sum(lines.redact(piece, file)[1] for piece in _pieces(fs, f"{root}/{file.path}"))
+    path = f"{root}/{file.path}"
+    try:
+        if _may_match(fs, path, file, texts):
+            for piece in _redacted(fs, path, file, texts)[1]:
+                yield from piece.removed
+    except Damaged:
+        return  # What is there of its text cannot be told from what is not; the search names the file.
+    except UnreadableFileError:
+        if file.is_data or fs.exists(path):
+            raise
+
+
+def count_texts(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
+    """Count the texts of data subjects in a raw file.
+
+    Args:
+        zone: the landing zone.
+        file: the raw file.
+        texts: the filter that finds them.
+
+    Raises:
+        UnreadableFileError: it cannot be read.
+    """
+    return sum(1 for _ in removed(zone, file, texts))
 
 
 def is_link(zone: LandingZone, file: RawFile) -> bool:
@@ -179,19 +130,20 @@ def is_link(zone: LandingZone, file: RawFile) -> bool:
     return isinstance(fs, LocalFileSystem) and Path(f"{root}/{file.path}").is_symlink()
 
 
-def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
-    """Rewrite a raw file with the lines of data subjects empty, if it has any.
+def redact(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
+    """Rewrite a raw file without the texts of data subjects, if it has any.
 
     A reader sees the file before or after. What is appended to it meanwhile is not lost. A symbolic link is left as it
-    is: a rewritten copy in its place would leave the lines in the file behind it.
+    is: a rewritten copy in its place would leave the texts in the file behind it. So is a file that may be half
+    written, until it has rested.
 
     Args:
         zone: the landing zone.
         file: the raw file.
-        lines: the filter that finds the lines.
+        texts: the filter that finds the texts.
 
     Returns:
-        How many lines were made empty: none of a symbolic link.
+        How many texts were removed: none of a symbolic link.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -199,20 +151,19 @@ def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
     """
     fs, root = zone.filesystem()
     path = f"{root}/{file.path}"
-    if not count_lines(zone, file, lines):
-        return 0
+    total = 0
     for _ in range(_TRIES):
-        if is_link(zone, file):
-            return 0
+        # Again after it was rewritten: what is left of a rejected text may be several texts now.
+        if not count_texts(zone, file, texts) or is_link(zone, file) or not _may_be_replaced(fs, path, file):
+            return total
         before = _stamp(fs, path)
         folder, _, name = path.rpartition("/")
         aside = f"{folder}/.{name}.stedi-{uuid.uuid4().hex}"
         try:
-            redacted = _write_redacted(fs, path, aside, file, lines)
-            if _stamp(fs, path) != before:
-                continue
-            _replace(fs, aside, path)
-            return redacted
+            number = _write_redacted(fs, path, aside, file, texts)
+            if _stamp(fs, path) == before:
+                _replace(fs, aside, path)
+                total += number
         finally:
             if fs.exists(aside):
                 fs.rm_file(aside)
@@ -220,18 +171,22 @@ def redact(zone: LandingZone, file: RawFile, lines: LineFilter) -> int:
     raise BusyFileError(msg)
 
 
-def _write_redacted(fs: fsspec.AbstractFileSystem, path: str, aside: str, file: RawFile, lines: LineFilter) -> int:
+def _may_be_replaced(fs: fsspec.AbstractFileSystem, path: str, file: RawFile) -> bool:
+    if file.is_data:
+        return True
+    modified = modification_time(fs.info(path))
+    return time.time() - (modified.timestamp() if isinstance(modified, datetime) else modified) >= RESTED
+
+
+def _write_redacted(fs: fsspec.AbstractFileSystem, path: str, aside: str, file: RawFile, texts: TextFilter) -> int:
     redacted = 0
     with _open_private(fs, aside) as raw:
-        # The time in the header of a gzip file would make equal content differ.
-        packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if path.endswith(".gz") else None
-        target: Any = packed or raw
-        for piece in _pieces(fs, path, with_mark=True):
-            rewritten, number = lines.redact(piece, file)
-            redacted += number
-            target.writelines(rewritten)
-        if packed is not None:
-            packed.close()
+        form, pieces = _redacted(fs, path, file, texts)
+        target = TextWriter(raw, form)
+        for piece in pieces:
+            redacted += len(piece.removed)
+            target.write(piece.kept)
+        target.close()
         if isinstance(fs, LocalFileSystem):
             raw.flush()
             os.fsync(raw.fileno())
@@ -261,20 +216,45 @@ def _stamp(fs: fsspec.AbstractFileSystem, path: str) -> object:
     return fs.checksum(path)
 
 
-def _pieces(fs: fsspec.AbstractFileSystem, path: str, *, with_mark: bool = False) -> Iterator[bytes]:
-    """The lines of a raw file, in pieces of whole ones."""
-    mark = b""
+def _may_match(fs: fsspec.AbstractFileSystem, path: str, file: RawFile, texts: TextFilter) -> bool:
+    """Whether a raw file may have texts of data subjects and can be written anew without them."""
+    head = b"".join(_blocks(fs, path, HEAD))
+    if format_of(head) is not None:
+        return False  # An archive or a database would be destroyed; the search looks into it.
+    signs = TextSigns()
+
+    def seen(blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            if not file.is_data:
+                signs.see(block)
+            yield block
+
     try:
-        if with_mark:
-            with fs.open(path, "rb", compression="gzip" if path.endswith(".gz") else None) as start:
-                mark = _BYTE_ORDER_MARK if start.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK else b""
-    except EOFError:
-        mark = b""
-    except (OSError, ValueError) as error:
+        found = texts.may_match(seen(opened(_blocks(fs, path), PIECE)[1]))
+    except CutOff:
+        found = True
+    return found and (file.is_data or signs.is_text)
+
+
+def _redacted(
+    fs: fsspec.AbstractFileSystem, path: str, file: RawFile, texts: TextFilter
+) -> tuple[Form, Iterator[Piece]]:
+    """How the text of a raw file is stored, and the text without what is the data subjects'."""
+    try:
+        form, blocks = opened(_blocks(fs, path), PIECE)
+    except CutOff:
+        return Form(), iter(())  # It ends before its text begins, so nobody's is in it.
+    return form, texts.redacted(blocks, file)
+
+
+def _blocks(fs: fsspec.AbstractFileSystem, path: str, most: int | None = None) -> Iterator[bytes]:
+    """The bytes of a raw file, or the first of them."""
+    try:
+        with fs.open(path, "rb") as raw:
+            if most is not None:
+                yield raw.read(most)
+                return
+            while block := raw.read(PIECE):
+                yield block
+    except OSError as error:
         raise unreadable(path, error) from error
-    for piece in chunks(fs, path, PIECE):
-        found = piece.rest if isinstance(piece, CutOff) else piece
-        yield mark + found
-        mark = b""
-    if mark:
-        yield mark

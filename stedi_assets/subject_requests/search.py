@@ -1,15 +1,23 @@
-"""Search for values in everything that is stored: bytes of files and decoded Parquet, used by a table or not.
+"""Search for values in everything that is stored: the bytes of every file, and what they decode to.
+
+Compressions and encodings are decoded as ingestion decodes them, by what a file begins with and not by its name;
+archives, databases and Parquet are looked into. What can be decoded no further and is no text may hold anything, so it
+is reported by name.
 
 The search knows no rule and no table: it is the second opinion on what the rules removed.
 """
 
 from __future__ import annotations
 
-import gzip
 import itertools
+import json
+import lzma
 import re
+import sqlite3
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,6 +27,8 @@ import pyarrow.parquet as pq
 
 from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
+from stedi_assets.landing.decode import LAYERS, CutOff, Damaged, is_plain, opened
+from stedi_assets.subject_requests.formats import HEAD, PARQUET, SEALED, SQLITE, ZIP, TextSigns, format_of
 
 SHORTEST = 5
 """Characters below which a value stands in too many places by chance to be looked for."""
@@ -27,7 +37,15 @@ _BLOCK = 8 << 20
 _OVERLAP = 1 << 10
 _LOOKAHEAD = 2
 """Bytes after a value that decide whether it is one."""
-_BEFORE, _AFTER = rb"(?<![a-z0-9_.+-])", rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
+_SCALAR = re.compile(r"bool|u?int|float|halffloat|double|decimal|date|time|duration|null")
+"""Types of columns whose values hold no text."""
+_BESIDE_DATABASE = ("-wal", "-shm", "-journal")
+_PART = re.compile("[0-9a-z]{3,}")
+_LONGEST_SPELLING = 12
+"""Bytes of one character, at the most: two escapes."""
+# The letter of an escape is none of the word that follows.
+_BEFORE = rb"(?:(?<![a-z0-9_.+-])|(?<=[^\\]\\[bfnrt])|(?<=\\u[0-9a-f]{4}))"
+_AFTER = rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
 
 
 @dataclass
@@ -38,11 +56,33 @@ class Findings:
         files: the number of files that were read, per kind of place.
         size: the number of bytes that were read.
         found: kind of place, file and number of hits, for each file that holds a value.
+        undecodable: kind of place and file, for each of which a part cannot be decoded, so that it may hold anything.
     """
 
     files: dict[str, int] = field(default_factory=dict)
     size: int = 0
     found: list[tuple[str, str, int]] = field(default_factory=list)
+    undecodable: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """The hits in some bytes.
+
+    Args:
+        number: how many there are.
+        is_all: whether all of the bytes could be decoded.
+    """
+
+    number: int = 0
+    is_all: bool = True
+
+    def __add__(self, other: _Hits) -> _Hits:
+        return _Hits(self.number + other.number, self.is_all and other.is_all)
+
+    def __or__(self, other: _Hits) -> _Hits:
+        """Those of the same bytes, looked at in another way."""
+        return _Hits(max(self.number, other.number), self.is_all and other.is_all)
 
 
 class Search:
@@ -57,11 +97,14 @@ class Search:
         self.needles = [needle for needle in needles if len(needle) >= SHORTEST]
         self.too_short = len(needles) - len(self.needles)
         self._engine = engine
-        spelt = "|".join(sorted({re.escape(spelling) for needle in self.needles for spelling in _spellings(needle)}))
-        self._pattern = re.compile(_BEFORE + b"(?:" + spelt.encode() + b")" + _AFTER) if spelt else None
+        spelt = b"|".join(sorted({_spelt(needle) for needle in self.needles}))
+        self._pattern = re.compile(_BEFORE + b"(?:" + spelt + b")" + _AFTER) if spelt else None
+        # Of each value, the parts that nothing spells in another way.
+        self._parts = [[part.encode() for part in _PART.findall(needle)] for needle in self.needles]
+        self._width = max((_LONGEST_SPELLING * len(needle) for needle in self.needles), default=0) + _LOOKAHEAD
 
     def folder(self, kind: str, folder: Path, findings: Findings, leave_out: Iterable[Path] = ()) -> None:
-        """Search every file below a folder; Parquet decoded, gzip inflated, everything else as it is.
+        """Search every file below a folder, whatever its name.
 
         Symbolic links are followed, to files and to folders.
 
@@ -71,41 +114,153 @@ class Search:
             findings: the findings so far, which are added to.
             leave_out: files and folders that are not searched.
         """
-        skipped = set(leave_out)
-        parquet: list[Path] = []
-        for path in _files(folder, skipped):
+        parquet: dict[Path, _Hits] = {}
+        for path in _files(folder, set(leave_out)):
             findings.files[kind] = findings.files.get(kind, 0) + 1
-            hits = self._count([path.name.lower().encode()])
+            hits = _Hits(self._count([_named(path.relative_to(folder)).lower().encode()]))
             try:
                 findings.size += path.stat().st_size
-                if path.suffix == ".parquet":
-                    parquet.append(path)
-                else:
-                    hits += self._count(_blocks(path))
+                with path.open("rb") as file:
+                    if path.suffix == ".parquet" or format_of(_head(file)) == PARQUET:
+                        parquet[path] = hits + self._raw(file)
+                        continue
+                    hits += self._file(path, file)
             except FileNotFoundError:
                 continue  # Somebody else's, gone since it was listed.
-            if hits:
-                findings.found.append((kind, path.relative_to(folder).as_posix(), hits))
-        for path, hits in self._parquet(parquet):
-            findings.found.append((kind, path.relative_to(folder).as_posix(), hits))
+            self._report(kind, path.relative_to(folder), hits, findings)
+        for path, found in self._parquet(parquet):
+            self._report(kind, path.relative_to(folder), parquet[path] | found, findings)
+
+    @staticmethod
+    def _report(kind: str, path: Path, hits: _Hits, findings: Findings) -> None:
+        if hits.number:
+            findings.found.append((kind, _named(path), hits.number))
+        if not hits.is_all:
+            findings.undecodable.append((kind, _named(path)))
+
+    def _file(self, path: Path, file: IO[bytes]) -> _Hits:
+        """The hits in a file that is no Parquet."""
+        if format_of(_head(file)) == SQLITE:
+            return self._raw(file) | self._database(path)
+        if _is_beside_database(path):
+            return self._raw(file)
+        return self._content(file, LAYERS)
+
+    def _content(self, file: IO[bytes], depth: int) -> _Hits:
+        """The hits in bytes of any kind, and in what they decode to.
+
+        Args:
+            file: the bytes, of which any can be read again.
+            depth: how many archives may still stand within each other.
+        """
+        head = _head(file)
+        kind = format_of(head)
+        if kind == ZIP and depth:
+            return self._raw(file) | self._archive(file, depth - 1)
+        if kind in {ZIP, SEALED, PARQUET, SQLITE}:
+            return self._raw(file) | _Hits(is_all=False)
+        signs = TextSigns()
+        if is_plain(head):
+            number = self._count(_seen(signs, _read(file)))
+            return _Hits(number, signs.is_text)
+        found = self._raw(file)
+        is_whole = True
+
+        def decoded() -> Iterator[bytes]:
+            nonlocal is_whole
+            try:
+                yield from opened(_read(file), _BLOCK)[1]
+            except (CutOff, Damaged):
+                is_whole = False
+
+        file.seek(0)
+        number = self._count(_seen(signs, decoded()))
+        return found | _Hits(number, is_whole and signs.is_text)
+
+    def _raw(self, file: IO[bytes]) -> _Hits:
+        """The hits in bytes as they are."""
+        file.seek(0)
+        return _Hits(self._count(_read(file)))
+
+    def _archive(self, file: IO[bytes], depth: int) -> _Hits:
+        """The hits in the members of a zip archive, and in their names."""
+        hits = _Hits()
+        try:
+            with zipfile.ZipFile(file) as packed:
+                hits += _Hits(self._count([packed.comment]))
+                for member in packed.infolist():
+                    name = member.filename.encode("utf-8", "surrogateescape")
+                    hits += _Hits(self._count([name, b"\n", member.comment]))
+                    if member.flag_bits & 1:
+                        hits += _Hits(is_all=False)
+                    elif not member.is_dir():
+                        with packed.open(member) as content:
+                            hits += self._content(content, depth)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, zlib.error, lzma.LZMAError):
+            return hits + _Hits(is_all=False)
+        return hits
+
+    def _database(self, path: Path) -> _Hits:
+        """The hits in the rows of an SQLite database: its pages may hold a value in parts."""
+
+        def values() -> Iterator[bytes]:
+            for (table,) in tables:
+                for row in database.execute(f"SELECT * FROM {named(table)}"):
+                    for value in row:
+                        if isinstance(value, (str, bytes)):
+                            yield value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+                            yield b"\n"
+
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+                tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                return _Hits(self._count(_together(values())))
+        except sqlite3.Error:
+            return _Hits(is_all=False)
 
     def _count(self, blocks: Iterable[bytes]) -> int:
         if self._pattern is None:
-            return 0
+            return sum(0 for _ in blocks)  # Whoever gives them may look at them too.
         hits = 0
         text, searched = b"", 0
-        for block in itertools.chain(blocks, [b""]):
+        for block in itertools.chain(filter(None, blocks), [b""]):
             text += block.lower()
             # A hit at the end of a block may go on in the next, and be another value then.
             until = len(text) - _LOOKAHEAD if block else len(text)
-            hits += sum(searched < match.end() <= until for match in self._pattern.finditer(text))
+            hits += sum(searched < end <= until for end in self._ends(text))
             cut = max(0, len(text) - _OVERLAP)
             text, searched = text[cut:], max(0, until - cut)
         return hits
 
-    def _parquet(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
-        """The decoded texts of Parquet files, those with the same columns together."""
-        by_columns: dict[tuple[str, ...], list[Path]] = {}
+    def _ends(self, text: bytes) -> Iterator[int]:
+        """The end of each hit in lower-cased bytes.
+
+        The pattern is slow, so it looks only around the rarest part of each value.
+        """
+        if self._pattern is None:
+            return
+        if not all(self._parts):
+            yield from (match.end() for match in self._pattern.finditer(text))
+            return
+        rarest = {min(parts, key=text.count) for parts in self._parts}
+        places = sorted(match.start() for part in rarest for match in re.finditer(re.escape(part), text))
+        stretches: list[list[int]] = []
+        for place in places:
+            start, end = max(0, place - self._width), min(len(text), place + self._width)
+            if stretches and start <= stretches[-1][1]:
+                stretches[-1][1] = end
+            else:
+                stretches.append([start, end])
+        for start, end in stretches:
+            for match in self._pattern.finditer(text, start, end):
+                # What follows the stretch is not seen, and decides whether it is a hit.
+                if match.end() + _LOOKAHEAD <= end or end == len(text):
+                    yield match.end()
+
+    def _parquet(self, paths: Iterable[Path]) -> Iterator[tuple[Path, _Hits]]:
+        """The hits in the decoded values of Parquet files, those with the same columns together."""
+        by_columns: dict[tuple[tuple[str, str], ...], list[Path]] = {}
         for path in paths:
             try:
                 schema = pq.read_schema(path)
@@ -113,42 +268,50 @@ class Search:
                 continue
             except pa.ArrowInvalid:
                 # Half written; what is in it cannot be known.
-                yield path, 1
+                yield path, _Hits(1)
                 continue
-            texts = tuple(one.name for one in schema if str(one.type) in {"string", "large_string", "string_view"})
-            if texts:
-                by_columns.setdefault(texts, []).append(path)
+            texts = tuple((one.name, str(one.type)) for one in schema if not _SCALAR.match(str(one.type)))
+            by_columns.setdefault(texts, []).append(path)
         for texts, found in by_columns.items():
             for start in range(0, len(found), 200):
-                yield from self._in_columns(texts, found[start : start + 200])
+                yield from self._in_columns([name for name, _ in texts], found[start : start + 200])
 
-    def _in_columns(self, texts: Sequence[str], paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
-        if not self.needles:
-            return
-        condition = " OR ".join(
-            f"contains(lower({named(name)}), {quoted(needle)})" for name in texts for needle in self.needles
-        )
-        columns = ", ".join(f"coalesce({named(name)}, '')" for name in texts)
-        rows = self._engine.rows(
-            f"SELECT filename, concat_ws(chr(10), {columns}) FROM read_parquet("
-            f"{list_of(as_named(str(path)) for path in paths)}, filename = true, hive_partitioning = false) "
-            f"WHERE {condition}"
-        )
+    def _in_columns(self, texts: Sequence[str], paths: Sequence[Path]) -> Iterator[tuple[Path, _Hits]]:
         hits: dict[str, int] = {}
-        for name, text in rows:
-            if self._count([text.encode()]):
-                hits[name] = hits.get(name, 0) + 1
+        if self.needles and texts:
+            # Also lists, structures and binary values, as text.
+            columns = [f"CAST({named(name)} AS VARCHAR)" for name in texts]
+            condition = " OR ".join(
+                f"contains(lower({column}), {quoted(needle)})" for column in columns for needle in self.needles
+            )
+            rows = self._engine.rows(
+                f"SELECT filename, concat_ws(chr(10), {', '.join(columns)}) FROM read_parquet("
+                f"{list_of(as_named(str(path)) for path in paths)}, filename = true, hive_partitioning = false) "
+                f"WHERE {condition}"
+            )
+            for name, text in rows:
+                if self._count([text.encode()]):
+                    hits[name] = hits.get(name, 0) + 1
         for path in paths:
-            if str(path) in hits:
-                yield path, hits[str(path)]
+            yield path, _Hits(hits.get(str(path), 0))
 
 
-def _spellings(needle: str) -> Iterator[str]:
-    """A value as it is, and as JSON writes it."""
-    yield needle
-    escaped = needle.encode("ascii", "backslashreplace").decode()
-    yield re.sub(r"\\x([0-9a-f]{2})", r"\\u00\1", escaped)
-    yield needle.replace("/", "\\/")
+def _spelt(needle: str) -> bytes:
+    """The pattern of a value in lower-cased bytes, as it is and as JSON may escape it."""
+    return b"".join(map(_character, needle))
+
+
+def _character(character: str) -> bytes:
+    if character.isascii() and character.isalnum():
+        return character.encode()
+    spellings = set()
+    # Only ASCII is in lower case by now.
+    for case in {character, character.lower(), character.upper()}:
+        units = case.encode("utf-16-be", "surrogatepass")
+        escaped = "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+        spellings |= {case, escaped, json.dumps(case, ensure_ascii=False)[1:-1], case.replace("/", "\\/")}
+    spelt = sorted({re.escape(one.encode("utf-8", "surrogatepass").lower()) for one in spellings})
+    return b"(?:" + b"|".join(spelt) + b")"
 
 
 def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
@@ -166,20 +329,47 @@ def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozense
             yield path
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as raw:
-        if path.suffix != ".gz":
-            yield from _read(raw)
-            return
-        try:
-            with gzip.open(raw) as file:
-                yield from _read(file)
-        except (EOFError, OSError, zlib.error):
-            # Cut off or no gzip at all: its bytes are what there is.
-            raw.seek(0)
-            yield from _read(raw)
+def _is_beside_database(path: Path) -> bool:
+    """Whether a file is one that SQLite keeps beside a database."""
+    for ending in _BESIDE_DATABASE:
+        database = path.with_name(path.name.removesuffix(ending))
+        if path.name.endswith(ending) and database.is_file():
+            with database.open("rb") as file:
+                return format_of(_head(file)) == SQLITE
+    return False
 
 
-def _read(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def _named(path: Path) -> str:
+    """A path as text, also where it is not UTF-8."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def _head(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    head = file.read(HEAD)
+    file.seek(0)
+    return head
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(_BLOCK):
         yield block
+
+
+def _seen(signs: TextSigns, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        signs.see(block)
+        yield block
+
+
+def _together(values: Iterable[bytes]) -> Iterator[bytes]:
+    """Values in blocks that are worth a search."""
+    block: list[bytes] = []
+    size = 0
+    for value in values:
+        block.append(value)
+        size += len(value)
+        if size >= _BLOCK:
+            yield b"".join(block)
+            block, size = [], 0
+    yield b"".join(block)

@@ -17,7 +17,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.names import normalize, normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
-from stedi_assets.privacy.suppression import values_in
+from stedi_assets.privacy.mentions import values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
 
@@ -128,6 +128,18 @@ class Person:
     def document(self) -> dict[str, Any]:
         """The person as JSON takes them; for the privacy folder only."""
         return dict(self.__dict__)
+
+
+def searchable(resources: Resources, person: Person) -> list[str]:
+    """The values of a person that nobody else has by now: others may have landed since the person was resolved.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+    """
+    asked = pa.table({"email": [person.email]})
+    others = _others(resources, _landed(resources, CUSTOMERS), asked, set(person.serials), set(person.marks))
+    return [value for value in person.needles() if value not in others]
 
 
 def _landed(resources: Resources, table: Table) -> Any:

@@ -137,7 +137,7 @@ def wrong(held: State, expected: Tables) -> list[str]:
             continue
         stored = Counter()
         order = list(TABLES[name].column_names)
-        cells = [order.index("source_line" if column == "line_number" else column) for column in COLUMNS[name]]
+        cells = [order.index(column) for column in COLUMNS[name]]
         for row, count in total(held, name).items():
             stored[tuple(row[cell] for cell in cells)] += count
         if stored != rows:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import json
+import os
+import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ from stedi_assets.privacy.folder import PrivacyFolder
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.progress import ErasureError
+from stedi_assets.subject_requests.raw_files import RESTED
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person
@@ -241,3 +248,73 @@ def test_files_that_become_copies_of_each_other_stop_nothing(lake: SmallLake) ->
     assert [row[:2] for row in lake.rows("step_trainer_landing") if row[0] == at(day, 91)] == [
         (at(day, 91), "serial-kim")
     ]
+
+
+# ---- what a raw file may be, and what cannot be decoded -------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_dagster")
+def test_a_person_in_compressed_and_encoded_files_is_gone(lake: SmallLake) -> None:
+    """A gzip stream named `.json`, bzip2 and UTF-16, of several objects on a line."""
+    day, record = DAYS[1], json.dumps
+    texts = {
+        "customer_landing": [person("bob", day), person("mia", day)],
+        "accelerometer_landing": [movement("bob", at(day, 80)), movement("mia", at(day, 80))],
+        "step_trainer_landing": [step("bob", at(day, 80)), step("mia", at(day, 80))],
+    }
+    forms: dict[str, Callable[[bytes], bytes]] = {
+        "customer_landing": gzip.compress,
+        "accelerometer_landing": bz2.compress,
+        "step_trainer_landing": lambda data: data.decode().encode("utf-16"),
+    }
+    for table, records in texts.items():
+        path = lake.path(table, "more.json", day)
+        path.write_bytes(forms[table]("".join(map(record, records)).encode()))
+    lake.materialize_directly()
+    receipt = erase(lake, "bob")
+    assert "not_proven_for" not in receipt
+    assert receipt["found"]["raw files"]["customer_landing"] >= 2
+    left = {table: lake.path(table, "more.json", day).read_bytes() for table in texts}
+    assert gzip.decompress(left["customer_landing"]).decode() == record(texts["customer_landing"][1])
+    assert bz2.decompress(left["accelerometer_landing"]).decode() == record(texts["accelerometer_landing"][1])
+    assert left["step_trainer_landing"].decode("utf-16") == record(texts["step_trainer_landing"][1])
+    # Which of the texts of its line a row comes from is nobody's data, so the others are as they were.
+    assert all(row["others_identical"] for row in receipt["partitions"]), receipt["partitions"]
+    assert nothing_differs(lake)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_dagster")
+def test_a_receipt_says_for_what_it_is_no_proof(lake: SmallLake) -> None:
+    asked, noise = request(lake, "bob"), random.Random(7).randbytes(3000)
+    for place in ("landing/customer_landing/_x.bin", "lake/x.bin", "privacy/x.bin", "home/x.bin"):
+        (lake.root / place).parent.mkdir(parents=True, exist_ok=True)
+        (lake.root / place).write_bytes(noise)
+    said: list[str] = []
+    steps = erasure(lake, asked)
+    steps._log = said.append
+    (receipt,) = steps.run()
+    assert receipt["not_proven_for"] == [
+        "Dagster's storage, x.bin",
+        "lake, x.bin",
+        "landing zone, customer_landing/_x.bin",
+        "privacy folder, x.bin",
+    ]
+    assert said[-1] == "receipt 1 was written, not proven for 4 files"
+    assert Receipts(lake.resources.privacy).faults() == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_dagster")
+def test_a_file_that_may_be_half_written_is_named_and_then_rewritten(lake: SmallLake) -> None:
+    path = lake.path("accelerometer_landing", "_x.json", DAYS[1])
+    path.write_text(lines(movement("bob", at(DAYS[1], 80)), movement("kim", at(DAYS[1], 81))))
+    asked = request(lake, "bob")
+    with pytest.raises(ErasureError, match=r"raw file accelerometer_landing/.*/_x.json .*: 1\n") as caught:
+        carry_out(lake, asked)
+    assert "1 of these may be half written, by their names. They are written anew 10 minutes after" in str(caught.value)
+    os.utime(path, (time.time() - RESTED - 60,) * 2)
+    receipt = carry_out(lake, asked)
+    assert path.read_text() == "\n" + lines(movement("kim", at(DAYS[1], 81)))
+    assert "not_proven_for" not in receipt

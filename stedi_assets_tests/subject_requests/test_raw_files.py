@@ -14,7 +14,8 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.subject_requests import raw_files
 from stedi_assets.subject_requests.export import export_subject
 from stedi_assets.subject_requests.matching import Subjects
-from stedi_assets.subject_requests.raw_files import BusyFileError, LineFilter, RawFile, redact
+from stedi_assets.subject_requests.raw_files import BusyFileError, redact
+from stedi_assets.subject_requests.redaction import RawFile, TextFilter
 from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import DAY, STAMP, lines, movement
@@ -36,7 +37,7 @@ def lake(tmp_path: Path) -> Iterator[SmallLake]:
 def redacted(lake: SmallLake, path: Path) -> int:
     below = path.relative_to(lake.root / "landing").as_posix()
     file = RawFile(contract("accelerometer_landing"), below, DAY)
-    return redact(lake.resources.landing, file, LineFilter(Subjects.of(lake.resources, ANN)))
+    return redact(lake.resources.landing, file, TextFilter(Subjects.of(lake.resources, ANN), lake.resources.session))
 
 
 def appending(monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> None:
