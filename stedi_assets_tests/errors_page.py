@@ -11,6 +11,7 @@ import builtins
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ class ErrorClass:
     remedy: str
 
 
+@cache
 def error_classes() -> list[ErrorClass]:
     """Every public class of the package that is an exception, by name."""
     parsed = (ast.parse(path.read_text()) for path in sorted((ROOT / "stedi_assets").rglob("*.py")))
