@@ -100,12 +100,18 @@ def in_a_child(work: Callable[[], Any], file: Path) -> Any:
 def stedi(*arguments: str, landing: Path, lake: Path, home: Path) -> None:
     """Run the ``stedi`` command in this process, in the folder ``home``, below which Dagster keeps its state."""
     from stedi_assets.cli.main import cli
+    from stedi_assets.cli.output import DIFFERS
 
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
     os.environ.pop("DAGSTER_HOME", None)
     os.environ.update(STEDI_LANDING_URI=str(landing), STEDI_LAKE_URI=str(lake), STEDI_PSEUDONYM_KEY=KEY)
-    cli(list(arguments), standalone_mode=False)
+    try:
+        cli(list(arguments), standalone_mode=False)
+    except SystemExit as end:
+        # All is made, and the lines that could not be read must be looked at: the landing zones here have some.
+        if (arguments[0], end.code) != ("materialize", DIFFERS):
+            raise
 
 
 def all_done(work: Mapping[str, Callable[[], object]], folder: Path, at_once: int = 2) -> dict[str, int]:
