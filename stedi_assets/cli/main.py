@@ -164,7 +164,7 @@ def reconcile(dry_run: bool) -> None:
 def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, landing: bool) -> None:
     """Do it with progress, and say what came of it; or only say what would be done."""
     from stedi_assets.defs.materialize import MaterializeError, Materializer, open_instance
-    from stedi_assets.defs.open_matters import open_matters
+    from stedi_assets.defs.open_matters import OPEN_CHECKS
     from stedi_assets.resources import Resources
 
     settings = Settings.from_environment()
@@ -182,16 +182,16 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         took = time.perf_counter() - started
         for path, why in outcome.ignored:
             say(f"left alone: {path}: {why}", style="yellow")
-        for check, says in _folded(outcome.warnings):
+        # Of what keeps the lake open, what it comes to on all days is said below.
+        warnings_of_runs = [one for one in outcome.warnings if one[1] not in OPEN_CHECKS]
+        for check, says in _folded(warnings_of_runs):
             say(f"{check}: {says}", style="yellow")
         summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
-        matters = open_matters(resources)
-        for matter in matters:
-            say(matter, style="yellow")
+        matters = _say_open_matters(resources)
         if matters:
             say(
-                f"Every table is made ({summary}), and {len(matters)} matter{'' if len(matters) == 1 else 's'} must be "
-                "looked at: mend the raw files, or see `stedi quarantine`."
+                f"Every table is made ({summary}), and {matters} matter{'' if matters == 1 else 's'} must be looked "
+                "at: mend the raw files, or see `stedi quarantine`."
             )
             sys.exit(DIFFERS)
         say(f"Every table is up to date ({summary})." if outcome.runs else "Every table was up to date.")
@@ -303,7 +303,6 @@ class _Follow:
 def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     """Print what differs; the exit code says whether anything does."""
     from stedi_assets.contracts import table
-    from stedi_assets.defs.open_matters import open_matters
     from stedi_assets.staleness.stale import reasons, rows_to_remove, stale_partitions
 
     rows: list[tuple[Any, ...]] = []
@@ -326,14 +325,22 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     for name, days in _unpassed(resources, settings).items() if landing else ():
         for day in sorted(days):
             differs(name, day, "did not pass its blocking checks")
-    matters = open_matters(resources)
-    for matter in matters:
-        say(matter, style="yellow")
+    matters = _say_open_matters(resources)
     if not rows:
         say("Every table is made; the matters above must be looked at." if matters else "Every table is up to date.")
         return DIFFERS if matters else OK
     show(("table", "landing day", "rows now", "why"), rows)
     return DIFFERS
+
+
+def _say_open_matters(resources: Any) -> int:
+    """Say what must be looked at, and return how many matters that are."""
+    from stedi_assets.defs.open_matters import open_matters
+
+    matters = open_matters(resources)
+    for (table, check), says in matters.items():
+        say(f"{table}.{check}: {says}", style="yellow")
+    return len(matters)
 
 
 def _unpassed(resources: Any, settings: Settings) -> dict[str, set[date]]:

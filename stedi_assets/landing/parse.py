@@ -51,7 +51,7 @@ from stedi_assets.landing.texts import Positions, Text, are_separators, flat_obj
 PIECE_BYTES = 16 << 20
 """Bytes that ``read_texts`` reads at once."""
 
-MOST_JUDGED = 200_000
+MOST_TEXTS = 200_000
 """Texts of which each costs far more than its bytes, that are in memory at once."""
 
 CUT_OFF_REASON = "the compressed stream is cut off"
@@ -276,7 +276,7 @@ class TextParser:
                 accepted[index:until] = True
                 at, index = int(ends[until - 1]), until
                 continue
-            more = len(texts) >= MOST_JUDGED
+            more = len(texts) >= MOST_TEXTS
             text = None if more else next_text(buffer, at, final=final)
             if text is None:
                 break
@@ -363,7 +363,7 @@ class _TextReader:
         """Read some of a buffer: what was read, how many bytes that were, and whether more can be."""
         found = self._parser.segments(buffer, final=final)
         unknown: Counter[str] = Counter()
-        judged = [(text, self._judge(buffer, text, unknown)) for text in found.texts]
+        judged = [(text, self._validated(buffer, text, unknown)) for text in found.texts]
         return self._piece(buffer, found, judged, unknown), found.read, found.more
 
     def cut_off(self, rest: bytes) -> ParsedTexts:
@@ -378,7 +378,7 @@ class _TextReader:
         reject = Reject(*place, CUT_OFF_REASON, rest[start:].decode("utf-8", "backslashreplace"))
         return ParsedTexts(_data_schema(self._table).empty_table(), (reject,), 1)
 
-    def _judge(self, buffer: bytes, text: Text, unknown: Counter[str]) -> tuple[Value, ...] | Rejected:
+    def _validated(self, buffer: bytes, text: Text, unknown: Counter[str]) -> tuple[Value, ...] | Rejected:
         try:
             written = buffer[text.start : text.end].decode()
         except UnicodeDecodeError:

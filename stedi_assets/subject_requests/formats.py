@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable, Iterator
 
 from stedi_assets.landing.decode import compression_of
 
@@ -57,6 +58,16 @@ class TextSigns:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._characters = self._odd = 0
         self._has_zeros = False
+
+    def watch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks, looked at as they pass.
+
+        Args:
+            blocks: of the file.
+        """
+        for block in blocks:
+            self.see(block)
+            yield block
 
     def see(self, block: bytes) -> None:
         """Take the next bytes.

@@ -222,15 +222,9 @@ def _may_match(fs: fsspec.AbstractFileSystem, path: str, file: RawFile, texts: T
     if format_of(head) is not None:
         return False  # An archive or a database would be destroyed; the search looks into it.
     signs = TextSigns()
-
-    def seen(blocks: Iterator[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            if not file.is_data:
-                signs.see(block)
-            yield block
-
     try:
-        found = texts.may_match(seen(opened(_blocks(fs, path), PIECE)[1]))
+        blocks = opened(_blocks(fs, path), PIECE)[1]
+        found = texts.may_match(blocks if file.is_data else signs.watch(blocks))
     except CutOff:
         found = True
     return found and (file.is_data or signs.is_text)

@@ -161,7 +161,7 @@ class Search:
             return self._raw(file) | _Hits(is_all=False)
         signs = TextSigns()
         if is_plain(head):
-            number = self._count(_seen(signs, _read(file)))
+            number = self._count(signs.watch(_read(file)))
             return _Hits(number, signs.is_text)
         found = self._raw(file)
         is_whole = True
@@ -174,7 +174,7 @@ class Search:
                 is_whole = False
 
         file.seek(0)
-        number = self._count(_seen(signs, decoded()))
+        number = self._count(signs.watch(decoded()))
         return found | _Hits(number, is_whole and signs.is_text)
 
     def _raw(self, file: IO[bytes]) -> _Hits:
@@ -353,12 +353,6 @@ def _head(file: IO[bytes]) -> bytes:
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(_BLOCK):
-        yield block
-
-
-def _seen(signs: TextSigns, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    for block in blocks:
-        signs.see(block)
         yield block
 
 

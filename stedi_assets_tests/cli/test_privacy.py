@@ -121,7 +121,8 @@ def test_what_differs_is_said_and_left(desk: Desk) -> None:
     code, out, said = desk.stedi("reconcile", "--dry-run")
     # One line of three could not be read, which is said until it is mended.
     assert (code, out) == (1, "")
-    assert "accelerometer_landing of 2023-08-06: 1 of 6 texts could not be read." in said
+    assert "accelerometer_landing.few_rejected: On 1 landing days" in said
+    assert "2023-08-06 (1 of 6)" in said
     assert "up to date" not in said
     code, _, said = desk.stedi("reconcile")
     assert code == 1

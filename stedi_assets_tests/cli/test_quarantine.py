@@ -84,7 +84,7 @@ def test_up_to_date_is_said_only_where_nothing_is_open(made: Path) -> None:
         assert "up to date" not in done.err
         assert "may be withdrawals" in done.err
         assert "name nobody who is known" in done.err
-        assert "nothing was read of accelerometer_landing/landing_date=2023-08-06/noise.json" in done.err
+        assert "nothing was read: accelerometer_landing/landing_date=2023-08-06/noise.json" in done.err
 
 
 def test_why_somebody_is_kept_out_is_explained(made: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 PROFILES = ("few", "all")
@@ -33,10 +32,6 @@ def register_profiles() -> None:
 def chosen(few: int, many: int) -> int:
     """The size of something: ``few`` in ``make test``, ``many`` in ``make test-all``."""
     return few if profile() == "few" else many
-
-
-slow_where_many: Any = pytest.mark.slow if profile() == "all" else lambda function: function
-"""Marks a test ``slow`` in ``make test-all`` alone, where something that it takes is larger."""
 
 
 def examples(few: int, many: int) -> int:

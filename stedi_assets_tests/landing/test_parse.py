@@ -114,7 +114,7 @@ def test_a_long_file_in_many_pieces(engine: DuckDBEngine, folder: Path, table: s
     random.Random(1).shuffle(made)
     for size, most in ((16 << 20, 1 << 18), (30_000, 1 << 18), (16 << 20, 100)):
         monkeypatch.setattr(parse, "PIECE_BYTES", size)
-        monkeypatch.setattr(parse, "MOST_JUDGED", most)
+        monkeypatch.setattr(parse, "MOST_TEXTS", most)
         assert_read_as_judged(engine, folder / "long.json", table, b"\n".join(made))
 
 

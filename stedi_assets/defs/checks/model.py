@@ -119,6 +119,7 @@ class Check:
         blocking: whether what is made from the table must wait for it to pass.
         severity: whether failing is an error or a warning.
         whole: whether it is about the whole table, whichever days were run.
+        keeps_open: whether somebody must look at what it finds, so that no command says "up to date" until it passes.
         measures: SQL aggregates over the checked rows that it needs, by name; checks may share them.
     """
 
@@ -128,4 +129,5 @@ class Check:
     blocking: bool = False
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     whole: bool = False
+    keeps_open: bool = False
     measures: Mapping[str, str] = field(default_factory=dict)

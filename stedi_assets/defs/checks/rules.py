@@ -8,7 +8,7 @@ stored row is traced to a person in ``staleness.consent``.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
 from typing import Any
 
 from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
@@ -21,13 +21,15 @@ from stedi_assets.landing.manifest import ManifestEntry, manifest_entries
 from stedi_assets.landing.rejections import days_with_many_rejected, unknown_keys, unread_files
 from stedi_assets.privacy.identity import CUSTOMERS
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
-from stedi_assets.staleness.doubt import open_texts
+from stedi_assets.staleness.doubt import OpenText, open_texts
 from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.index import ReadingsIndex
 
 # Of a whole value: a phone number, or the 8-4-4-4-12 of a serial number. An e-mail shows by its @.
 _PHONE = r"\+?[0-9][0-9 ().-]{5,19}"
 _LONGEST = 36
+_SHOWN = 5
+"""Days or files that a check names."""
 _SERIAL = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -49,6 +51,7 @@ def table_checks(table: Table) -> list[Check]:
                 "few_rejected",
                 "Nearly all that landed could be read, and something of each file.",
                 _few_rejected,
+                keeps_open=True,
             ),
             Check("unknown_keys", "Every key of what landed means a field.", _unknown_keys, severity=WARN),
             Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
@@ -60,6 +63,7 @@ def table_checks(table: Table) -> list[Check]:
                 "No customer record that could not be read is open and names nobody who is known.",
                 _unattributed,
                 whole=True,
+                keeps_open=True,
             ),
             Check(
                 "consent_in_doubt",
@@ -67,6 +71,7 @@ def table_checks(table: Table) -> list[Check]:
                 _in_doubt,
                 severity=WARN,
                 whole=True,
+                keeps_open=True,
             ),
         ]
     if table in READINGS_TABLES:
@@ -166,13 +171,20 @@ def _few_rejected(checked: CheckContext) -> CheckOutcome:
     entries = _entries(checked)
     limit = checked.resources.settings.max_rejected
     days, files = days_with_many_rejected(entries, limit), unread_files(entries)
-    number, texts = sum(rejected for rejected, _ in days.values()), sum(there for _, there in days.values())
+    many = [f"{day} ({rejected} of {texts})" for day, (rejected, texts) in days.items()]
+    found = [f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected: {_listed(many)}."] * bool(
+        days
+    )
+    found += [f"Of {len(files)} files nothing was read: {_listed([file.source_file for file in files])}."] * bool(files)
+    found += ["`stedi quarantine --all` lists what could not be read."] if found else ["Nearly everything was read."]
     return CheckOutcome(
         passed=not days and not files,
-        description=f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected "
-        f"({number} of {texts}), and of {len(files)} files nothing was read. `stedi quarantine --all` lists what could "
-        "not be read.",
-        numbers={"landing days": len(days), "rejected": number, "files not read": len(files)},
+        description=" ".join(found),
+        numbers={
+            "landing days": len(days),
+            "rejected": sum(rejected for rejected, _ in days.values()),
+            "files not read": len(files),
+        },
     )
 
 
@@ -194,29 +206,36 @@ def _entries(checked: CheckContext) -> list[ManifestEntry]:
 
 def _unattributed(checked: CheckContext) -> CheckOutcome:
     texts = [text for text in open_texts(checked.resources.view()) if text.names_nobody]
-    days = sorted({text.landing_date for text in texts})
-    return CheckOutcome(
-        passed=not texts,
-        description=f"{len(texts)} customer records could not be read and name nobody who is known, so a withdrawal "
-        f"may be among them that is held against nobody{_on(days)}. Mend the raw files, or see `stedi quarantine`.",
-        numbers={"texts": len(texts), "landing days": len(days)},
+    return _of_open_texts(
+        texts,
+        "name nobody who is known, so a withdrawal may be among them that is held against nobody. Mend the raw files, "
+        "or see `stedi quarantine`.",
     )
 
 
 def _in_doubt(checked: CheckContext) -> CheckOutcome:
     texts = [text for text in open_texts(checked.resources.view()) if text.people_in_doubt]
-    days = sorted({text.landing_date for text in texts})
+    return _of_open_texts(
+        texts,
+        "may be withdrawals: whoever they may speak of is in no table until a good record of theirs lands. See `stedi "
+        "quarantine`.",
+    )
+
+
+def _of_open_texts(texts: Sequence[OpenText], consequence: str) -> CheckOutcome:
+    days = sorted({str(text.landing_date) for text in texts})
+    landed = f" (landed on {_listed(days)})" if days else ""
     return CheckOutcome(
         passed=not texts,
-        description=f"{len(texts)} customer records could not be read and may be withdrawals: whoever they may speak "
-        f"of is in no table until a good record of theirs lands{_on(days)}. See `stedi quarantine`.",
+        description=f"{len(texts)} customer records could not be read{landed} and {consequence}",
         numbers={"texts": len(texts), "landing days": len(days)},
     )
 
 
-def _on(days: list[date]) -> str:
-    shown = ", ".join(map(str, days[:5]))
-    return f" (landed on {shown}{' …' if len(days) > 5 else ''})" if days else ""
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _duplicates(checked: CheckContext) -> CheckOutcome:
