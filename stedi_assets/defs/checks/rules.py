@@ -172,11 +172,12 @@ def _few_rejected(checked: CheckContext) -> CheckOutcome:
     limit = checked.resources.settings.max_rejected
     days, files = days_with_many_rejected(entries, limit), unread_files(entries)
     many = [f"{day} ({rejected} of {texts})" for day, (rejected, texts) in days.items()]
-    found = [f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected: {_listed(many)}."] * bool(
-        days
-    )
-    found += [f"Of {len(files)} files nothing was read: {_listed([file.source_file for file in files])}."] * bool(files)
-    found += ["`stedi quarantine --all` lists what could not be read."] if found else ["Nearly everything was read."]
+    found = []
+    if days:
+        found.append(f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected: {_listed(many)}.")
+    if files:
+        found.append(f"Of {len(files)} files nothing was read: {_listed([file.source_file for file in files])}.")
+    found.append("`stedi quarantine --all` lists what could not be read." if found else "Nearly everything was read.")
     return CheckOutcome(
         passed=not days and not files,
         description=" ".join(found),
