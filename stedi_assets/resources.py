@@ -19,10 +19,10 @@ from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.landing.differences import Difference, day_differences
 from stedi_assets.landing.files import LandingZone, Listing
 from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprints
+from stedi_assets.landing.sample_lake import only_invented_people
 from stedi_assets.privacy.dismissals import Dismissals
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
-from stedi_assets.privacy.sample_lake import only_invented_people
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
 from stedi_assets.settings import Settings

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import lzma
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,8 @@ import pytest
 from stedi_assets import errors
 from stedi_assets.contracts import table
 from stedi_assets.errors import RedactedError, open_lake, redact_errors, working_on
-from stedi_assets.privacy import sample_lake
-from stedi_assets.privacy.sample_lake import only_invented_people
+from stedi_assets.landing import sample_lake
+from stedi_assets.landing.sample_lake import only_invented_people
 from stedi_assets.resources import Resources
 from stedi_assets.sample import DEFAULT_LAST_DAY, write_sample
 from stedi_assets.settings import Settings
@@ -163,6 +165,16 @@ def person_added_in_an_escape(root: Path) -> None:
     path.write_bytes(content[: at - 5] + b"\\u0040" + content[at + 1 :])
 
 
+def compressed_person_added(root: Path) -> None:
+    """The marker agrees, and no byte of the address can be seen before the file is decompressed."""
+    path = a_landing_file(root)
+    path.write_bytes(lzma.compress(path.read_bytes().replace(b"@example.com", b"@example.org", 1)))
+    marker = root / "landing" / "expected_counts.details.json"
+    said = json.loads(marker.read_text())
+    said["files"][path.relative_to(root / "landing").as_posix()] = path.stat().st_size
+    marker.write_text(json.dumps(said))
+
+
 def person_in_an_old_version(root: Path) -> None:
     rows = pa.table({"email": ["Somebody@Example.org"]})
     pq.write_table(rows, root / "lake" / "trusted" / "customer_trusted" / "old.parquet")
@@ -191,6 +203,7 @@ IN_DOUBT: list[Callable[[Path], None]] = [
     person_added,
     person_added_below_the_domain,
     person_added_in_an_escape,
+    compressed_person_added,
     person_in_an_old_version,
     person_asked_to_be_erased,
     landed_from_elsewhere,
@@ -206,6 +219,13 @@ def test_a_lake_in_doubt_is_not_the_samples(root: Path, change: Callable[[Path],
     if change.__name__.startswith("person_added"):
         assert a_landing_file(root).stat().st_size == size, "the marker does not tell"
     assert not only_invented_people(settings)
+
+
+def test_every_form_of_file_that_the_generator_makes_is_looked_into(tmp_path: Path) -> None:
+    write_sample(str(tmp_path / "landing"), customers=12, days=3, faults=True)
+    forms = {path.suffix for path in (tmp_path / "landing").rglob("*") if path.is_file()}
+    assert forms >= {".bz2", ".zst"}, "compressed ones among them"
+    assert only_invented_people(settings_of(tmp_path))
 
 
 def test_a_lake_that_is_too_large_to_look_through_is_not_the_samples(

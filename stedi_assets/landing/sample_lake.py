@@ -6,17 +6,18 @@ error shows belongs to ``errors``, making a sample to ``sample``.
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stedi_assets.contracts import TABLES, DataType
 from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.landing.decode import text_blocks
 from stedi_assets.settings import Settings
 
 _DETAILS = "expected_counts.details.json"
@@ -66,13 +67,12 @@ def _sizes(landing: Path) -> dict[str, int]:
 
 def _names_others(path: Path) -> bool:
     """Whether a raw file has another address, or may hide one in an escape, which the generator never uses."""
-    size = 0
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for line in file:
-            size += len(line)
-            if size > _MOST_BYTES or b"\\u" in line.lower() or _INVENTED.search(line):
-                return True
-    return False
+    text = bytearray()
+    for block in text_blocks(fsspec.filesystem("file"), str(path)):
+        text += block
+        if len(text) > _MOST_BYTES:
+            return True
+    return b"\\u" in text.lower() or _INVENTED.search(text) is not None
 
 
 def _known_files(lake_uri: str) -> set[str]:
