@@ -196,6 +196,18 @@ class Table:
         return f"{self.zone.value}/{self.name}"
 
     @property
+    def landing_source(self) -> LandingSource:
+        """The raw files' contract.
+
+        Raises:
+            ValueError: the table is no landing table.
+        """
+        if self.source is None:
+            msg = f"{self.name} is not a landing table: its contract has no source."
+            raise ValueError(msg)
+        return self.source
+
+    @property
     def data_columns(self) -> tuple[Column, ...]:
         """The columns that the data files hold: all but the partition columns."""
         return tuple(c for c in self.columns if c.name not in self.partition_by)

@@ -262,7 +262,7 @@ class DuckDBEngine:
         if not self.connection.filesystem_is_registered("memory"):
             self.connection.register_filesystem(memory)
         memory.pipe_file(name, b"\n".join(lines) + b"\n")
-        # The fewest quotes and commas that a line with these fields can have; see ``stedi_assets.landing.parse``.
+        # The fewest quotes and commas that a line with these fields can have; see ``stedi_assets.landing.fast_path``.
         quotes_of = " + ".join(
             f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
             for f in source.fields

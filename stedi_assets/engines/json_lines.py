@@ -1,6 +1,6 @@
 """Raw lines in DuckDB's SQL: its JSON reader, the values that it gives, and the signs of a good line.
 
-The reader coerces, so by itself it proves nothing; what does is said in ``stedi_assets.landing.parse``.
+The reader coerces, so by itself it proves nothing; what does is said in ``stedi_assets.landing.fast_path``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The profile of a raw file by one pass over its bytes: their digest, and counts of lines, quotes and commas.
 
-With the counts ``parse`` proves its fast path. Nothing here knows a contract.
+With the counts ``fast_path`` proves what it reads. Nothing here knows a contract.
 """
 
 from __future__ import annotations

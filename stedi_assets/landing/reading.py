@@ -1,7 +1,7 @@
-"""Reading one planned landing day: raw files become new Parquet files, rejected lines go to the quarantine.
+"""Reading one planned landing day: raw files become new Parquet files, rejected texts go to the quarantine.
 
-Files are read in batches at full speed; a batch of which that does not prove every line good is read again, line by
-line. Of files that are gone and kept, the rows and rejected lines are carried over.
+Files are read in batches at full speed; a batch of which that does not prove every line good is read again, text by
+text. Of files that are gone and kept, the rows and rejected texts are carried over.
 """
 
 from __future__ import annotations
@@ -18,15 +18,9 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse import NewFile, Snapshot
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, PlannedFile
+from stedi_assets.landing.fast_path import allows_fast_path, fast_path_query, has_line_numbers, proves_fast_path
 from stedi_assets.landing.manifest import ManifestEntry
-from stedi_assets.landing.parse import (
-    Reject,
-    allows_fast_path,
-    fast_path_query,
-    has_line_numbers,
-    proves_fast_path,
-    read_texts,
-)
+from stedi_assets.landing.parse import Reject, read_texts
 from stedi_assets.landing.profile import count_lines
 from stedi_assets.landing.quarantine import DayQuarantine
 
@@ -34,7 +28,7 @@ BATCH = 256 << 20
 """Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
 
 FLUSH_ROWS = 1_000_000
-"""Rows of slowly read lines that are kept in memory before they are written."""
+"""Rows of texts, read one by one, that are kept in memory before they are written."""
 
 
 class DayReader:

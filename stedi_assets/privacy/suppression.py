@@ -204,15 +204,13 @@ class Suppression:
         Raises:
             ValueError: the table is not a landing table.
         """
-        if table.source is None:
-            msg = f"{table.name} is not a landing table."
-            raise ValueError(msg)
-        result = validate_line(line, table.source, landing_date)
+        source = table.landing_source
+        result = validate_line(line, source, landing_date)
         if result is None:
             return None
         if isinstance(result, Rejected):
             return self.of_rejected(line.decode("utf-8", "backslashreplace"))
-        return self._of_values(table, dict(zip((field.name for field in table.source.fields), result, strict=True)))
+        return self._of_values(table, dict(zip((field.name for field in source.fields), result, strict=True)))
 
     def _of_values(self, table: Table, values: Mapping[str, Value]) -> Tombstone | None:
         subject = table.subject_column
