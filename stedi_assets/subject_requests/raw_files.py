@@ -98,6 +98,8 @@ def removed(zone: LandingZone, file: RawFile, texts: TextFilter) -> Iterator[byt
         if _may_match(fs, path, file, texts):
             for piece in _redacted(fs, path, file, texts)[1]:
                 yield from piece.removed
+    except CutOff:
+        return  # Those in what there is of it were found.
     except Damaged:
         return  # What is there of its text cannot be told from what is not; the search names the file.
     except UnreadableFileError:
@@ -183,10 +185,14 @@ def _write_redacted(fs: fsspec.AbstractFileSystem, path: str, aside: str, file: 
     with _open_private(fs, aside) as raw:
         form, pieces = _redacted(fs, path, file, texts)
         target = TextWriter(raw, form)
-        for piece in pieces:
-            redacted += len(piece.removed)
-            target.write(piece.kept)
-        target.close()
+        is_whole = True
+        try:
+            for piece in pieces:
+                redacted += len(piece.removed)
+                target.write(piece.kept)
+        except CutOff:
+            is_whole = False  # And so must it stay: who stood in what is missing is still in doubt.
+        target.close(is_whole=is_whole)
         if isinstance(fs, LocalFileSystem):
             raw.flush()
             os.fsync(raw.fileno())

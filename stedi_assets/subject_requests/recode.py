@@ -31,7 +31,8 @@ class TextWriter:
     def __init__(self, raw: BinaryIO, form: Form) -> None:
         self._form = form
         self._layers: list[_Target] = []
-        target: _Target = raw
+        self._raw = _Held(raw)
+        target: _Target = self._raw
         for compression in form.compressions:
             target = _COMPRESSORS[compression](target)
             self._layers.append(target)
@@ -56,12 +57,19 @@ class TextWriter:
         if len(self._head) >= HEAD:
             self._write_head()
 
-    def close(self) -> None:
-        """Write what is left, and the ends of the compressed streams."""
+    def close(self, *, is_whole: bool = True) -> None:
+        """Write what is left, and the ends of the compressed streams.
+
+        Args:
+            is_whole: whether the text is. Else the last byte of a compressed stream is left out: all of the text can be
+                read, and whoever reads it is told that it was cut off.
+        """
         if self._has_head:
             self._write_head()
         for layer in reversed(self._layers):
             layer.close()
+        if is_whole:
+            self._raw.close()
 
     def _write_head(self) -> None:
         """The first bytes. Two spaces go before them where they would be taken for another form.
@@ -81,6 +89,25 @@ class TextWriter:
         whole, found, half = text.partition(b"\xff") if self._is_whole else (b"", b"", text)
         self._is_whole = self._is_whole and not found
         return self._decoder.decode(whole).encode(self._form.encoding, "surrogatepass") + half
+
+
+class _Held:
+    """A file whose last byte is written when it is closed."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._last = b""
+
+    def write(self, data: bytes) -> int:
+        held = self._last + bytes(data)
+        self._target.write(held[:-1])
+        self._last = held[-1:]
+        return len(data)
+
+    def close(self) -> None:
+        self._target.write(self._last)
+
+    def flush(self) -> None: ...
 
 
 class _Zstd:

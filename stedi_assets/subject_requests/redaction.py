@@ -110,20 +110,24 @@ class TextFilter:
         """Redact a text.
 
         Args:
-            blocks: the text; where it is cut off, what there is of it is redacted.
+            blocks: the text.
             file: the raw file that it is stored in.
 
         Yields:
             It, piece by piece.
+
+        Raises:
+            CutOff: it ends before its end; what there is of it was yielded.
         """
         parser = TextParser(self._engine, file.table, file.landing_date)
         stream = iter(blocks)
         rest, is_open, final = b"", False, False
+        cut_off: CutOff | None = None
         while not final:
             try:
                 block = next(stream, b"")
-            except CutOff:
-                block = b""
+            except CutOff as error:
+                block, cut_off = b"", error
             rest, final, more = rest + block, not block, True
             while more:
                 found = parser.segments(rest, final=final)
@@ -131,6 +135,8 @@ class TextFilter:
                 yield piece
                 rest, more = rest[found.read :], found.more
         yield Piece(rest)
+        if cut_off:
+            raise cut_off
 
     def _has_sign(self, text: bytes) -> bool:
         # One of the hints stands in every text of theirs, unless it is spelt with escapes, in letters whose lower case

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import bz2
 import codecs
-import contextlib
 import functools
 import gzip
-import io
 import json
 import lzma
 import os
+import random
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from stedi_assets.contracts import table as contract
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.landing.decode import opened
+from stedi_assets.landing.decode import CutOff, opened, text_blocks
 from stedi_assets.reference import RejectedLineError, parse
 from stedi_assets.reference.texts import texts
 from stedi_assets.subject_requests.export import export_subject
@@ -150,20 +150,26 @@ def test_equal_content_stays_equal(lake: SmallLake) -> None:
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_a_cut_off_file_keeps_what_could_be_read(lake: SmallLake) -> None:
-    path = lake.path(TABLE, "part.gz", day="cut-off")
-    many = [json.dumps(movement(name, STAMP + n)) for n in range(2000) for name in ("ann", "bob")]
-    path.write_bytes(gzip.compress("\n".join(many).encode())[:-2000])
-    read = b"".join(until_cut_off(path.read_bytes()))
+@pytest.mark.parametrize("packings", [[gzip.compress], [bz2.compress], [lzma.compress], [bz2.compress, gzip.compress]])
+def test_a_cut_off_file_keeps_what_could_be_read_and_stays_cut_off(lake: SmallLake, packings: list[Packing]) -> None:
+    """It must be seen that something is missing: it may be a withdrawal."""
+    path = lake.path(TABLE, "part", day="cut-off")
+    noise = random.Random(1)
+    many = [json.dumps({**movement(name), "x": noise.random()}) for _ in range(9000) for name in ("ann", "bob")]
+    whole = packed("\n".join(many).encode(), packings)
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    read = until_cut_off(path)
     assert redacted(lake, path) > 500
-    left = gzip.decompress(path.read_bytes())
+    left = until_cut_off(path)
     assert left == b"\n".join(b"" if b"ann@" in line else line for line in read.split(b"\n"))
+    assert redacted(lake, path) == 0
 
 
-def until_cut_off(data: bytes) -> Iterator[bytes]:
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream, contextlib.suppress(EOFError):
-        while True:
-            yield stream.read1(100)
+def until_cut_off(path: Path) -> bytes:
+    read = []
+    with pytest.raises(CutOff):
+        read += text_blocks(fsspec.filesystem("file"), str(path))
+    return b"".join(read)
 
 
 @pytest.mark.parametrize(
