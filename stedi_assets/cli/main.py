@@ -189,10 +189,8 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
         matters = _say_open_matters(resources)
         if matters:
-            say(
-                f"Every table is made ({summary}), and {matters} matter{'' if matters == 1 else 's'} must be looked "
-                "at: mend the raw files, or see `stedi quarantine`."
-            )
+            must = "1 matter above" if matters == 1 else f"{matters} matters above"
+            say(f"Every table is made ({summary}), and the {must} must be looked at.")
             sys.exit(DIFFERS)
         say(f"Every table is up to date ({summary})." if outcome.runs else "Every table was up to date.")
     finally:

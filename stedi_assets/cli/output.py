@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 OK, DIFFERS, FAILED = 0, 1, 2
@@ -45,19 +46,22 @@ def chosen(wanted: str | None) -> str:
     return wanted or ("table" if sys.stdout.isatty() else "csv")
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | None = None) -> int:
+def show(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | None = None, unbroken: str | None = None
+) -> int:
     """Print rows.
 
     Args:
         columns: their names.
         rows: in order of the columns; read once, and for CSV and JSON lines never held.
         wanted: one of :data:`FORMATS`.
+        unbroken: the column whose values a table does not break, so that they can be copied, however wide it gets.
 
     Returns:
         How many rows there were; 0 where the reader of a pipe had enough.
     """
     try:
-        count = _print(columns, rows, chosen(wanted))
+        count = _print(columns, rows, chosen(wanted), unbroken)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read has enough, as `head` does; Python must not complain about it while it ends.
@@ -66,7 +70,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], wanted: str | No
     return count
 
 
-def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> int:
+def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str, unbroken: str | None) -> int:
     count = 0
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -88,10 +92,13 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str) -> 
         if values and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
             numeric.add(index)
     for index, name in enumerate(columns):
-        table.add_column(name, justify="right" if index in numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if index in numeric else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == unbroken)
     for row in listed:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    console, endless = Console(), Console(width=100_000)
+    needed = Measurement.get(endless, endless.options, table).minimum
+    console.print(table, width=max(needed, console.width) if unbroken else None, crop=not unbroken)
     return len(listed)
 
 

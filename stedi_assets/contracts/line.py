@@ -167,7 +167,7 @@ def field_of(key: str, source: LandingSource) -> str | None:
         key: the key of a JSON object.
         source: the fields.
     """
-    names = _spellings(source)
+    names = source.spellings
     return names.get(key) or (names.get(key.lower()) if key.isascii() else None)
 
 
@@ -178,7 +178,8 @@ def unknown_keys(found: Pairs, source: LandingSource) -> list[str]:
         found: the object.
         source: the fields.
     """
-    return [key for key, _ in found if field_of(key, source) is None]
+    names = source.spellings
+    return [key for key, _ in found if key not in names and field_of(key, source) is None]
 
 
 def spelling_of(found: Pairs, source: LandingSource) -> dict[str, str]:
@@ -192,16 +193,6 @@ def spelling_of(found: Pairs, source: LandingSource) -> dict[str, str]:
         The key by the name of the field.
     """
     return {name: key for key, _ in found if (name := field_of(key, source)) is not None and name != key}
-
-
-@lru_cache(maxsize=64)
-def _spellings(source: LandingSource) -> dict[str, str]:
-    """The name of a field by each of its spellings; in lower case those that hold in any case."""
-    names = {}
-    for field in source.fields:
-        for spelling in (field.name, *field.aliases):
-            names[spelling.lower()] = field.name
-    return names | {field.name: field.name for field in source.fields}
 
 
 def _fault(found: Pairs, *, escapes: bool) -> Rejected | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from functools import cached_property
 
 
 class Zone(str, Enum):
@@ -128,6 +129,12 @@ class LandingSource:
     def time(self) -> str | None:
         """The field whose value must be a time between 2015 and a day after the landing day."""
         return self.event_time or self.update_time
+
+    @cached_property
+    def spellings(self) -> Mapping[str, str]:
+        """The name of a field by each of its spellings; in lower case those that hold in any case."""
+        names = {spelling.lower(): one.name for one in self.fields for spelling in (one.name, *one.aliases)}
+        return names | {one.name: one.name for one in self.fields}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""DuckDB, the embedded engine: it streams, spills to disk and is small."""
+"""DuckDB, the embedded engine: it streams, spills to disk and is small.
+
+It keeps small tables of many files in memory (``cached_relation``), until it is closed.
+"""
 
 from __future__ import annotations
 

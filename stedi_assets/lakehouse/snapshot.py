@@ -102,14 +102,16 @@ class Snapshot:
         """The names of the files of each landing day that has any: while they are the same, its rows are."""
         return {day: tuple(file.uri for file in files) for day, files in self._by_day.items()}
 
-    def part(self, column: str, value: str) -> Sequence[DataFile]:
+    def part(self, column: str, value: str, days: Collection[date] | None = None) -> Sequence[DataFile]:
         """The files with one value of a partition column, ordered by path.
 
         Args:
             column: a partition column.
             value: its value, as text.
+            days: the landing days to take; none takes all.
         """
-        return self.remember(f"parts by {column}", lambda: self._parts(column)).get(value, ())
+        files = self.remember(f"parts by {column}", lambda: self._parts(column)).get(value, [])
+        return files if days is None else [file for file in files if file.landing_date in days]
 
     def _parts(self, column: str) -> dict[str, list[DataFile]]:
         parts: dict[str, list[DataFile]] = {}

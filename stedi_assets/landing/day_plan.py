@@ -22,7 +22,7 @@ from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies
 from stedi_assets.landing.profile import FileProfile, profile_file
 
-RULES_VERSION = 2
+READING_RULES_VERSION = 2
 """Raise it when the same raw files give other rows or rejected texts, so that every landing day is read anew."""
 
 MOST_KEYS = 20
@@ -168,7 +168,7 @@ def day_fingerprint(table: Table, entries: Iterable[ManifestEntry]) -> str:
         entries: the manifest entries of the day's files.
     """
     inputs = sorted([(entry.source_file, entry.digest, entry.duplicate_of) for entry in entries], key=str)
-    return fingerprint(RULES_VERSION, table.name, table.column_names, inputs)
+    return fingerprint(READING_RULES_VERSION, table.name, table.column_names, inputs)
 
 
 def _absent(zone: LandingZone, files: Sequence[LandingFile], ingested: Sequence[ManifestEntry]) -> list[ManifestEntry]:

@@ -34,14 +34,14 @@ HEAD = max(map(len, [*_MAGIC, *_MARKS]))
 """Bytes by which a file is recognised."""
 
 
-class CutOff(Exception):  # noqa: N818 - nobody outside sees it
+class CutOff(Exception):  # noqa: N818 - a state of the file, which callers turn into a rejected text or an error
     """A compressed stream ends before its end; callers turn it into a rejected text or an ``UnreadableFileError``.
 
     Remedy: deliver the file again, whole.
     """
 
 
-class Damaged(Exception):  # noqa: N818
+class Damaged(Exception):  # noqa: N818 - as above
     """A compressed stream is damaged: what was read of it cannot be trusted, and it becomes an ``UnreadableFileError``.
 
     Remedy: deliver the file again, whole.
@@ -282,13 +282,10 @@ class _Reader:
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = b""
-        self.last = b""
-        """The last bytes that were read."""
 
     def read(self, size: int) -> bytes:
         data = self._rest or next(self._blocks, b"")
         data, self._rest = data[:size], data[size:]
-        self.last = (self.last + data)[-HEAD:]
         return data
 
     def readable(self) -> bool:

@@ -156,16 +156,16 @@ class TextParser:
         """
         starts, ends, clean = flat_objects(buffer)
         proven, values = self._parse(buffer, starts, ends)
-        doubtful = np.flatnonzero(~(proven & clean))
+        unproven = np.flatnonzero(~(proven & clean))
         accepted = np.zeros(len(starts), bool)
         texts: list[Text] = []
         at = index = 0
         more = False
         while True:
             if index < len(starts) and proven[index] and are_separators(buffer, at, int(starts[index])):
-                # So is everything up to the next one in doubt.
-                after = np.searchsorted(doubtful, index + 1)
-                until = int(doubtful[after]) if after < len(doubtful) else len(starts)
+                # So is everything up to the next one that is not.
+                after = np.searchsorted(unproven, index + 1)
+                until = int(unproven[after]) if after < len(unproven) else len(starts)
                 accepted[index:until] = True
                 at, index = int(ends[until - 1]), until
                 continue

@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 
 from stedi_assets.landing.decode import BLOCK, HEAD, CutOff, is_plain, text_blocks, unreadable
+from stedi_assets.landing.texts import skip_separators
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_FEED, _QUOTE, _COMMA = b'\n",'
@@ -31,7 +32,7 @@ class FileProfile:
         plain: the file is uncompressed UTF-8 and has nothing that the engine's reader coerces without a count
             that shows it: ``true`` or ``alse`` (of ``false``), which it makes a number of, and vertical tabs
             and form feeds, which it skips around a line.
-        blank: it has no line that is not blank.
+        blank: nothing stands in it but what may stand between objects, so that it has no text.
     """
 
     digest: str
@@ -55,8 +56,9 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
     """
     digest = hashlib.sha256()
     size = lines = quotes = commas = 0
-    text_as_stored = plain = blank = True
+    text_as_stored = plain = True
     tail = b""
+    start = _Start()
     try:
         with fs.open(path, "rb") as file:
             while block := file.read(BLOCK):
@@ -68,20 +70,55 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
                 quotes += int(np.count_nonzero(text == _QUOTE))
                 commas += int(np.count_nonzero(text == _COMMA))
                 plain = plain and b"\v" not in block and b"\f" not in block and not _has_literal(tail + block)
-                blank = blank and _is_blank(block if size else block.removeprefix(_BYTE_ORDER_MARK))
+                start.add(block)
                 size += len(block)
                 tail = block[-3:]
     except OSError as error:
         raise unreadable(path, error) from error
     if size and tail[-1:] != b"\n":
         lines += 1
-    if not text_as_stored:
-        blank = not count_lines(fs, path)
+    blank = start.is_blank if text_as_stored else _is_blank(fs, path)
     return FileProfile(digest.hexdigest(), size, lines, quotes, commas, plain, blank)
 
 
+class _Start:
+    """The start of a text, block by block: whether anything stands in it but what may stand between objects."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    @property
+    def is_blank(self) -> bool:
+        return not self._rest
+
+    @property
+    def may_be_blank(self) -> bool:
+        """Whether it is, or may be with what follows: a byte-order mark may go on in the next block."""
+        return _BYTE_ORDER_MARK.startswith(self._rest)
+
+    def add(self, block: bytes) -> None:
+        if self.may_be_blank:
+            text = self._rest + block
+            self._rest = text[skip_separators(text, 0) :][: len(_BYTE_ORDER_MARK)]
+
+
+def _is_blank(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Whether the text of a file is blank, however it is stored; one that is cut off is not."""
+    start = _Start()
+    try:
+        for block in text_blocks(fs, path):
+            start.add(block)
+            if not start.may_be_blank:
+                return False
+    except CutOff:
+        return False
+    return start.is_blank
+
+
 def count_lines(fs: fsspec.AbstractFileSystem, path: str) -> int:
-    """The number of lines of a raw file's text that are not blank; the end that a cut-off file lost is one.
+    """The number of lines of a raw file on which more stands than may stand between objects.
+
+    The end that a cut-off file lost is one.
 
     Args:
         fs: the file system.
@@ -91,22 +128,18 @@ def count_lines(fs: fsspec.AbstractFileSystem, path: str) -> int:
         UnreadableFileError: the store does not give its bytes.
     """
     lines = 0
-    unfinished = False
+    line = _Start()
     try:
         for block in text_blocks(fs, path):
-            first, *others = block.split(b"\n")
-            lines += not (unfinished or _is_blank(first))
-            unfinished = unfinished or not _is_blank(first)
-            if others:
-                lines += sum(not _is_blank(line) for line in others)
-                unfinished = not _is_blank(others[-1])
+            unfinished, *others = block.split(b"\n")
+            line.add(unfinished)
+            for other in others:
+                lines += not line.is_blank
+                line = _Start()
+                line.add(other)
     except CutOff:
-        lines += not unfinished
-    return lines
-
-
-def _is_blank(text: bytes) -> bool:
-    return not text or text.isspace()
+        return lines + 1
+    return lines + (not line.is_blank)
 
 
 def _has_literal(block: bytes) -> bool:

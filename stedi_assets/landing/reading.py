@@ -129,11 +129,7 @@ class DayReader:
         rows = engine.relation(self._context.table, stored.select({day})).to_arrow_table()
         self._write(rows.filter(pc.is_in(rows["source_file"], source_files)))
         quarantine = contract("landing_quarantine")
-        files = [
-            file
-            for file in lakehouse.snapshot(quarantine).select({day})
-            if file.partition["landing_table"] == self._context.table.name
-        ]
+        files = lakehouse.snapshot(quarantine).part("landing_table", self._context.table.name, {day})
         lines = engine.relation(quarantine, files).to_arrow_table()
         lines = lines.filter(pc.is_in(lines["source_file"], source_files))
         for source_file in lines["source_file"].unique().to_pylist():

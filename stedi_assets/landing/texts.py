@@ -30,9 +30,9 @@ LONGEST = 64 << 20
 
 Positions = npt.NDArray[np.int64]
 
-_SEPARATOR = rb"[ \t\n\r\v\f,\[\]\x1e]"
-_SEPARATORS = re.compile(rb"(?:" + _SEPARATOR + rb"|\xef\xbb\xbf)*")
 _TRAILING = b" \t\n\r\v\f,[]\x1e"
+_SEPARATOR = b"[" + re.escape(_TRAILING) + b"]"
+_SEPARATORS = re.compile(rb"(?:" + _SEPARATOR + rb"|\xef\xbb\xbf)*")
 _IS_SEPARATOR = np.zeros(256, bool)
 _IS_SEPARATOR[list(_TRAILING)] = True
 _WHITE_SPACE = re.compile(rb"[ \t\n\r]*")

@@ -1,44 +1,52 @@
 """Dismissals: rejected texts of which an officer decided that they are held against nobody any more.
 
-A dismissal names no one: it is kept in the privacy folder by a keyed digest of the text and the place where it landed,
-with the reason and the name of who decided.
+A decision names no one: it is kept in the privacy folder with keyed digests of the texts, the reason, the time and the
+name of who decided. Decisions are only ever added, so who decided what and when can be proven; the latest about a text
+holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.privacy.folder import PrivacyFolder
-from stedi_assets.transforms.doubt import PLACE
 
 _KIND = "dismissals"
+DIGESTED = ("source_file", "source_line", "line")
+"""The columns of ``landing_quarantine`` that a digest is of.
+
+Not ``source_object``, which changes where an erasure takes another person's object out of the line.
+"""
 
 
 @dataclass(frozen=True)
-class Dismissal:
-    """The decision about one rejected text.
+class Decision:
+    """What somebody decided about rejected texts.
 
     Args:
-        digest: of the text and its place.
-        reason: why it is held against nobody.
-        decided_by: who decided.
         decided_at: when, as text in UTC.
+        decided_by: who decided.
+        reason: why.
+        dismissed: whether the texts are dismissed; else they are open again.
+        texts: the digests of the texts.
     """
 
-    digest: str
-    reason: str
-    decided_by: str
     decided_at: str
+    decided_by: str
+    reason: str
+    dismissed: bool
+    texts: tuple[str, ...]
 
 
 class Dismissals:
-    """The dismissals in a privacy folder, as they are now.
+    """The decisions in a privacy folder, as they are now.
 
     Args:
         folder: the privacy folder.
@@ -46,12 +54,22 @@ class Dismissals:
 
     def __init__(self, folder: PrivacyFolder) -> None:
         self._folder = folder
-        self._names = frozenset(folder.names(_KIND))
+        self._names = tuple(folder.names(_KIND))
 
     @property
     def state(self) -> str:
-        """A fingerprint of which there are."""
-        return fingerprint(sorted(self._names))
+        """A fingerprint of which decisions there are."""
+        return fingerprint(self._names)
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All of them, the earliest first."""
+        documents = (self._folder.read(_KIND, name) for name in self._names)
+        return tuple(Decision(**{**found, "texts": tuple(found["texts"])}) for found in documents if found is not None)
+
+    @cached_property
+    def _latest(self) -> dict[str, Decision]:
+        return {text: decision for decision in self.decisions for text in decision.texts}
 
     def digest(self, text: Mapping[str, Any]) -> str:
         """The digest of a rejected text.
@@ -59,28 +77,39 @@ class Dismissals:
         Args:
             text: a row of ``landing_quarantine``.
         """
-        place = "\0".join(str(text[name]) for name in (*PLACE, "line"))
-        return self._folder.hash("rejected text", place)
+        return self._folder.hash("rejected text", "\0".join(str(text[name]) for name in DIGESTED))
 
-    def without_dismissed(self, texts: pa.Table) -> pa.Table:
-        """The texts that are not dismissed.
+    def of(self, texts: pa.Table) -> list[Decision | None]:
+        """The decision that holds about each of some texts; none where nobody decided.
 
         Args:
             texts: rows of ``landing_quarantine``.
         """
-        if not self._names or not texts.num_rows:
-            return texts
-        return texts.filter(pa.array([self.digest(text) not in self._names for text in texts.to_pylist()]))
+        if not self._names:
+            return [None] * texts.num_rows
+        return [self._latest.get(self.digest(text)) for text in texts.select(DIGESTED).to_pylist()]
 
-    def dismiss(self, text: Mapping[str, Any], reason: str, decided_by: str) -> Dismissal:
+    def are_dismissed(self, texts: pa.Table) -> pa.BooleanArray:
+        """Whether each of some texts is dismissed.
+
+        Args:
+            texts: rows of ``landing_quarantine``.
+        """
+        return pa.array([found is not None and found.dismissed for found in self.of(texts)], pa.bool_())
+
+    def decide(self, texts: Iterable[Mapping[str, Any]], reason: str, decided_by: str, *, dismissed: bool) -> Decision:
         """Store a decision.
 
         Args:
-            text: a row of ``landing_quarantine``.
-            reason: why it is held against nobody.
+            texts: rows of ``landing_quarantine``.
+            reason: why; it must not name anybody.
             decided_by: who decided.
+            dismissed: whether the texts are dismissed; else they are open again.
         """
         decided_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        found = Dismissal(self.digest(text), reason, decided_by, decided_at)
-        self._folder.write(_KIND, found.digest, {"reason": reason, "decided_by": decided_by, "decided_at": decided_at})
+        digests = tuple(sorted({self.digest(text) for text in texts}))
+        found = Decision(decided_at, decided_by, reason, dismissed, digests)
+        with self._folder.locked("deciding"):
+            number = len(self._folder.names(_KIND)) + 1
+            self._folder.write(_KIND, f"{number:08d}", asdict(found))
         return found

@@ -1,7 +1,7 @@
 """The names that stand in a text that is no record: whom a rejected text may speak of.
 
-What may be a name is found here, in any text; whose name it is, is asked of the tables (``transforms.with_doubts``) or
-of the tombstones (``suppression``).
+What may be a name is found here, in any text; whose name it is, is asked of the tables (``transforms.doubts``) or of
+the tombstones (``suppression``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stedi_assets.contracts import Identifier
 from stedi_assets.contracts import table as contract
@@ -29,6 +30,8 @@ _E_MAILS = (
 _WORD = re.compile(r"[\w-]+")
 _UNFOLDED = 3
 """Times that a text is freed of escapes: JSON may stand in a text of JSON."""
+_BATCH = 10_000
+"""Texts whose words are in memory at once."""
 
 
 def values_in(text: str) -> Iterator[str]:
@@ -56,7 +59,7 @@ def has_address(text: str) -> bool:
     return any(_E_MAILS[0].search(form) for form in _forms(text))
 
 
-def mentions(texts: pa.Table) -> pa.Table:
+def mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Whom texts may speak of.
 
     A text speaks of every customer whose e-mail stands in it, and, where no address stands in it, of every one who
@@ -64,18 +67,33 @@ def mentions(texts: pa.Table) -> pa.Table:
 
     Args:
         texts: ``line``, and where each text landed (``transforms.doubt.PLACE``).
+        known: the e-mails and serial numbers of customers, normalised: no other word of a text is kept.
 
     Returns:
-        ``by``, ``name`` and the place of each text; see ``transforms.with_doubts``.
+        ``by``, ``name`` and the place of each text; see ``transforms.doubts``.
     """
-    rows: list[tuple[object, ...]] = []
-    for line, *place in zip(*(texts[name].to_pylist() for name in ("line", *PLACE)), strict=True):
-        kinds = [Identifier.EMAIL] if has_address(line) else [Identifier.EMAIL, Identifier.DEVICE]
-        rows += [(kind.value, name, *place) for name in values_in(line) for kind in kinds]
-    landed = arrow_schema(contract("landing_quarantine"))
-    schema = pa.schema([("by", pa.string()), ("name", pa.string()), *(landed.field(name) for name in PLACE)])
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    return pa.table([pa.array(column, one.type) for column, one in zip(columns, schema, strict=True)], schema=schema)
+    place = arrow_schema(contract("landing_quarantine"))
+    schema = pa.schema([("by", pa.string()), ("name", pa.string()), *(place.field(name) for name in PLACE)])
+    found = [_mentions(texts.slice(at, _BATCH), known, schema) for at in range(0, texts.num_rows, _BATCH)]
+    return pa.concat_tables(found) if found else schema.empty_table()
+
+
+def _mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray, schema: pa.Schema) -> pa.Table:
+    at: list[int] = []
+    kinds: list[str] = []
+    names: list[str] = []
+    for number, line in enumerate(texts["line"].to_pylist()):
+        for kind in [Identifier.EMAIL] if has_address(line) else [Identifier.EMAIL, Identifier.DEVICE]:
+            values = list(values_in(line))
+            at += [number] * len(values)
+            kinds += [kind.value] * len(values)
+            names += values
+    words = pa.table(
+        {"at": pa.array(at, pa.int64()), "by": pa.array(kinds, pa.string()), "name": pa.array(names, pa.string())}
+    )
+    words = words.filter(pc.is_in(words["name"], value_set=known))
+    places = texts.select(PLACE).take(words["at"])
+    return pa.table([words["by"], words["name"], *places.columns], schema=schema)
 
 
 def _forms(text: str) -> Iterator[str]:

@@ -88,8 +88,8 @@ class LandedFile:
         return text.removeprefix(b"\xef\xbb\xbf")
 
     def lines(self) -> list[bytes]:
-        r"""Return the lines of the text that are not blank; they end at `\n` alone."""
-        return [line for line in self.text().split(b"\n") if line.strip(WHITE_SPACE.encode())]
+        r"""Return the lines of the text on which more stands than between objects; they end at `\n` alone."""
+        return [line for line in self.text().split(b"\n") if texts(line)]
 
     def texts(self) -> list[FoundText]:
         """Return the objects of the text, and what stands in it that is none."""

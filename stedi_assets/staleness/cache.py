@@ -1,4 +1,8 @@
-"""What a process keeps of the lake: results that hold for as long as some tables consist of the same files."""
+"""What a process keeps of the lake: results that hold for as long as some tables consist of the same files.
+
+What is kept of single landing days is in ``lakehouse.partition_cache``, what of one version of a table in ``Snapshot``,
+and rows of small tables in ``engines.duckdb``.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which rejected customer records are open, and how many people are in doubt for each.
 
-Who is in doubt is the rule of ``transforms.with_doubts``. Here is what follows from it for those who must mend it: the
+Who is in doubt is the rule of ``transforms.doubts``. Here is what follows from it for those who must mend it: the
 texts that still keep somebody out, and those that name nobody who is known.
 """
 
@@ -21,7 +21,7 @@ from stedi_assets.transforms.doubt import PLACE
 
 @dataclass(frozen=True)
 class OpenText:
-    """A customer record that landed, could not be read, and is neither superseded nor dismissed.
+    """A customer record that landed, could not be read and is not dismissed, as long as somebody must look at it.
 
     Args:
         landing_date: the day it landed.
@@ -30,7 +30,7 @@ class OpenText:
         source_object: which of the texts that begin there it is.
         reason: why it was rejected.
         people_in_doubt: how many people do not consent because of it.
-        names_nobody: no known customer stands in it, so that it can be held against nobody.
+        names_nobody: no customer stands in it who was known when it landed, so that it can be held against nobody.
     """
 
     landing_date: date
@@ -48,7 +48,7 @@ def open_texts(view: LakeView) -> list[OpenText]:
     Args:
         view: the lake.
     """
-    texts = view.open_texts
+    texts = view.undismissed_texts
     if not texts.num_rows:
         return []
     records = view.customer_records()
@@ -56,11 +56,16 @@ def open_texts(view: LakeView) -> list[OpenText]:
     place = ", ".join(map(named, PLACE))
     rows = view.engine.rows(
         f"""
-        WITH people AS (
-            SELECT {quoted(Identifier.EMAIL.value)} AS "by", {normalized_sql("email")} AS name FROM records
-            UNION SELECT {quoted(Identifier.DEVICE.value)}, {normalized_sql("serialNumber")} FROM records
+        WITH spoken_of AS (
+            SELECT {quoted(Identifier.EMAIL.value)} AS "by", {normalized_sql("email")} AS name, ({place}) AS landed
+            FROM records WHERE NOT doubt
+            UNION ALL
+            SELECT {quoted(Identifier.DEVICE.value)}, {normalized_sql("serialNumber")}, ({place})
+            FROM records WHERE NOT doubt
         ),
-        known AS (SELECT DISTINCT {place} FROM mentions SEMI JOIN people USING ("by", name)),
+        -- Who became a customer later was held to nothing by the text, and it may be of somebody else's withdrawal.
+        people AS (SELECT "by", name, min(landed) AS since FROM spoken_of GROUP BY ALL),
+        known AS (SELECT DISTINCT {place} FROM mentions JOIN people USING ("by", name) WHERE since < ({place})),
         -- Whose record landed after the text and counts is in doubt no more.
         doubts AS (
             SELECT {", ".join(f"d.{named(name)}" for name in PLACE)}, count(DISTINCT c.email) AS people

@@ -43,7 +43,7 @@ def lake_state(view: LakeView) -> str:
     """
     tables = [(table.name, table.column_names, view.snapshot(table.name).identity) for table in ASSET_TABLES]
     before, pairing = view.policies.readings_before_consent.value, view.policies.pairing.value
-    doubts = view.snapshot("landing_quarantine").identity, view.dismissed
+    doubts = view.snapshot("landing_quarantine").identity, view.dismissals_state
     return fingerprint(RULES_VERSION, tables, before, pairing, view.pseudonyms.key_id, doubts)
 
 

@@ -13,14 +13,17 @@ from functools import cached_property
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stedi_assets import transforms
 from stedi_assets.contracts import Scope
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.base import Frame
 from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import DataFile, Lakehouse, Snapshot
 from stedi_assets.privacy.dismissals import Dismissals
+from stedi_assets.privacy.identity import EMAIL, SERIAL
 from stedi_assets.privacy.mentions import mentions
 from stedi_assets.privacy.pseudonyms import Pseudonyms
 from stedi_assets.settings import Policies
@@ -97,28 +100,37 @@ class LakeView:
     # ---- customer records, and doubts about them ---------------------------------------------------
 
     @property
-    def dismissed(self) -> str:
+    def dismissals_state(self) -> str:
         """A fingerprint of which rejected texts are dismissed."""
         return "" if self._dismissals is None else self._dismissals.state
 
     @property
-    def open_texts(self) -> pa.Table:
+    def undismissed_texts(self) -> pa.Table:
         """The customer records that landed, could not be read and are not dismissed: rows of ``landing_quarantine``."""
 
         def read() -> pa.Table:
-            quarantine = contract("landing_quarantine")
-            texts = self.engine.relation(quarantine, files).order(", ".join(PLACE)).to_arrow_table()
-            return texts if self._dismissals is None else self._dismissals.without_dismissed(texts)
+            texts = self.engine.relation(quarantine.table, files).order(", ".join(PLACE)).to_arrow_table()
+            if self._dismissals is None:
+                return texts
+            return texts.filter(pc.invert(self._dismissals.are_dismissed(texts)))
 
-        files = self._rejected_customers
-        return self._cache.result("open texts", files, read, self.dismissed)
+        quarantine = self.snapshot("landing_quarantine")
+        files = quarantine.part("landing_table", "customer_landing")
+        return self._cache.result("undismissed texts", files, read, self.dismissals_state)
 
     @property
     def mentions(self) -> pa.Table:
-        """The names that stand in the :attr:`open_texts`; see ``privacy.mentions``."""
-        return self._cache.result(
-            "mentions", self._rejected_customers, lambda: mentions(self.open_texts), self.dismissed
-        )
+        """The names of customers that stand in the :attr:`undismissed_texts`; see ``privacy.mentions``."""
+
+        def find() -> pa.Table:
+            if not self.undismissed_texts.num_rows:
+                return mentions(self.undismissed_texts, pa.array([], pa.string()))
+            landed = self.snapshot("customer_landing")
+            names = " UNION ".join(f"SELECT {normalized_sql(one)} AS name FROM records" for one in (EMAIL, SERIAL))
+            known = self.engine.arrow(names, records=self.engine.relation(landed.table, landed.files))
+            return mentions(self.undismissed_texts, known["name"])
+
+        return self._of_customers("mentions", find)
 
     def customer_records(self) -> Frame:
         """The records of all customers, with the doubts about them; see ``transforms.with_doubts``."""
@@ -131,29 +143,27 @@ class LakeView:
             return self.engine.collect(transforms.doubts(records, self.engine.frame(self.mentions)))
 
         # Few and the same for every table, so they are computed once.
-        files = (*landed.files, *self._rejected_customers)
-        doubts = self._cache.result("doubts", files, find, self.dismissed)
+        doubts = self._of_customers("doubts", find)
         return transforms.with_doubts(records, None if doubts is None else self.engine.frame(doubts))
 
-    @property
-    def _rejected_customers(self) -> tuple[DataFile, ...]:
-        return tuple(self.snapshot("landing_quarantine").part("landing_table", "customer_landing"))
-
-    def _of_customers(self, name: str, compute: Callable[[Frame], Result]) -> Result:
-        """What follows from the records of all customers, computed where these or the doubts changed."""
-        files = (*self.snapshot("customer_landing").files, *self._rejected_customers)
-        return self._cache.result(name, files, lambda: compute(self.customer_records()), self.dismissed)
+    def _of_customers(self, name: str, compute: Callable[[], Result]) -> Result:
+        """What follows from all customer records, read or rejected, computed where these or the dismissals changed."""
+        rejected = self.snapshot("landing_quarantine").part("landing_table", "customer_landing")
+        files = (*self.snapshot("customer_landing").files, *rejected)
+        return self._cache.result(name, files, compute, self.dismissals_state)
 
     # ---- what fingerprints are computed from -------------------------------------------------------
 
     @property
     def customer_names(self) -> pa.Table:
         """Every customer by their latest record, by name; see ``names_of_customers``."""
-        return self._of_customers("names of customers", lambda records: names_of_customers(self.engine, records))
+        return self._of_customers(
+            "names of customers", lambda: names_of_customers(self.engine, self.customer_records())
+        )
 
     @property
     def _customers(self) -> Customers:
-        return self._of_customers("customers", lambda records: customers_of(self.engine, records))
+        return self._of_customers("customers", lambda: customers_of(self.engine, self.customer_records()))
 
     @property
     def customers(self) -> pa.Table:

@@ -226,8 +226,8 @@ def _customer_trusted(context: _Context, _: int) -> Iterator[str]:
 def _refusal(context: _Context) -> Iterator[str]:
     if context.doubted_since:
         yield (
-            f"consent is in doubt: a record that landed on {context.doubted_since} could not be read, and no good one "
-            "of theirs that counts has landed since; see `stedi quarantine`"
+            f"consent is in doubt since {context.doubted_since}, until a good record of theirs lands that counts, the "
+            "raw file is mended or the text is dismissed; see `stedi quarantine`"
         )
     elif not context.consents:
         yield "the latest record does not consent" if context.has_record else "no customer record of theirs is there"

@@ -1,6 +1,6 @@
-"""What a file is besides a raw file: an archive, a database, text, or nothing that can be read.
+"""Archives, databases and sealed files, told by their first bytes; and whether bytes are text.
 
-Formats are told by their first bytes, as ``landing.decode`` tells compressions and encodings.
+Compressions and encodings are told by ``landing.decode``.
 """
 
 from __future__ import annotations

@@ -100,11 +100,7 @@ def landing_days_with(resources: Resources, subjects: Subjects) -> LandingDays:
     quarantine = contract(QUARANTINE)
     days_by_table: LandingDays = {}
     for table in LANDING_TABLES:
-        rejected = [
-            file
-            for file in resources.lakehouse.snapshot(quarantine).files
-            if file.partition["landing_table"] == table.name
-        ]
+        rejected = resources.lakehouse.snapshot(quarantine).part("landing_table", table.name)
         days = set(rows_by_day(resources, table, resources.lakehouse.snapshot(table).files, subjects))
         days |= set(rows_by_day(resources, quarantine, rejected, subjects))
         if days:

@@ -39,8 +39,8 @@ class TextWriter:
         self._target = target
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
         self._head = b""
-        self._has_head = True
-        self._is_whole = True
+        self._head_is_due = True
+        self._is_even = True
         target.write(form.mark)
 
     def write(self, text: bytes) -> None:
@@ -50,7 +50,7 @@ class TextWriter:
             text: as ``landing.decode.opened`` gives it.
         """
         data = self._encoded(text)
-        if not self._has_head:
+        if not self._head_is_due:
             self._target.write(data)
             return
         self._head += data
@@ -64,7 +64,7 @@ class TextWriter:
             is_whole: whether the text is. Else the last byte of a compressed stream is left out: all of the text can be
                 read, and whoever reads it is told that it was cut off.
         """
-        if self._has_head:
+        if self._head_is_due:
             self._write_head()
         for layer in reversed(self._layers):
             layer.close()
@@ -80,14 +80,14 @@ class TextWriter:
         if self._head and (compression_of(head) or encoding_of(head) != (self._form.encoding, len(self._form.mark))):
             self._target.write("  ".encode(self._form.encoding))
         self._target.write(self._head)
-        self._has_head = False
+        self._head_is_due = False
 
     def _encoded(self, text: bytes) -> bytes:
         if self._form.encoding == "utf-8":
             return text
         # Half a character at the end of UTF-16 stands after a byte that no UTF-8 has.
-        whole, found, half = text.partition(b"\xff") if self._is_whole else (b"", b"", text)
-        self._is_whole = self._is_whole and not found
+        whole, found, half = text.partition(b"\xff") if self._is_even else (b"", b"", text)
+        self._is_even = self._is_even and not found
         return self._decoder.decode(whole).encode(self._form.encoding, "surrogatepass") + half
 
 

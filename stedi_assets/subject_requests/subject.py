@@ -5,8 +5,8 @@ These values leave this package only for the privacy folder and, in an export or
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,15 @@ import pyarrow as pa
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.line import Pairs, decode_object, field_of
 from stedi_assets.contracts.names import normalize, normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.mentions import values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
+
+_PAIR = re.compile(r'"([^"\\]+)"\s*:\s*"([^"\\]*)"')
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,7 @@ def _values(records: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> set[
 def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
     """The fields of rejected customer records of an e-mail."""
     quarantine = contract("landing_quarantine")
-    files = [
-        file
-        for file in resources.lakehouse.snapshot(quarantine).files
-        if file.partition["landing_table"] == CUSTOMERS.name
-    ]
+    files = resources.lakehouse.snapshot(quarantine).part("landing_table", CUSTOMERS.name)
     lines = resources.session.rows(
         "SELECT line FROM quarantine", quarantine=resources.session.relation(quarantine, files)
     )
@@ -167,15 +166,30 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
     for (line,) in lines:
         if email not in values_in(line):
             continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        # A record that names two people says of neither what is whose.
-        named_email = record.get(EMAIL) if isinstance(record, dict) else None
-        if isinstance(named_email, str) and normalize(named_email) == email:
-            found.append({key: normalize(value) for key, value in record.items() if isinstance(value, str)})
+        for pairs in _objects(line):
+            fields = [(field_of(key, CUSTOMERS.landing_source), value) for key, value in pairs]
+            said = [(name, normalize(value)) for name, value in fields if name is not None and isinstance(value, str)]
+            # A record that names two people says of neither what is whose.
+            if {value for name, value in said if name == EMAIL} == {email}:
+                found += [{name: value} for name, value in said]
     return found
+
+
+def _objects(text: str) -> Iterator[Iterable[tuple[str, Any]]]:
+    """The objects of a text at any depth; of one that breaks, its keys with text behind them as one object."""
+    try:
+        decoded, _ = decode_object(text)
+    except (ValueError, RecursionError):
+        yield _PAIR.findall(text)
+        return
+    parts: list[Any] = [decoded]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Pairs):
+            yield part
+            parts += [value for _, value in part]
+        elif isinstance(part, list):
+            parts += part
 
 
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:

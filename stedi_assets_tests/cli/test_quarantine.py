@@ -54,7 +54,9 @@ def test_texts_are_shown_where_that_is_asked_for(made: Path) -> None:
 def test_everything_that_was_rejected_can_be_listed(made: Path) -> None:
     done = run(made, "quarantine", "--all")
     assert done.code == 0
-    assert [row["landing_table"] for row in done.rows()] == ["accelerometer_landing", *["customer_landing"] * 2]
+    tables = [row["source_file"].split("/")[0] for row in done.rows()]
+    assert tables == ["accelerometer_landing", *["customer_landing"] * 2]
+    assert {row["decision"] for row in done.rows()} == {""}
 
 
 def test_a_dismissed_text_is_held_against_nobody(made: Path, tmp_path: Path) -> None:
@@ -67,11 +69,28 @@ def test_a_dismissed_text_is_held_against_nobody(made: Path, tmp_path: Path) -> 
     assert "customer_trusted" in done.out
     assert run(tmp_path, "reconcile").code == 1, "the noise is still there"
     assert run(tmp_path, "query", "SELECT count(*) AS n FROM customer_trusted").rows() == [{"n": "2"}]
+    noise = "accelerometer_landing/landing_date=2023-08-06/noise.json"
+    assert run(tmp_path, "quarantine", "dismiss", noise, "--reason", "noise", "--by", "R. Ray").code == 0
+    done = run(tmp_path, "reconcile")
+    assert (done.code, "up to date" in done.err) == (0, True), done.err
+    assert {row["decision"] for row in run(tmp_path, "quarantine", "--all").rows()} == {"dismissed by R. Ray"}
+    # A decision can be taken back, and what was decided is still listed.
+    done = run(tmp_path, "quarantine", "reopen", FILE, "1", "--reason", "no test", "--by", "O. Orr")
+    assert done.code == 0, done.err
+    assert [row["source_line"] for row in run(tmp_path, "quarantine").rows()] == ["1"]
+    decided = run(tmp_path, "quarantine", "decisions").rows()
+    assert [(row["decision"], row["decided_by"], row["reason"], row["texts"]) for row in decided] == [
+        *[("dismissed", "R. Ray", "a test", "1")] * 2,
+        ("dismissed", "R. Ray", "noise", "1"),
+        ("opened again", "O. Orr", "no test", "1"),
+    ]
 
 
 def test_what_cannot_be_dismissed_is_said(made: Path) -> None:
     done = run(made, "quarantine", "dismiss", FILE, "7", "--reason", "x", "--by", "y")
-    assert (done.code, "No open customer record begins at object 1 of line 7" in done.err) == (2, True)
+    assert (done.code, "No rejected text that is not dismissed begins on line 7" in done.err) == (2, True)
+    done = run(made, "quarantine", "reopen", FILE, "1", "--reason", "x", "--by", "y")
+    assert (done.code, "No rejected text that is dismissed begins on line 1" in done.err) == (2, True)
     done = run(made, "quarantine", "dismiss", FILE, "1", "--reason", " ", "--by", "y")
     assert (done.code, "needs a --reason and a name" in done.err) == (2, True)
     assert not (made / "privacy").exists()
@@ -82,8 +101,8 @@ def test_up_to_date_is_said_only_where_nothing_is_open(made: Path) -> None:
         done = run(made, *arguments)
         assert done.code == 1
         assert "up to date" not in done.err
-        assert "may be withdrawals" in done.err
-        assert "name nobody who is known" in done.err
+        assert "Each may be a withdrawal" in done.err
+        assert "Nobody who was known then is named there" in done.err
         assert "nothing was read: accelerometer_landing/landing_date=2023-08-06/noise.json" in done.err
 
 

@@ -262,6 +262,10 @@ def test_any_store_of_fsspec_is_listed():
         (b"a", 1, False, True),
         (b"a\n\nb\n", 3, False, True),
         (b"a\n\xef\xbb\xbf", 2, False, True),
+        (b"[]", 1, True, True),
+        (b"[\n,\x1e\n\xef\xbb\xbf]", 3, True, True),
+        (b" " * ((1 << 20) - 1) + b"\xef\xbb\xbf", 1, True, True),
+        (b" " * ((1 << 20) - 1) + b"\xef\xbb", 1, False, True),
         (b'{"x":true}', 1, False, False),
         (b'{"x":false}', 1, False, False),
         (b'{"x":"a\f"}', 1, False, False),
@@ -282,7 +286,7 @@ def test_profile(tmp_path: Path, content: bytes, lines: int, blank: bool, plain:
 
 
 @pytest.mark.parametrize(
-    ("content", "blank"), [(b"", True), (b" \n\r\n", True), (b"\xef\xbb\xbf", True), (b"a", False)]
+    ("content", "blank"), [(b"", True), (b" \n\r\n", True), (b"\xef\xbb\xbf", True), (b"[ ]", True), (b"a", False)]
 )
 def test_profile_of_gzip(tmp_path: Path, content: bytes, blank: bool):
     path = tmp_path / "a.json.gz"

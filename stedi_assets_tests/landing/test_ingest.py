@@ -172,6 +172,14 @@ def test_nothing_is_lost_and_the_oracle_agrees(
         assert lines == sum(one.rows + one.rejected + (one.lines if one.duplicate_of else 0) for one in mine)
 
 
+def test_empty_arrays_are_no_copies_of_each_other(lake: TableLake):
+    """They hold nothing that could count in another's place; a run for it would be followed by another for ever."""
+    for number, content in enumerate((b"[]", b"[]", b"[\n]\n", b"[\n]\n")):
+        lake.put(f"{number}.json", content, D1)
+    assert lake.settle() == 1
+    assert [(one.lines, one.duplicate_of) for one in lake.record()] == [(0, None)] * 4
+
+
 def test_much_of_what_is_bad_is_written_in_between(lake: TableLake, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(quarantine, "FLUSH_BYTES", 1000)
     monkeypatch.setattr(reading, "FLUSH_ROWS", 10)

@@ -52,6 +52,18 @@ def test_a_rejected_record_counts_if_it_is_theirs(lake: SmallLake) -> None:
     assert (ann.serials, ann.shared, ann.marks) == (("serial-1",), (), ())
 
 
+def test_whatever_a_rejected_record_looks_like_its_serial_numbers_are_found(lake: SmallLake) -> None:
+    rejected = [
+        '{"EMAIL": "ann@example.com", "serialnumber": "serial-1"}',
+        '{"records": [{"email": "ann@example.com", "serialNumber": "serial-2"}, {"serialNumber": "serial-bob"}]}',
+        '{"email": "ann@example.com", "serialNumber": "serial-3", "phone": }',
+        '{"email": "ann@example.com", "serialNumber": "serial-bob", "phone": {"email": "bob@example.com"}, }',
+        '{"email": "ann@example.com", "email": "ann@EXAMPLE.com", "serialNumber": "serial-4"}',
+    ]
+    lake.land("customer_landing", "\n".join(rejected))
+    assert person(lake).serials == tuple(f"serial-{number}" for number in (1, 2, 3, 4))
+
+
 def test_a_reading_of_a_shared_device_is_whose_who_alone_moved(lake: SmallLake) -> None:
     lake.land("customer_landing", lines(*(customer(name, serialNumber="serial-shared") for name in ("ann", "bob"))))
     moves = [("ann", 0), ("ann", 1), ("bob", 1), ("bob", 2), ("zed", 0)]

@@ -8,6 +8,7 @@ stored row is traced to a person in ``staleness.consent``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from stedi_assets.engines.sql import named
 from stedi_assets.landing.day_plan import MOST_KEYS
 from stedi_assets.landing.manifest import ManifestEntry, manifest_entries
 from stedi_assets.landing.rejections import days_with_many_rejected, unknown_keys, unread_files
+from stedi_assets.privacy.dismissals import Dismissals
 from stedi_assets.privacy.identity import CUSTOMERS
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
 from stedi_assets.staleness.doubt import OpenText, open_texts
@@ -145,7 +147,7 @@ def _nothing_lost(checked: CheckContext) -> CheckOutcome:
     lines = sum(file.lines for file in files)
     skipped = lines - sum(file.lines for file in counted)
     quarantine = resources.lakehouse.snapshot(contract("landing_quarantine"))
-    rejected = sum(file.rows for file in quarantine.select(days) if file.partition["landing_table"] == name)
+    rejected = sum(file.rows for file in quarantine.part("landing_table", name, days))
     erased = sum(file.erased for file in files)
     rows = checked.measured["rows"]
     return CheckOutcome(
@@ -158,8 +160,7 @@ def _nothing_lost(checked: CheckContext) -> CheckOutcome:
 
 def _rejected(checked: CheckContext) -> CheckOutcome:
     quarantine = checked.resources.lakehouse.snapshot(contract("landing_quarantine"))
-    files = [f for f in quarantine.select(checked.days) if f.partition["landing_table"] == checked.table.name]
-    rejected = sum(file.rows for file in files)
+    rejected = sum(file.rows for file in quarantine.part("landing_table", checked.table.name, checked.days))
     return CheckOutcome(
         passed=not rejected,
         description=f"{rejected} lines are in landing_quarantine, each with its file, line number and reason.",
@@ -170,14 +171,18 @@ def _rejected(checked: CheckContext) -> CheckOutcome:
 def _few_rejected(checked: CheckContext) -> CheckOutcome:
     entries = _entries(checked)
     limit = checked.resources.settings.max_rejected
-    days, files = days_with_many_rejected(entries, limit), unread_files(entries)
+    dismissed = _dismissed(checked)
+    days, files = days_with_many_rejected(entries, limit, dismissed), unread_files(entries, dismissed)
     many = [f"{day} ({rejected} of {texts})" for day, (rejected, texts) in days.items()]
     found = []
     if days:
         found.append(f"On {len(days)} landing days more than {limit:.4g} of the texts were rejected: {_listed(many)}.")
     if files:
         found.append(f"Of {len(files)} files nothing was read: {_listed([file.source_file for file in files])}.")
-    found.append("`stedi quarantine --all` lists what could not be read." if found else "Nearly everything was read.")
+    if found:
+        found.append("Mend the raw files, or see `stedi quarantine --all` and dismiss what may stay as it is.")
+    else:
+        found.append("Nearly everything was read.")
     return CheckOutcome(
         passed=not days and not files,
         description=" ".join(found),
@@ -187,6 +192,17 @@ def _few_rejected(checked: CheckContext) -> CheckOutcome:
             "files not read": len(files),
         },
     )
+
+
+def _dismissed(checked: CheckContext) -> Counter[str]:
+    """How many rejected texts of each raw file are dismissed."""
+    resources, quarantine = checked.resources, contract("landing_quarantine")
+    dismissals = Dismissals(resources.privacy)
+    if not dismissals.decisions:
+        return Counter()
+    files = resources.lakehouse.snapshot(quarantine).part("landing_table", checked.table.name, checked.days)
+    texts = resources.session.relation(quarantine, files).to_arrow_table()
+    return Counter(texts["source_file"].filter(dismissals.are_dismissed(texts)).to_pylist())
 
 
 def _unknown_keys(checked: CheckContext) -> CheckOutcome:
@@ -209,8 +225,8 @@ def _unattributed(checked: CheckContext) -> CheckOutcome:
     texts = [text for text in open_texts(checked.resources.view()) if text.names_nobody]
     return _of_open_texts(
         texts,
-        "name nobody who is known, so a withdrawal may be among them that is held against nobody. Mend the raw files, "
-        "or see `stedi quarantine`.",
+        "Nobody who was known then is named there, so a withdrawal may be held against nobody. Mend the raw files, or "
+        "see `stedi quarantine` and dismiss what may stay as it is.",
     )
 
 
@@ -218,17 +234,18 @@ def _in_doubt(checked: CheckContext) -> CheckOutcome:
     texts = [text for text in open_texts(checked.resources.view()) if text.people_in_doubt]
     return _of_open_texts(
         texts,
-        "may be withdrawals: whoever they may speak of is in no table until a good record of theirs lands. See `stedi "
-        "quarantine`.",
+        "Each may be a withdrawal: whoever it may speak of is in no trusted or curated table until a good record of "
+        "theirs lands, the raw file is mended or the text is dismissed. See `stedi quarantine`.",
     )
 
 
 def _of_open_texts(texts: Sequence[OpenText], consequence: str) -> CheckOutcome:
     days = sorted({str(text.landing_date) for text in texts})
     landed = f" (landed on {_listed(days)})" if days else ""
+    records = f"{len(texts)} customer record{'' if len(texts) == 1 else 's'}"
     return CheckOutcome(
         passed=not texts,
-        description=f"{len(texts)} customer records could not be read{landed} and {consequence}",
+        description=f"{records} could not be read{landed}. {consequence}",
         numbers={"texts": len(texts), "landing days": len(days)},
     )
 
