@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -11,10 +12,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from stedi_assets.contracts import table
+from stedi_assets.contracts import Column, Table, table
+from stedi_assets.contracts.columns import SOURCE_OBJECT
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.lakehouse import Lakehouse, LakehouseError
 
 STEPS = table("step_trainer_landing")
 MONDAY, TUESDAY = date(2023, 8, 7), date(2023, 8, 8)
@@ -26,14 +28,14 @@ def engine() -> Iterator[DuckDBEngine]:
         yield engine
 
 
-def put(engine: DuckDBEngine, root: Path, day: date, rows: int) -> int:
+def put(engine: DuckDBEngine, root: Path, day: date, rows: int, table: Table = STEPS) -> int:
     """Replace a partition, as another process does; gives the version."""
     lakehouse = Lakehouse(str(root))
-    same = {"serialNumber": "s", "distanceFromObject": 1, "source_file": "f", "landing_date": day}
+    same = {"serialNumber": "s", "distanceFromObject": 1, "source_file": "f", "source_object": 7, "landing_date": day}
     frame = engine.frame(
-        pa.Table.from_pylist([{"sensorReadingTime": n, **same} for n in range(rows)], arrow_schema(STEPS))
+        pa.Table.from_pylist([{"sensorReadingTime": n, **same} for n in range(rows)], arrow_schema(table))
     )
-    return lakehouse.replace(STEPS, [day], engine.write(frame, lakehouse, STEPS, {day: "0" * 16}))
+    return lakehouse.replace(table, [day], engine.write(frame, lakehouse, table, {day: "0" * 16}))
 
 
 def test_a_table_that_did_not_change_is_not_read_again(engine: DuckDBEngine, tmp_path: Path) -> None:
@@ -110,3 +112,31 @@ def test_a_log_without_its_old_commits_is_read_all_the_same(engine: DuckDBEngine
     assert lakehouse.snapshot(STEPS).rows() == 3
     put(engine, tmp_path, MONDAY, 5)
     assert lakehouse.snapshot(STEPS).rows() == 5
+
+
+def with_columns(*columns: Column) -> Table:
+    """The table of a version of this project that has other columns."""
+    *_, landing_date = STEPS.columns
+    return dataclasses.replace(STEPS, columns=(*columns, landing_date), key=())
+
+
+def test_a_table_of_an_earlier_version_grows_by_the_columns_that_were_added(
+    engine: DuckDBEngine, tmp_path: Path
+) -> None:
+    grown = with_columns(*STEPS.columns[:-1], SOURCE_OBJECT)
+
+    def objects() -> list[tuple[date, int]]:
+        stored = engine.relation(grown, Lakehouse(str(tmp_path)).snapshot(grown).files)
+        return engine.rows("SELECT landing_date, source_object FROM stored ORDER BY ALL", stored=stored)
+
+    put(engine, tmp_path, MONDAY, 1)
+    assert objects() == [(MONDAY, 1)]
+    put(engine, tmp_path, TUESDAY, 1, grown)
+    assert objects() == [(MONDAY, 1), (TUESDAY, 7)]
+
+
+def test_a_table_that_lacks_another_column_is_not_written(engine: DuckDBEngine, tmp_path: Path) -> None:
+    put(engine, tmp_path, MONDAY, 1, with_columns(*STEPS.columns[:1]))
+    with pytest.raises(LakehouseError, match="is stored with other columns"):
+        put(engine, tmp_path, TUESDAY, 1)
+    assert Lakehouse(str(tmp_path)).snapshot(STEPS).rows() == 1
