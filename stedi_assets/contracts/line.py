@@ -59,6 +59,9 @@ class _NotFinite(float):
     """NaN or Infinity: Python reads them, JSON does not have them."""
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=Pairs, parse_int=_integer_of, parse_constant=_NotFinite)
 
 
@@ -136,11 +139,13 @@ def validate_object(found: Pairs, text: str, source: LandingSource, landing_date
     fault = _fault(found, escapes="\\u" in text)
     if fault is not None:
         return fault
-    if len({key for key, _ in found}) != len(found):
+    by_key = dict(found)
+    if len(by_key) != len(found):
         return Rejected("repeats a key")
     given: dict[str, Any] = {}
-    for key, value in found:
-        name = field_of(key, source)
+    spellings = source.spellings
+    for key, value in by_key.items():
+        name = spellings.get(key) or field_of(key, source)
         if name is not None:
             if name in given:
                 return Rejected("repeats a key")
@@ -197,6 +202,8 @@ def spelling_of(found: Pairs, source: LandingSource) -> dict[str, str]:
 
 def _fault(found: Pairs, *, escapes: bool) -> Rejected | None:
     """The fault of an object at any depth, also below keys that no table has; none if there is no fault."""
+    if not escapes and _SCALARS.issuperset(map(type, chain.from_iterable(found))):
+        return None
     level: list[Pairs | list[Any]] = [found]
     for _ in range(DEEPEST):
         below: list[Pairs | list[Any]] = []

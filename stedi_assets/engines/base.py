@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
@@ -20,16 +20,31 @@ Frame = nw.LazyFrame[Any]
 
 
 @dataclass(frozen=True)
+class Keys:
+    """The keys that raw objects are likely to have; nothing is wrong where one has others, but it is not proven good.
+
+    Args:
+        spelt: of fields that are spelt in another way than the contract does, the key.
+        unknown: keys that mean no field, and have a text, a number or a truth value.
+    """
+
+    spelt: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ParsedLines:
     """Raw lines as an engine read them.
 
     Args:
         values: the fields of the lines that are proven good, in the order of the lines.
         good: of each line, whether it is; the others are to be judged one by one.
+        unknown: of each key that means no field and was asked for, which of the lines that are proven good have it.
     """
 
     values: pa.Table
     good: npt.NDArray[np.bool_]
+    unknown: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -43,7 +58,7 @@ class Engine(Protocol):
         lines: Sequence[bytes],
         source: LandingSource,
         landing_date: date,
-        keys: Mapping[str, str] | None = None,
+        keys: Keys,
     ) -> ParsedLines | None:
         """Read raw lines, each of them a JSON object at most, into typed values.
 
@@ -51,11 +66,11 @@ class Engine(Protocol):
             lines: without line feeds.
             source: the fields that they should have.
             landing_date: the day their file landed.
-            keys: of fields that the objects may spell in another way than the contract, the key.
+            keys: that they are likely to have.
 
         Returns:
-            The values of lines that are good by ``contracts.line.validate_line``, to whom it gives the same values; not
-            necessarily all of them. None where nothing is proven.
+            The values of lines that are good by ``contracts.line.validate_line``, to whom it gives the same values, and
+            that have no other keys than ``keys`` says; not necessarily all of them. None where nothing is proven.
         """
         ...
 

@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from stedi_assets.contracts import DataType, LandingSource, Table
+from stedi_assets.contracts import LandingSource, Table
 from stedi_assets.contracts.render import arrow_schema, sql_type
 from stedi_assets.engines import json_lines
-from stedi_assets.engines.base import Frame, ParsedLines
+from stedi_assets.engines.base import Frame, Keys, ParsedLines
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile, other_columns
 from stedi_assets.lakehouse.partition_cache import PartitionCache
@@ -254,7 +254,7 @@ class DuckDBEngine:
         lines: Sequence[bytes],
         source: LandingSource,
         landing_date: date,
-        keys: Mapping[str, str] | None = None,
+        keys: Keys,
     ) -> ParsedLines | None:
         """See :meth:`Engine.parse_lines`; none where the reader does not give one row per line."""
         if not lines:
@@ -265,19 +265,18 @@ class DuckDBEngine:
         if not self.connection.filesystem_is_registered("memory"):
             self.connection.register_filesystem(memory)
         memory.pipe_file(name, b"\n".join(lines) + b"\n")
-        # The fewest quotes and commas that a line with these fields can have; see ``stedi_assets.landing.fast_path``.
-        quotes_of = " + ".join(
-            f"CASE WHEN {named(f.name)} IS NULL THEN 0 ELSE {4 if f.type is DataType.TEXT else 2} END"
-            for f in source.fields
-        )
-        fields_of = " + ".join(f"({named(f.name)} IS NOT NULL)::INTEGER" for f in source.fields)
+        fewest = json_lines.marks(source, keys)
+        unknown = json_lines.unknown_columns(keys)
+        columns = [
+            json_lines.values(source),
+            f"coalesce({json_lines.good(source, landing_date, keys)}, false) AS good",
+            *(f"{expression} AS {mark}" for mark, expression in fewest.items()),
+            *(f"{named(column)} IS NOT NULL AS {named(column)}" for column in unknown),
+        ]
         try:
             with self.in_order():
                 found = self.connection.sql(
-                    f"SELECT {json_lines.values(source)}, "
-                    f"coalesce({json_lines.good(source, landing_date)}, false) AS good, "
-                    f"{quotes_of} AS quotes, {fields_of} - 1 AS commas "
-                    f"FROM {json_lines.reader(source, ['memory://' + name], keys)}"
+                    f"SELECT {', '.join(columns)} FROM {json_lines.reader(source, ['memory://' + name], keys)}"
                 ).to_arrow_table()
         except duckdb.Error:
             return None
@@ -286,10 +285,15 @@ class DuckDBEngine:
         if found.num_rows != len(lines):
             return None
         good = found["good"].to_numpy(zero_copy_only=False)
-        for mark, name in ((b'"', "quotes"), (b",", "commas")):
+        for mark, words in ((b'"', "quotes"), (b",", "commas")):
             there = np.fromiter((line.count(mark) for line in lines), np.int64, len(lines))
-            good = good & (found[name].to_numpy() == there)
-        return ParsedLines(found.drop_columns(["good", "quotes", "commas"]).filter(pa.array(good)), good)
+            good = good & (found[words].to_numpy() == there)
+        if unknown:  # Else the caller has left out the lines with truth values.
+            there = np.fromiter((line.count(b"true") + line.count(b"false") for line in lines), np.int64, len(lines))
+            good = good & (found["truths"].to_numpy() == there)
+        found = found.filter(pa.array(good))
+        has = {key: found[name].to_numpy(zero_copy_only=False) for key, name in zip(keys.unknown, unknown, strict=True)}
+        return ParsedLines(found.select([one.name for one in source.fields]), good, has)
 
     @contextmanager
     def in_order(self, wanted: bool = True) -> Iterator[None]:

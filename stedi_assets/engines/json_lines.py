@@ -5,11 +5,12 @@ The reader coerces, so by itself it proves nothing; what does is said in ``stedi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from stedi_assets.contracts import DataType, LandingSource
 from stedi_assets.contracts.line import EXACT_INTEGER, event_bounds
+from stedi_assets.engines.base import Keys
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
 
 LONG_LINE = 1 << 20
@@ -21,16 +22,19 @@ _LARGE = 1e308
 """Numbers beyond it are judged; NaN and the infinities compare as beyond it too."""
 
 
-def reader(source: LandingSource, paths: Sequence[str], keys: Mapping[str, str] | None = None) -> str:
+def reader(source: LandingSource, paths: Sequence[str], keys: Keys | None = None) -> str:
     """A frame of files that are read as JSON, one object a line.
 
     Args:
         source: the fields.
         paths: of the files.
-        keys: of fields that the objects spell in another way than the contract, the key.
+        keys: those of the objects; of the ones that mean no field, the frame has the columns :func:`unknown_columns`.
+            By default they are the fields' names.
     """
-    keys = keys or {}
-    columns = ", ".join(f"{quoted(keys.get(f.name, f.name))}: {quoted(_READER[f.type])}" for f in source.fields)
+    keys = keys or Keys()
+    read_as = {keys.spelt.get(one.name, one.name): _READER[one.type] for one in source.fields}
+    read_as |= dict.fromkeys(keys.unknown, "JSON")
+    columns = ", ".join(f"{quoted(key)}: {quoted(kind)}" for key, kind in read_as.items())
     # Folders named like ``user=ann`` say nothing of the rows.
     # The reader takes objects of up to this size; longer lines never reach ``parse_lines``.
     files = list_of(as_named(path) for path in paths)
@@ -40,10 +44,34 @@ def reader(source: LandingSource, paths: Sequence[str], keys: Mapping[str, str] 
         f"maximum_object_size = {2 * LONG_LINE}, filename = true, hive_partitioning = false, "
         f"columns = {{{columns}}})"
     )
-    if not keys:
+    if keys == Keys():
         return read
-    renamed = ", ".join(f"{named(keys.get(f.name, f.name))} AS {named(f.name)}" for f in source.fields)
-    return f"(SELECT {renamed} FROM {read})"
+    renamed = {one.name: keys.spelt.get(one.name, one.name) for one in source.fields}
+    renamed |= dict(zip(unknown_columns(keys), keys.unknown, strict=True))
+    return f"(SELECT {', '.join(f'{named(key)} AS {named(name)}' for name, key in renamed.items())} FROM {read})"
+
+
+def unknown_columns(keys: Keys) -> list[str]:
+    """The names of the columns with the values of keys that mean no field, as JSON, in their order."""
+    return [f"unknown {number}" for number in range(len(keys.unknown))]
+
+
+def marks(source: LandingSource, keys: Keys) -> dict[str, str]:
+    """The fewest quotes, commas and truth values that a line can have, as expressions of its row by their names.
+
+    A line that has exactly as many has nothing that the row does not show; see ``landing.fast_path``.
+    """
+    quotes, commas, truths = [], [], ["0"]
+    for one in source.fields:
+        is_there = f"({named(one.name)} IS NOT NULL)::INTEGER"
+        quotes.append(f"{4 if one.type is DataType.TEXT else 2} * {is_there}")
+        commas.append(is_there)
+    for column in map(named, unknown_columns(keys)):
+        is_there, text = f"({column} IS NOT NULL)::INTEGER", f"coalesce({column}::VARCHAR, '')"
+        quotes.append(f"(2 + 2 * starts_with({text}, '\"')::INTEGER) * {is_there}")
+        commas.append(f"{is_there} + len({text}) - len(replace({text}, ',', ''))")
+        truths.append(f"({text} IN ('true', 'false'))::INTEGER")
+    return {"quotes": " + ".join(quotes), "commas": f"{' + '.join(commas)} - 1", "truths": " + ".join(truths)}
 
 
 def values(source: LandingSource) -> str:
@@ -61,7 +89,7 @@ def values(source: LandingSource) -> str:
     return ", ".join(taken)
 
 
-def good(source: LandingSource, landing_date: date) -> str:
+def good(source: LandingSource, landing_date: date, keys: Keys | None = None) -> str:
     """A condition that holds for a row only if its line is good as read, but for what quotes tell.
 
     Null (which ``WHERE`` takes for false) for what lacks a required field.
@@ -84,4 +112,11 @@ def good(source: LandingSource, landing_date: date) -> str:
                 low = field.minimum
             sign = f"{name} BETWEEN {low} AND {high} AND {name} = trunc({name})"
         signs.append(sign if field.required else f"({name} IS NULL OR ({sign}))")
+    for column in map(named, unknown_columns(keys or Keys())):
+        text = f"{column}::VARCHAR"
+        sign = (
+            f"{text} IN ('true', 'false') OR regexp_full_match({text}, '-?[0-9][0-9.eE+-]*') "
+            f"OR (starts_with({text}, '\"') AND NOT contains({text}, '\\'))"
+        )
+        signs.append(f"({column} IS NULL OR {sign})")
     return " AND ".join(signs)

@@ -3,13 +3,15 @@
 ``texts`` says what a text is. The reader coerces, so an object is taken as the engine reads it only where what it reads
 and the object's own quotes and commas prove it good (``fast_path`` says why they do); each of the others goes to
 ``contracts.line.validate_object``. Any sequence of objects is read, in any encoding and compression that ``decode``
-knows, with keys in any case, at a third or so of the speed of ``fast_path``.
+knows, with keys in any case, at a third or so of the speed of ``fast_path``. What is judged one by one (an object in an
+object, an escape, a null) takes ten times as long.
 
 The property test in ``stedi_assets_tests/landing/test_parse.py`` holds this to the rule.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ import pyarrow as pa
 from stedi_assets.contracts import Table
 from stedi_assets.contracts.line import Rejected, Value, decode_object, spelling_of, unknown_keys, validate_object
 from stedi_assets.contracts.render import arrow_schema
-from stedi_assets.engines.base import Engine
+from stedi_assets.engines.base import Engine, Keys, ParsedLines
 from stedi_assets.engines.json_lines import LONG_LINE
 from stedi_assets.landing.decode import CutOff, text_blocks, unreadable
 from stedi_assets.landing.texts import Positions, Text, are_separators, flat_objects, next_text, skip_separators
@@ -38,7 +40,15 @@ MOST_TEXTS = 200_000
 CUT_OFF_REASON = "the compressed stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
 
-_COERCED_BY_READER = (b"true", b"false", b"\v", b"\f")
+_COERCED_BY_READER = (b"\v", b"\f")
+_TRUTHS = (b"true", b"false")
+"""The reader makes numbers of these; where an unknown key has one, the engine counts them."""
+_SAMPLED = 16
+"""Objects of a buffer whose keys are looked at."""
+_MOST_UNKNOWN = 50
+"""Keys that mean no field that are worth columns."""
+_KEY = re.compile(r'[^",\\]+')
+"""A key that has no mark that the engine counts, and no escape."""
 
 
 class Reject(NamedTuple):
@@ -123,6 +133,7 @@ class Segments:
         texts: the others.
         read: how many bytes of the buffer were read.
         more: whether more can be read of it at once.
+        unknown: of the proven objects, how often keys occur that mean no field.
     """
 
     starts: Positions
@@ -131,6 +142,7 @@ class Segments:
     texts: Sequence[Text]
     read: int
     more: bool
+    unknown: Mapping[str, int]
 
 
 class TextParser:
@@ -155,7 +167,7 @@ class TextParser:
             final: nothing follows.
         """
         starts, ends, clean = flat_objects(buffer)
-        proven, values = self._parse(buffer, starts, ends)
+        proven, parsed = self._parse(buffer, starts, ends)
         unproven = np.flatnonzero(~(proven & clean))
         accepted = np.zeros(len(starts), bool)
         texts: list[Text] = []
@@ -178,17 +190,21 @@ class TextParser:
             index = int(np.searchsorted(starts, at))
         # What is left of separators is read as well; what begins a text and has no end yet is not.
         read = len(buffer) if are_separators(buffer, at, len(buffer)) else at
-        proven_values = None if values is None else values.filter(pa.array(accepted[proven]))
-        return Segments(starts[accepted], ends[accepted], proven_values, texts, read, more)
+        taken = accepted[proven]
+        values = None if parsed is None else parsed.values.filter(pa.array(taken))
+        unknown = {} if parsed is None else {key: int((has & taken).sum()) for key, has in parsed.unknown.items()}
+        return Segments(starts[accepted], ends[accepted], values, texts, read, more, unknown)
 
     def _parse(
         self, buffer: bytes, starts: Positions, ends: Positions
-    ) -> tuple[npt.NDArray[np.bool_], pa.Table | None]:
-        """Which stretches the engine proves to be good objects, and the values of those."""
+    ) -> tuple[npt.NDArray[np.bool_], ParsedLines | None]:
+        """Which stretches the engine proves to be good objects, and what it read of those."""
         proven = np.zeros(len(starts), bool)
         fewest = sum(len(one.name) for one in self._source.fields if one.required)
         likely = (ends - starts < LONG_LINE) & (ends - starts > fewest)
-        for word in _COERCED_BY_READER:
+        some = np.flatnonzero(likely)[:: max(1, int(likely.sum()) // _SAMPLED)][:_SAMPLED]
+        keys = self._keys([buffer[starts[one] : ends[one]] for one in some])
+        for word in _COERCED_BY_READER if keys.unknown else (*_COERCED_BY_READER, *_TRUTHS):
             within = np.searchsorted(ends, list(_positions(buffer, word)))
             likely[within[within < len(starts)]] = False
         where = np.flatnonzero(likely)
@@ -200,19 +216,25 @@ class TextParser:
         if (feeds >= 0).any() and (_line_feeds(buffer)[feeds >= 0] < ends[feeds[feeds >= 0]]).any():
             buffer = buffer.replace(b"\n", b"\r")
         lines = [buffer[start:end] for start, end in zip(starts[where].tolist(), ends[where].tolist(), strict=True)]
-        read = self._engine.parse_lines(lines, self._source, self._landing_date, self._keys(lines[0]))
+        read = self._engine.parse_lines(lines, self._source, self._landing_date, keys)
         if read is None:
             return proven, None
         proven[where[read.good]] = True
-        return proven, read.values
+        return proven, read
 
-    def _keys(self, line: bytes) -> dict[str, str]:
-        """How an object spells its fields; the others of its file are likely to spell them the same way."""
-        try:
-            found, _ = decode_object(line.decode())
-        except (ValueError, RecursionError):
-            return {}
-        return spelling_of(found, self._source)
+    def _keys(self, lines: Sequence[bytes]) -> Keys:
+        """The keys of some objects of a file; the others are likely to have the same."""
+        spelt: dict[str, str] = {}
+        unknown: set[str] = set()
+        for line in lines:
+            try:
+                found, _ = decode_object(line.decode())
+            except (ValueError, RecursionError):
+                continue
+            spelt = spelling_of(found, self._source) | spelt
+            scalars = {key for key, value in found if isinstance(value, (str, int, float)) and _KEY.fullmatch(key)}
+            unknown |= scalars.intersection(unknown_keys(found, self._source))
+        return Keys(spelt, tuple(sorted(unknown)) if len(unknown) <= _MOST_UNKNOWN else ())
 
 
 class _TextReader:
@@ -255,7 +277,7 @@ class _TextReader:
     def _read(self, buffer: bytes, *, final: bool) -> tuple[ParsedTexts, int, bool]:
         """Read some of a buffer: what was read, how many bytes that were, and whether more can be."""
         found = self._parser.segments(buffer, final=final)
-        unknown: Counter[str] = Counter()
+        unknown = Counter(found.unknown)
         judged = [(text, self._validated(buffer, text, unknown)) for text in found.texts]
         return self._piece(buffer, found, judged, unknown), found.read, found.more
 

@@ -16,11 +16,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stedi_assets.contracts import DataType, LandingSource, Table
-from stedi_assets.contracts.line import validate_line
+from stedi_assets.contracts.line import decode_object, validate_line
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines import Frame
-from stedi_assets.engines.base import ParsedLines
+from stedi_assets.engines.base import Keys, ParsedLines
 from stedi_assets.lakehouse import DataFile, Lakehouse, NewFile
+
+
+def _keys_of(line: bytes) -> set[str]:
+    try:
+        return {key for key, _ in decode_object(line.decode())[0]}
+    except (ValueError, RecursionError):
+        return set()
+
 
 _ARROW = {DataType.TEXT: pa.string(), DataType.INTEGER: pa.int64(), DataType.NUMBER: pa.float64()}
 
@@ -33,10 +41,13 @@ class PyArrowEngine:
         lines: Sequence[bytes],
         source: LandingSource,
         landing_date: date,
-        keys: Mapping[str, str] | None = None,
+        keys: Keys,
     ) -> ParsedLines | None:
-        """Judge every line by the rule itself."""
-        verdicts = [validate_line(line, source, landing_date) for line in lines]
+        """Judge every line by the rule itself; lines with keys that mean no field are left to the caller."""
+        verdicts = [
+            validate_line(line, source, landing_date) if _keys_of(line) <= source.spellings.keys() else None
+            for line in lines
+        ]
         good = np.array([isinstance(verdict, tuple) for verdict in verdicts], bool)
         values = [verdict for verdict in verdicts if isinstance(verdict, tuple)]
         columns = {

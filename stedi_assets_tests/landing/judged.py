@@ -5,13 +5,14 @@ What belongs here: the verdict on a file. How its lines are made belongs to ``co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from hypothesis import HealthCheck, settings
 
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.contracts.line import Rejected, validate_line
+from stedi_assets.contracts.line import Rejected, decode_object, field_of, validate_line
 from stedi_assets.reference.texts import texts
 from stedi_assets_tests.kit.records import DAY
 
@@ -33,6 +34,19 @@ def judged(table: str, content: bytes) -> tuple[list[tuple[Place, Row]], list[tu
             assert verdict is not None
             good.append(((line, number), verdict))
     return good, bad
+
+
+def unknown_keys_in(table: str, content: bytes) -> Counter[str]:
+    """How often keys that mean no field stand in the objects of a file, good or not."""
+    counts: Counter[str] = Counter()
+    for _, _, text in texts(content.removeprefix(b"\xef\xbb\xbf")):
+        try:
+            found, end = decode_object(text.decode())
+        except (ValueError, RecursionError):
+            continue
+        if end == len(text.decode()):
+            counts.update(key for key, _ in found if field_of(key, contract(table).landing_source) is None)
+    return counts
 
 
 def rows_of(table: Table, rows: Iterable[dict[str, object]]) -> list[Row]:

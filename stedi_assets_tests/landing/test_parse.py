@@ -18,7 +18,7 @@ from stedi_assets.landing.parse import read_texts
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.kit.records import DAY
 from stedi_assets_tests.landing.corpus import GOOD, TABLES, files, lines
-from stedi_assets_tests.landing.judged import SEVERAL, judged, rows_of
+from stedi_assets_tests.landing.judged import SEVERAL, judged, rows_of, unknown_keys_in
 
 FS = fsspec.filesystem("file")
 
@@ -38,6 +38,51 @@ def assert_read_as_judged(engine: DuckDBEngine, path: Path, table: str, content:
     assert found == Counter((*values, "a/b.json", *(place if numbered else ())) for place, values in good)
     assert sorted(tuple(reject) for piece in pieces for reject in piece.rejects) == sorted(bad)
     assert sum(piece.texts for piece in pieces) == len(good) + len(bad)
+    assert sum((Counter(piece.unknown_keys) for piece in pieces), Counter()) == unknown_keys_in(table, content)
+
+
+KEYS = [b"battery", b"app version", b"is active", b"note", b"a,b", b"Battery", b"filename", b"good", b"unknown 0", b"x"]
+OTHERS = [
+    *(b"0.5", b"-0", b"1e3", b"1e999", b"01", b"NaN", b"-Infinity", b"null", b"true", b"false", b"[1,2]", b'{"a":1}'),
+    *(
+        b'"1.2"',
+        b'""',
+        b'"a, b"',
+        b'"true"',
+        b'"say \\"so\\""',
+        b'"\\ud800"',
+        b'"\xff"',
+        '"ünï"'.encode(),
+        b'"a\vb"',
+        b"TRUE",
+    ),
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@settings(SEVERAL, max_examples=examples(12, 150))
+@given(data=st.data())
+def test_keys_that_mean_no_field_change_nothing_else(
+    engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject
+):
+    """Objects that are alike but for the values of such keys: most are read at speed, and each as it is judged."""
+    keys = data.draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3))
+    values = st.sampled_from(data.draw(st.lists(st.sampled_from(OTHERS), min_size=1, max_size=4)))
+
+    def with_keys() -> bytes:
+        pairs = b"".join(b',"%s": %s' % (key, data.draw(values)) for key in keys if data.draw(st.integers(0, 4)))
+        return GOOD[table].replace(b"}", pairs + b"}")
+
+    content = b"\n".join(with_keys() for _ in range(data.draw(st.integers(1, 12))))
+    assert_read_as_judged(engine, folder / "unknown.json", table, content)
+
+
+@pytest.mark.parametrize("value", [b"0.5", b'"a, b"', b"true"])
+def test_an_object_with_a_key_that_means_no_field_is_proven(engine: DuckDBEngine, value: bytes):
+    line = GOOD["accelerometer_landing"].replace(b"}", b',"battery":%s}' % value)
+    parser = parse.TextParser(engine, contract("accelerometer_landing"), DAY)
+    found = parser.segments(b"\n".join([line] * 3), final=True)
+    assert (len(found.starts), len(found.texts), found.unknown) == (3, 0, {"battery": 3})
 
 
 @pytest.mark.parametrize("table", TABLES)
