@@ -83,8 +83,8 @@ def _mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray, schema: pa.Sch
     kinds: list[str] = []
     names: list[str] = []
     for number, line in enumerate(texts["line"].to_pylist()):
+        values = list(values_in(line))
         for kind in [Identifier.EMAIL] if has_address(line) else [Identifier.EMAIL, Identifier.DEVICE]:
-            values = list(values_in(line))
             at += [number] * len(values)
             kinds += [kind.value] * len(values)
             names += values

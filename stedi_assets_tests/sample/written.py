@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from stedi_assets.reference import COLUMNS, Derived, ReadingsBeforeConsent, derive, land, last_millisecond
+from stedi_assets.reference import COLUMNS, Derived, Landing, ReadingsBeforeConsent, derive, land, last_millisecond
 from stedi_assets.sample import write_sample
 from stedi_assets_tests.kit.landing_zone import landed_files
 
@@ -22,11 +23,16 @@ class Sample:
         self.folder = folder
         self.report = write_sample(str(folder), customers=customers, days=days, seed=seed, faults=faults)
         self.files = list(landed_files(folder))
-        self.landing = land(self.files)
-        self.derived: dict[ReadingsBeforeConsent, Derived] = {
-            "include": derive(self.landing, "include"),
-            "exclude": derive(self.landing, "exclude"),
-        }
+
+    @cached_property
+    def landing(self) -> Landing:
+        """What the reference computation reads of the files; it takes its time."""
+        return land(self.files)
+
+    @cached_property
+    def derived(self) -> dict[ReadingsBeforeConsent, Derived]:
+        """What the rules come to, by policy."""
+        return {"include": derive(self.landing, "include"), "exclude": derive(self.landing, "exclude")}
 
     def line_counts(self) -> dict[str, dict[str, int]]:
         """Return how many texts there are, by landing day and table, of days and tables that have any."""
