@@ -22,6 +22,11 @@ def normalize(name: str) -> str:
     return name.lower() if name.isascii() else "".join(map(_lower, name))
 
 
+def as_unicode(text: str) -> str:
+    """A text in which escapes were resolved one by one: surrogates in pairs become characters, others U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def normalized_sql(column: str) -> str:
     """The SQL expression of :func:`normalize` for a column.
 

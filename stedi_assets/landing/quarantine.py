@@ -44,7 +44,7 @@ class DayQuarantine:
             source_file: the raw file.
             rejects: the texts.
         """
-        kept = [reject for reject in rejects if not self._suppression.suppresses(source_file, reject.text)]
+        kept = [one for one in (self._suppression.kept(source_file, reject) for reject in rejects) if one is not None]
         if not kept:
             return
         lines, numbers, reasons, texts = zip(*kept, strict=True)

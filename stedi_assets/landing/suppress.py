@@ -14,6 +14,7 @@ from stedi_assets.engines.sql import as_named, named
 from stedi_assets.lakehouse import NewFile
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.manifest import ManifestEntry
+from stedi_assets.landing.parse import CUT_OFF_REASON, Reject
 from stedi_assets.privacy.suppression import Return, Suppression
 
 
@@ -35,17 +36,24 @@ class DaySuppression:
         self._rejected: Counter[tuple[str, str]] = Counter()
         """How many rejected lines were, likewise."""
 
-    def suppresses(self, source_file: str, line: str) -> bool:
-        """Whether a rejected line names somebody who was erased; it is counted if so.
+    def kept(self, source_file: str, reject: Reject) -> Reject | None:
+        """What stays of a rejected text: of one that names somebody who was erased, whom else it may speak of.
 
         Args:
-            source_file: the raw file that the line stands in.
-            line: its text.
+            source_file: the raw file that the text stands in.
+            reject: the text.
+
+        Returns:
+            None where nothing stays; the text is counted then. That a file lost its end is always said.
         """
-        tombstone = self._suppression.of_rejected(line) if self._suppression else None
-        if tombstone is not None:
-            self._rejected[source_file, tombstone.request] += 1
-        return tombstone is not None
+        tombstone = self._suppression.of_rejected(reject.text) if self._suppression else None
+        if self._suppression is None or tombstone is None:
+            return reject
+        left = self._suppression.left_of_rejected(reject.text)
+        if left or reject.reason == CUT_OFF_REASON:
+            return reject._replace(text=left)
+        self._rejected[source_file, tombstone.request] += 1
+        return None
 
     def filtered(self, new: NewFile) -> NewFile:
         """A new file without the rows of erased people; the same file where it has none.

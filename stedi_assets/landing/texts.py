@@ -37,10 +37,10 @@ _IS_SEPARATOR = np.zeros(256, bool)
 _IS_SEPARATOR[list(_TRAILING)] = True
 _WHITE_SPACE = re.compile(rb"[ \t\n\r]*")
 _JUNK_END = re.compile(rb"[\n{]")
-_LINE_WITH_OBJECT = re.compile(rb"\n" + _SEPARATOR + rb"*\{")
+_LINE_WITH_OBJECT = re.compile(rb"\n[" + re.escape(_TRAILING.replace(b"\n", b"")) + rb"]*\{")
 _SHORT_GAP = 16
 """Bytes up to which the stretches between objects are looked at byte by byte, all of them at once."""
-_WINDOW = 64 << 10
+_WINDOW = 1 << 10
 _NEAR_END = 12
 """Characters before the end of what is there in which a literal, a number or an escape may only be unfinished."""
 
@@ -135,27 +135,40 @@ def next_text(buffer: bytes, at: int, *, final: bool) -> Text | None:
         if found is None and may_go_on:
             return None
         return _unreadable(buffer, start, len(buffer) if found is None else found.start(), "not one JSON object")
-    feed = buffer.find(b"\n", start)
-    line_end = len(buffer) if feed < 0 else feed
     try:
         found_object = _object_at(buffer, start)
     except RecursionError:
-        return None if feed < 0 and may_go_on else _unreadable(buffer, start, line_end, "nested too deeply")
-    if isinstance(found_object, Text):
-        return found_object
-    broken, unfinished = found_object
-    if unfinished and may_go_on:
-        return None
-    if broken <= _skip(_WHITE_SPACE, buffer, line_end):
-        brace = buffer.find(b"{", max(broken, start + 1), line_end)
-        if brace < 0 and feed < 0 and may_go_on:
+        end, reason = buffer.find(b"\n", start), "nested too deeply"
+    else:
+        if isinstance(found_object, Text):
+            return found_object
+        broken, unfinished = found_object
+        if unfinished and may_go_on:
             return None
-        return _unreadable(buffer, start, line_end if brace < 0 else brace, "not one JSON object")
-    line = _LINE_WITH_OBJECT.search(buffer, start)
-    ends = [end for end in (line.end() - 1 if line else -1, buffer.find(b"{", broken)) if end >= 0]
-    if not ends and may_go_on:
+        end, reason = _end_of_broken(buffer, start, broken), "not one JSON object"
+    if end < 0 and may_go_on:
         return None
-    return _unreadable(buffer, start, min(ends, default=len(buffer)), "not one JSON object")
+    return _unreadable(buffer, start, len(buffer) if end < 0 else end, reason)
+
+
+def _end_of_broken(buffer: bytes, start: int, broken: int) -> int:
+    """The end of an object that breaks, or -1 where it is not in the buffer.
+
+    Nothing is looked at behind that end: a file of broken objects would take time that grows with its square.
+
+    Args:
+        buffer: some bytes of a file.
+        start: the brace of the object.
+        broken: the position of what no object can have there.
+    """
+    feed = buffer.find(b"\n", start, broken)
+    if feed >= 0 and broken <= _skip(_WHITE_SPACE, buffer, feed):
+        return feed
+    if feed >= 0:
+        line = _LINE_WITH_OBJECT.search(buffer, feed, broken)
+        return line.end() - 1 if line else buffer.find(b"{", broken)
+    found = _JUNK_END.search(buffer, max(broken, start + 1))
+    return found.start() if found else -1
 
 
 def _skip(pattern: re.Pattern[bytes], buffer: bytes, at: int) -> int:

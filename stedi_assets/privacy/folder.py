@@ -63,7 +63,7 @@ class PrivacyFolder:
             kind: the kind of value; values of different kinds have different hashes.
             value: the value.
         """
-        return hmac.new(self._key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, f"{kind}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
     def names(self, kind: str) -> list[str]:
         """The names of the documents of a kind, in order.

@@ -7,31 +7,54 @@ the tombstones (``suppression``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stedi_assets.contracts import Identifier
 from stedi_assets.contracts import table as contract
-from stedi_assets.contracts.names import normalize
+from stedi_assets.contracts.names import as_unicode, normalize
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.transforms.doubt import PLACE
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"?')
+_KEY_OR_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"?(\s*:)?')
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
 _BARE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-# What surrounds an address in prose, in URLs and in JSON is not the same, so it is cut out in several ways.
-_E_MAILS = (
-    re.compile(r"[^\s\"'<>(){}\[\],;:\\]+@[^\s\"'<>(){}\[\],;:\\]+"),
-    re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+"),
-    re.compile(r"[\w.%+-]+@[\w.-]+"),
-)
+# What surrounds an address in prose, in URLs and in JSON is not the same, so it is cut out in several ways. Patterns
+# run once over what stands between two @s: one that looks for the @ itself takes time that grows with the square.
+_TOKEN = re.compile(r"[^\s\"'<>(){}\[\],;:\\]+")
+_BEFORE_AT = (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+"), re.compile(r"[\w.%+-]+"))
+_AFTER_AT = re.compile(r"[\w.-]+")
 _WORD = re.compile(r"[\w-]+")
 _UNFOLDED = 3
 """Times that a text is freed of escapes: JSON may stand in a text of JSON."""
 _BATCH = 10_000
 """Texts whose words are in memory at once."""
+
+
+def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
+    """What looks like an e-mail in a text that is not a record of a table, each as narrowly as it can be cut out.
+
+    Args:
+        text: the text.
+        without: says which normalised values are left out, with all that looks like an e-mail within them.
+    """
+    plain = ""
+    while plain != text:
+        # Half freed of escapes, a name that is left out would be taken for another.
+        plain, text = text, _without_escapes(text.replace("\0", ""))
+    for value in sorted({normalize(one) for one in _addresses(plain)}, key=len, reverse=True):
+        if without(value):
+            plain = re.sub(re.escape(value), " ", plain, flags=re.IGNORECASE)
+    found: dict[str, None] = {}
+    for before, after in pairwise(plain.split("@")):
+        mailbox, host = _BEFORE_AT[-1].match(before[::-1]), _AFTER_AT.match(after)
+        if mailbox and host:
+            found[normalize(f"{mailbox[0][::-1]}@{host[0]}").strip(".")] = None
+    return [one for one in found if not without(one)]
 
 
 def values_in(text: str) -> Iterator[str]:
@@ -45,18 +68,40 @@ def values_in(text: str) -> Iterator[str]:
     """
     yielded = set()
     for form in _forms(text):
-        quoted = (_ESCAPE.sub(_unescaped, found) for found in _QUOTED.findall(form))
-        addresses = (found for pattern in _E_MAILS for found in pattern.findall(form))
-        for found in (*quoted, *addresses, *_WORD.findall(form)):
+        quoted = map(_without_escapes, _QUOTED.findall(form))
+        for found in (*quoted, *_addresses(form), *_WORD.findall(form)):
             for value in (normalize(found), normalize(found).strip(".")):
                 if value and value not in yielded:
                     yielded.add(value)
                     yield value
 
 
+def _addresses(form: str) -> Iterator[str]:
+    """What looks like an e-mail, cut out in each of several ways."""
+    if "@" not in form:
+        return
+    yield from (token for token in _TOKEN.findall(form) if "@" in token)
+    pieces = form.split("@")
+    for before, after in pairwise(pieces):
+        host = _AFTER_AT.match(after)
+        backwards = before[::-1]
+        for pattern in _BEFORE_AT:
+            mailbox = pattern.match(backwards)
+            if mailbox and host:
+                yield f"{mailbox[0][::-1]}@{host[0]}"
+
+
 def has_address(text: str) -> bool:
     """Whether what looks like an e-mail address stands in a text."""
-    return any(_E_MAILS[0].search(form) for form in _forms(text))
+    return any("@" in token.strip("@") for form in _forms(text) for token in _TOKEN.findall(form))
+
+
+def fields_in(text: str) -> Iterator[str]:
+    """The quoted texts in a text that are no keys, normalised."""
+    for form in _forms(text):
+        for found in _KEY_OR_VALUE.finditer(form):
+            if not found[2]:
+                yield normalize(_without_escapes(found[1]))
 
 
 def mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -106,7 +151,11 @@ def _forms(text: str) -> Iterator[str]:
                 break
             seen.add(current)
             yield current
-            current = _ESCAPE.sub(_unescaped, current)
+            current = _without_escapes(current)
+
+
+def _without_escapes(text: str) -> str:
+    return as_unicode(_ESCAPE.sub(_unescaped, text))
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -5,13 +5,14 @@
 * An accelerometer reading of their e-mail is theirs, unless it was taken after the new registration.
 * A step reading of a device that was theirs alone is theirs, unless somebody registered the device anew before it was
   taken; of a shared device, the readings that could be attributed to them.
-* A rejected line is theirs, where the e-mail, a serial number of theirs alone, or their name or phone number stands in
-  it, as a value or a word by itself.
+* A rejected text is theirs, where their e-mail stands in it; and, where nobody's does, a serial number of theirs alone,
+  or their name or phone number as a value. What it says of others stays: it may be their withdrawal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -26,7 +27,7 @@ from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import list_of, named
 from stedi_assets.lakehouse import Lakehouse
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, REGISTERED, SERIAL
-from stedi_assets.privacy.mentions import values_in
+from stedi_assets.privacy.mentions import addresses_in, fields_in, has_address, values_in
 from stedi_assets.privacy.tombstones import Tombstone, Tombstones
 
 _NEVER = 2**63 - 1
@@ -233,20 +234,41 @@ class Suppression:
         return Return() if tombstone is None else self.returns().get(tombstone.request, Return())
 
     def of_rejected(self, line: str) -> Tombstone | None:
-        """The tombstone of the person whom a rejected line names, if they were erased.
+        """The tombstone of the person whom a rejected text names, if they were erased.
 
         Args:
-            line: the line as it is quarantined.
+            line: the text as it is quarantined.
         """
         if not self.tombstones:
             return None
-        for value in values_in(line):
-            tombstone = (
-                self.tombstones.of_email(value) or self.tombstones.of_serial(value) or self.tombstones.of_mark(value)
+        values = list(values_in(line))
+        found: Iterator[Tombstone] = filter(None, map(self.tombstones.of_email, values))
+        if not has_address(line):
+            found = itertools.chain(
+                found,
+                filter(None, map(self.tombstones.of_serial, values)),
+                filter(None, map(self.tombstones.of_mark, fields_in(line))),
             )
-            if tombstone is not None:
-                return tombstone
-        return None
+        return next(found, None)
+
+    def left_of_rejected(self, line: str) -> str:
+        """What stays of a rejected text that names an erased person: whom else it may speak of.
+
+        Args:
+            line: the text as it is quarantined.
+
+        Returns:
+            The e-mails in it of others, and of erased people who are customers again; where it has no e-mail, the
+            serial numbers that somebody registered anew.
+        """
+        addresses = addresses_in(line, lambda value: self._is_gone(self.tombstones.of_email(value)))
+        if addresses or has_address(line):
+            return " ".join(addresses)
+        devices = ((value, self.tombstones.of_serial(value)) for value in values_in(line))
+        return " ".join(value for value, one in devices if one and self._return_of(one).device != _NEVER)
+
+    def _is_gone(self, tombstone: Tombstone | None) -> bool:
+        return tombstone is not None and self._return_of(tombstone).person == _NEVER
 
 
 def _is_since(time: Value, registered: int) -> bool:

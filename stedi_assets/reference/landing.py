@@ -218,19 +218,20 @@ def doubts(rejected: Rejected, customers: Sequence[Customer]) -> list[Customer]:
     """Return what follows from a customer record that could not be read: whom it speaks of does not consent.
 
     "Every known customer whose e-mail stands in it as a whole address; and, where no address stands in it, whoever
-    claims a serial number in it." It counts as a record of theirs without consent, otherwise as their latest one
-    before it, in whose place it comes.
+    claims a serial number in it." It counts as a record of theirs without consent, otherwise as the latest of those
+    that did not land after it: on a later day, or further on in the same file.
     """
     text = rejected.content.decode("utf-8", "backslashreplace")
     text = normalise(re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text))
     by_serial = "@" not in text
-    place = (rejected.landing_date, rejected.path, rejected.line, rejected.number)
     latest: dict[str, Customer] = {}
     spoken_of = set()
     for customer in sorted(customers, key=age):
         if _stands_in(customer.email, text) or (by_serial and _stands_in(customer.serial_number, text)):
             spoken_of.add(customer.email)
-        if (customer.landing_date, customer.path, customer.line, customer.number) < place:
+        same_file = (customer.landing_date, customer.path) == (rejected.landing_date, rejected.path)
+        further_on = same_file and (customer.line, customer.number) > (rejected.line, rejected.number)
+        if customer.landing_date <= rejected.landing_date and not further_on:
             latest[customer.email] = customer
     return [
         latest[email]._replace(
@@ -249,9 +250,10 @@ def _stands_in(name: str, text: str) -> bool:
     return re.search(rf"(?<![\w.%+-]){re.escape(name)}(?![\w-]|\.\w)", text) is not None
 
 
-def age(customer: Customer) -> tuple[int, date, str, int, int]:
+def age(customer: Customer) -> tuple[int, bool, date, str, int, int]:
     """Return by what the latest of a customer's records is told: it has the greatest."""
-    return customer.last_update, customer.landing_date, customer.path, customer.line, customer.number
+    place = customer.landing_date, customer.path, customer.line, customer.number
+    return customer.last_update, customer.doubt, *place
 
 
 def _customer(values: Row, file: LandedFile, line: int, number: int) -> Customer:

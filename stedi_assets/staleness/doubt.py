@@ -56,24 +56,28 @@ def open_texts(view: LakeView) -> list[OpenText]:
     place = ", ".join(map(named, PLACE))
     rows = view.engine.rows(
         f"""
-        WITH spoken_of AS (
-            SELECT {quoted(Identifier.EMAIL.value)} AS "by", {normalized_sql("email")} AS name, ({place}) AS landed
+        WITH people AS (
+            SELECT {quoted(Identifier.EMAIL.value)} AS "by", {normalized_sql("email")} AS name, {place}
             FROM records WHERE NOT doubt
             UNION ALL
-            SELECT {quoted(Identifier.DEVICE.value)}, {normalized_sql("serialNumber")}, ({place})
+            SELECT {quoted(Identifier.DEVICE.value)}, {normalized_sql("serialNumber")}, {place}
             FROM records WHERE NOT doubt
         ),
         -- Who became a customer later was held to nothing by the text, and it may be of somebody else's withdrawal.
-        people AS (SELECT "by", name, min(landed) AS since FROM spoken_of GROUP BY ALL),
-        known AS (SELECT DISTINCT {place} FROM mentions JOIN people USING ("by", name) WHERE since < ({place})),
+        known AS (
+            SELECT DISTINCT {_columns("m")} FROM mentions m JOIN people p USING ("by", name)
+            WHERE p.landing_date < m.landing_date OR (p.landing_date = m.landing_date AND (
+                p.source_file <> m.source_file
+                OR (p.source_line, p.source_object) < (m.source_line, m.source_object)))
+        ),
         -- Whose record landed after the text and counts is in doubt no more.
         doubts AS (
-            SELECT {", ".join(f"d.{named(name)}" for name in PLACE)}, count(DISTINCT c.email) AS people
+            SELECT {_columns("d")}, count(DISTINCT c.email) AS people
             FROM (SELECT *, {normalized_sql("email")} AS who FROM records WHERE doubt) d
-            JOIN counted c ON d.who = c.email AND ({_columns("c")}) < ({_columns("d")})
+            JOIN counted c ON d.who = c.email AND c."lastUpdateDate" <= d."lastUpdateDate"
             GROUP BY ALL
         )
-        SELECT {", ".join(f"t.{named(name)}" for name in PLACE)}, t.reason, coalesce(people, 0), k.landing_date IS NULL
+        SELECT {_columns("t")}, t.reason, coalesce(people, 0), k.landing_date IS NULL
         FROM texts t LEFT JOIN doubts d USING ({place}) LEFT JOIN known k USING ({place})
         WHERE people > 0 OR k.landing_date IS NULL
         ORDER BY ALL

@@ -205,7 +205,9 @@ class TextFilter:
         written = buffer[start:end]
         if not self._is_theirs(written, file):
             return [], False
+        left_of_it = b""
         if text is not None and self._is_rejected(written, file):
+            left_of_it = self._suppression.left_of_rejected(written.decode("utf-8", "backslashreplace")).encode()
             inner = [_Cut(*match.span(), b"") for match in _FLAT.finditer(written) if self._is_named(match[0])]
             for mark in (_BRACES, _BREAK):
                 marked = [_Cut(cut.start, cut.end, mark) for cut in inner]
@@ -215,7 +217,7 @@ class TextFilter:
                 if mark == _BREAK or _ends_alike(left, buffer, text, final=final):
                     is_broken = mark == _BRACES and text.pairs is None
                     return [_Cut(start + cut.start, start + cut.end, mark) for cut in marked], is_broken
-        return [_Cut(start, end, _BREAK if is_open else b"")], False
+        return [_Cut(start, end, (_BREAK if is_open else b"") + left_of_it)], False
 
     def _is_theirs(self, text: bytes, file: RawFile) -> bool:
         return self._has_sign(text) and self._suppression.of_line(file.table, text, file.landing_date) is not None

@@ -15,7 +15,7 @@ import pyarrow as pa
 from stedi_assets.contracts import Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.contracts.line import Pairs, decode_object, field_of
-from stedi_assets.contracts.names import normalize, normalized_sql
+from stedi_assets.contracts.names import as_unicode, normalize, normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.mentions import values_in
@@ -71,8 +71,8 @@ class Person:
             asked=asked,
         )
         records: list[dict[str, Any]] = [dict(zip(fields, row[:-1], strict=True)) for row in own]
-        records += _rejected(resources, email)
-        serials = _values(records, [SERIAL])
+        # What a rejected record says of a name is believed of nobody: it may be a common word, or somebody else's.
+        serials = _values([*records, *_rejected(resources, email)], [SERIAL])
         marks = _values(records, MARKS)
         others = _others(resources, customers, asked, serials, marks)
         shared = sorted(serials & others)
@@ -168,7 +168,11 @@ def _rejected(resources: Resources, email: str) -> list[dict[str, str]]:
             continue
         for pairs in _objects(line):
             fields = [(field_of(key, CUSTOMERS.landing_source), value) for key, value in pairs]
-            said = [(name, normalize(value)) for name, value in fields if name is not None and isinstance(value, str)]
+            said = [
+                (name, normalize(as_unicode(value)))
+                for name, value in fields
+                if name is not None and isinstance(value, str)
+            ]
             # A record that names two people says of neither what is whose.
             if {value for name, value in said if name == EMAIL} == {email}:
                 found += [{name: value} for name, value in said]

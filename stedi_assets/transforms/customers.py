@@ -13,6 +13,19 @@ ORDER = ["lastUpdateDate", "landing_date", "source_file", "source_line", "source
 """What makes one record later than another: the greatest decides, in this order of columns."""
 
 
+def order_of(customer_landing: Frame) -> list[str]:
+    """The columns by which records are ordered, of which the greatest decides.
+
+    Args:
+        customer_landing: records, with doubts among them (``with_doubts``) or without.
+
+    Returns:
+        :data:`ORDER`; of records that were last updated at the same time, a doubt comes last, wherever they landed.
+    """
+    updated, *place = ORDER
+    return [updated, "doubt", *place] if "doubt" in customer_landing.collect_schema().names() else ORDER
+
+
 def latest_records(customer_landing: Any, *wanted: str) -> Frame:
     """The record of each customer that counts: the greatest (last update, landing day, file, line, object).
 
@@ -24,11 +37,12 @@ def latest_records(customer_landing: Any, *wanted: str) -> Frame:
         One row per e-mail, with e-mail and serial number as they are compared.
     """
     records = lazy(customer_landing)
+    order = order_of(records)
     if wanted:
         # Records are sorted by customer; the narrower they are, the cheaper that is.
-        records = records.select(*dict.fromkeys(["email", "serialNumber", *ORDER, *wanted]))
+        records = records.select(*dict.fromkeys(["email", "serialNumber", *order, *wanted]))
     return records.with_columns(email=normalised("email"), serialNumber=normalised("serialNumber")).unique(
-        "email", keep="last", order_by=ORDER
+        "email", keep="last", order_by=order
     )
 
 

@@ -1,6 +1,8 @@
 """The rule about consent in doubt: a customer record that landed and could not be read may be a withdrawal.
 
-Whoever it may speak of does not consent from then on, until a record of theirs that landed after it decides.
+Whoever it may speak of does not consent from then on, until a record of theirs that landed after it decides. Within a
+landing day nothing says which file came first, so a record landed after a text if it landed on a later day, or further
+on in the same file.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ from stedi_assets.transforms.common import Frame, lazy, normalised
 from stedi_assets.transforms.customers import ORDER
 
 PLACE = ("landing_date", "source_file", "source_line", "source_object")
-"""The columns that say where a record or a rejected text landed, from the coarsest on: later places are greater."""
+"""The columns that say where a record or a rejected text landed, from the coarsest on."""
 
 
 def doubts(customer_landing: Any, mentions: Any) -> Frame:
     """A record that does not consent for each doubt about a customer.
 
-    A doubt repeats the record that counted before the rejected text landed, without its consent, at the place of the
-    text. So by the rules about records it decides over every record that landed before it, and is decided over by
-    one that landed after it and counts by itself; it claims the same device, and it ends an interval of consent.
+    A doubt repeats the latest of the records that did not land after the rejected text, without its consent, at the
+    place of the text. So by the rules about records it decides over these, and is decided over by one that landed after
+    it and is later than the one that it repeats; it claims the same device, and it ends an interval of consent.
 
     Args:
         customer_landing: records of **all** landing days.
@@ -50,7 +52,7 @@ def doubts(customer_landing: Any, mentions: Any) -> Frame:
     before = (
         records.with_columns(known_as=normalised("email"))
         .join(spoken_of, on="known_as", how="inner")
-        .filter(_lies_before({name: (name, text[name]) for name in PLACE}))
+        .filter(~_landed_after(text))
         .unique(["known_as", *text.values()], keep="last", order_by=ORDER)
     )
     kinds = records.collect_schema()
@@ -78,9 +80,8 @@ def with_doubts(customer_landing: Any, doubts: Any | None = None) -> Frame:
     return nw.concat([records, lazy(doubts).select(*names, doubt=nw.lit(True))], how="vertical")
 
 
-def _lies_before(columns: dict[str, tuple[str, str]]) -> nw.Expr:
-    """Whether one place lies before another, compared column by column."""
-    found = nw.lit(False)
-    for one, other in reversed(list(columns.values())):
-        found = (nw.col(one) < nw.col(other)) | ((nw.col(one) == nw.col(other)) & found)
-    return found
+def _landed_after(text: dict[str, str]) -> nw.Expr:
+    """Whether a record landed after a text, the columns of whose place ``text`` names."""
+    day, file, line, number = ((nw.col(name), nw.col(text[name])) for name in PLACE)
+    further_on = (line[0] > line[1]) | ((line[0] == line[1]) & (number[0] > number[1]))
+    return (day[0] > day[1]) | ((day[0] == day[1]) & (file[0] == file[1]) & further_on)

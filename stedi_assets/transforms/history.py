@@ -19,7 +19,7 @@ from stedi_assets.transforms.common import (
     uncached,
     window_partition,
 )
-from stedi_assets.transforms.customers import ORDER, consented_at
+from stedi_assets.transforms.customers import ORDER, consented_at, order_of
 
 
 def ever_consenting(customer_landing: Any, days: Collection[date] | None = None) -> Frame:
@@ -61,7 +61,8 @@ def consent_history(customer_landing: Any, subject_ids: Any, cache: Cache = unca
         .select("subject_id", "granted_at", *ORDER, doubts=nw.when(nw.col("doubt")).then(1).otherwise(0))
     )
     whose = window_partition(records, "subject_id")
-    by_subject = ORDER if whose else ["subject_id", *ORDER]
+    order = ["doubts" if name == "doubt" else name for name in order_of(landed)]
+    by_subject = order if whose else ["subject_id", *order]
     records = records.with_columns(
         one=nw.lit(1), allows=nw.when(nw.col("granted_at").is_null()).then(0).otherwise(1)
     ).with_columns(

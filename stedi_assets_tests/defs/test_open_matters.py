@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from stedi_assets.contracts import LANDING_TABLES
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.build import checks_of, outcomes
 from stedi_assets.defs.checks.model import CheckContext, CheckOutcome
 from stedi_assets.defs.open_matters import open_matters
 from stedi_assets.privacy.dismissals import Dismissals
 from stedi_assets.staleness.doubt import open_texts
-from stedi_assets_tests.kit.driven import land_partitions
 from stedi_assets_tests.kit.lake import SmallLake
-from stedi_assets_tests.kit.records import DAY, STAMP, customer, lines, movement
+from stedi_assets_tests.kit.records import STAMP, customer, lines, movement
 
 NEXT, LATER = "2023-08-07", "2023-08-08"
 BROKEN = {"email": "ann@example.com", "serialNumber": "serial-ann", "phone": 5}
@@ -43,21 +40,8 @@ def trusted(lake: SmallLake) -> set[str]:
     return {str(email) for (email,) in lake.rows("customer_trusted", "email")}
 
 
-def consenting(lake: SmallLake) -> set[str]:
-    """Who consents by what has landed, read and rejected."""
-    ingest(lake)
-    names = lake.resources.view().customer_names.to_pylist()
-    return {one["email"] for one in names if one["consented_at"] is not None}
-
-
-def ingest(lake: SmallLake) -> None:
-    for table in LANDING_TABLES:
-        files = lake.resources.listing(frozenset(map(date.fromisoformat, (str(DAY), NEXT, LATER))))
-        land_partitions(lake.resources, table.name, sorted(files.by_day(table.name)))
-
-
 def test_nothing_is_open_where_all_could_be_read(people: SmallLake) -> None:
-    ingest(people)
+    people.ingest()
     assert open_matters(people.resources) == {}
     for check in ("few_rejected", "unknown_keys", "unattributed_texts", "consent_in_doubt"):
         assert outcome(people, "customer_landing", check).passed
@@ -91,35 +75,35 @@ def test_a_good_record_that_lands_after_it_ends_the_doubt(people: SmallLake) -> 
 
 def test_mending_the_raw_line_ends_it(people: SmallLake) -> None:
     people.land("customer_landing", lines(BROKEN), day=NEXT)
-    assert consenting(people) == {"bob@example.com"}
+    assert people.consenting() == {"bob@example.com"}
     people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day=NEXT)
-    assert consenting(people) == {"ann@example.com", "bob@example.com"}
+    assert people.consenting() == {"ann@example.com", "bob@example.com"}
 
 
 def test_a_dismissal_ends_it_for_this_text_in_this_place(people: SmallLake) -> None:
     people.land("customer_landing", lines(BROKEN), day=NEXT)
-    ingest(people)
+    people.ingest()
     decide(people, dismissed=True)
-    assert consenting(people) == {"ann@example.com", "bob@example.com"}
+    assert people.consenting() == {"ann@example.com", "bob@example.com"}
     assert open_texts(people.resources.view()) == []
     stored = "".join(path.read_text() for path in (people.root / "privacy" / "dismissals").iterdir())
     assert "R. Ray" in stored
     assert "ann" not in stored
     # The same text once more is another one.
     people.land("customer_landing", lines(BROKEN, {}), day=LATER)
-    assert consenting(people) == {"bob@example.com"}
+    assert people.consenting() == {"bob@example.com"}
 
 
 def test_a_text_that_names_nobody_is_held_against_nobody_and_said(people: SmallLake) -> None:
     people.land("customer_landing", lines({**BROKEN, "email": "who@example.com"}), day=NEXT)
-    assert consenting(people) == {"ann@example.com", "bob@example.com"}
+    assert people.consenting() == {"ann@example.com", "bob@example.com"}
     found = outcome(people, "customer_landing", "unattributed_texts")
     assert (found.passed, found.numbers) == (False, {"texts": 1, "landing days": 1})
     assert "2023-08-07" in found.description
     assert ("customer_landing", "unattributed_texts") in open_matters(people.resources)
     # Whoever registers later was not a customer then: it was held against nobody, and still is.
     people.land("customer_landing", lines(customer("who")), day=LATER)
-    assert consenting(people) == {"ann@example.com", "bob@example.com", "who@example.com"}
+    assert people.consenting() == {"ann@example.com", "bob@example.com", "who@example.com"}
     assert not outcome(people, "customer_landing", "unattributed_texts").passed
     decide(people, dismissed=True)
     assert outcome(people, "customer_landing", "unattributed_texts").passed
@@ -132,7 +116,7 @@ def test_what_is_dismissed_counts_as_looked_at_in_every_landing_table(people: Sm
     people.land("accelerometer_landing", "noise\n", "noise", day=LATER)
     people.land("customer_landing", lines(BROKEN), day=NEXT)
     people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day=LATER)
-    ingest(people)
+    people.ingest()
     assert set(open_matters(people.resources)) == {
         (f"{name}_landing", "few_rejected") for name in ("accelerometer", "customer")
     }
@@ -147,10 +131,10 @@ def test_what_is_dismissed_counts_as_looked_at_in_every_landing_table(people: Sm
 def test_a_dismissal_outlives_the_erasure_of_another_person_of_the_line(people: SmallLake) -> None:
     bad = [json.dumps({**BROKEN, "email": f"{name}@example.com"}) for name in ("ann", "bob")]
     people.land("customer_landing", "".join(bad) + "\n", day=NEXT)
-    ingest(people)
+    people.ingest()
     decide(people, "source_object = 2", dismissed=True)
     people.land("customer_landing", bad[1] + "\n", day=NEXT)
-    assert consenting(people) == {"ann@example.com", "bob@example.com"}
+    assert people.consenting() == {"ann@example.com", "bob@example.com"}
 
 
 def decide(lake: SmallLake, condition: str = "true", *, dismissed: bool) -> None:
@@ -162,7 +146,7 @@ def decide(lake: SmallLake, condition: str = "true", *, dismissed: bool) -> None
 
 def test_days_and_files_of_which_much_was_not_read(people: SmallLake, tmp_path: Path) -> None:
     people.land("accelerometer_landing", lines(*(movement("ann", STAMP + n) for n in range(98))) + "bad\n", day=NEXT)
-    ingest(people)
+    people.ingest()
     found = outcome(people, "accelerometer_landing", "few_rejected")
     assert (found.passed, found.numbers["rejected"]) == (False, 1), found.description
     assert list(open_matters(people.resources)) == [("accelerometer_landing", "few_rejected")]
@@ -172,7 +156,7 @@ def test_days_and_files_of_which_much_was_not_read(people: SmallLake, tmp_path: 
     assert outcome(people, "accelerometer_landing", "few_rejected").passed
     assert open_matters(people.resources) == {}
     people.land("accelerometer_landing", "nothing to read", "noise", day=NEXT)
-    ingest(people)
+    people.ingest()
     found = outcome(people, "accelerometer_landing", "few_rejected")
     assert found.numbers["files not read"] == 1
     assert "nothing was read: accelerometer_landing/landing_date=2023-08-07/noise" in found.description
@@ -181,7 +165,7 @@ def test_days_and_files_of_which_much_was_not_read(people: SmallLake, tmp_path: 
 def test_keys_that_mean_no_field_are_named_if_they_look_like_names(people: SmallLake) -> None:
     odd = {**customer("cid"), "shareWithReserch": 1, "ann@example.com": 2}
     people.land("customer_landing", lines(odd, odd), day=NEXT)
-    ingest(people)
+    people.ingest()
     found = outcome(people, "customer_landing", "unknown_keys")
     assert not found.passed
     assert "shareWithReserch (2)" in found.description

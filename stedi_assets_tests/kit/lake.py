@@ -15,14 +15,14 @@ import dagster as dg
 import narwhals.stable.v2 as nw
 import pytest
 
-from stedi_assets.contracts import SIDE_TABLES, Table
+from stedi_assets.contracts import LANDING_TABLES, SIDE_TABLES, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.asset_job import JOB
 from stedi_assets.defs.build import build_definitions
 from stedi_assets.defs.materialize import Materializer, Outcome
 from stedi_assets.resources import Resources
 from stedi_assets.settings import Policies, Settings
-from stedi_assets_tests.kit.driven import leave_out_dagster
+from stedi_assets_tests.kit.driven import land_partitions, leave_out_dagster
 from stedi_assets_tests.kit.records import DAY, customer, lines, movement, step
 
 
@@ -122,7 +122,19 @@ class SmallLake:
             leave_out_dagster(patch)
             return self.materialize()
 
+    def ingest(self) -> None:
+        """Make the landing tables of every landed day, and nothing that is made from them."""
+        listing = self.resources.listing()
+        for table in LANDING_TABLES:
+            land_partitions(self.resources, table.name, sorted(listing.by_day(table.name)))
+
     # ---- tables ---------------------------------------------------------------------------------
+
+    def consenting(self) -> set[str]:
+        """Who consents by what has landed, read and rejected."""
+        self.ingest()
+        names = self.resources.view().customer_names.to_pylist()
+        return {one["email"] for one in names if one["consented_at"] is not None}
 
     def rows(self, name: str, columns: str = "*") -> list[tuple[Any, ...]]:
         table = contract(name)

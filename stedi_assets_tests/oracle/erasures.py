@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from stedi_assets.reference import LandedFile, Row
 
+_ADDRESS = re.compile(r"[\w.%+-]+@[\w.-]+")
+_VALUE = re.compile(r':\s*"\s*([^"]*?)\s*"')
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 
 
@@ -59,6 +61,7 @@ def forget(email: str, at: int, known: Known) -> Forgotten:
     """Say what somebody is known by who is erased at a moment."""
     own: list[dict[str, str]] = []
     others: list[dict[str, str]] = []
+    rejected: list[dict[str, str]] = []
     for row in known.customers:
         record = _texts(dict(zip(CUSTOMER_FIELDS, row, strict=True)))
         (own if record["email"] == email else others).append(record)
@@ -67,11 +70,12 @@ def forget(email: str, at: int, known: Known) -> Forgotten:
             told = json.loads(line)
         except ValueError:
             continue
-        # What a rejected record of somebody else claims counts for nothing.
+        # What a rejected record of somebody else claims counts for nothing, nor does a name or a phone number in one.
         if isinstance(told, dict) and _texts(told).get("email") == email:
-            own.append(_texts(told))
+            rejected.append(_texts(told))
     fields = ("serialNumber", "customerName", "phone")
     serials, names, phones = ({record[field] for record in own if record.get(field)} for field in fields)
+    serials |= {record["serialNumber"] for record in rejected if record.get("serialNumber")}
     elsewhere = {record[field] for record in others for field in fields if record.get(field)}
     readings = set()
     for serial, time in known.steps:
@@ -118,7 +122,17 @@ def left_out(forgotten: Iterable[Forgotten], files: Iterable[LandedFile]) -> Cal
             values = parse(line, table, day)
         except RejectedLineError:
             text = line.decode("utf-8", "backslashreplace")
-            return any(_stands_in(value, text) for one in in_order for value in (one.email, *one.serials, *one.marks))
+            text = _ESCAPED.sub(
+                lambda found: chr(int(found[1], 16)) if found[1] else _unescaped(found[2]), text
+            ).lower()
+            # What names others too stays, for their sake.
+            if "@" in text:
+                named = [one.email for one in in_order if _stands_in(one.email, text)]
+                return bool(named) and set(_ADDRESS.findall(text)) <= set(named)
+            values = set(_VALUE.findall(text))
+            return any(
+                any(_stands_in(serial, text) for serial in one.serials) or one.marks & values for one in in_order
+            )
         if table == "customer_landing":
             return old_record(dict(zip(CUSTOMER_FIELDS, values, strict=True)))
         if table == "accelerometer_landing":
@@ -142,9 +156,8 @@ def _customers(files: Iterable[LandedFile]) -> Iterable[dict[str, object]]:
                 yield dict(zip(CUSTOMER_FIELDS, parse(text.content, file.table, file.landing_date), strict=True))
 
 
-def _stands_in(value: str, line: str) -> bool:
-    """Say whether a value stands in a rejected line, by itself."""
-    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else _unescaped(found[2]), line).lower()
+def _stands_in(value: str, text: str) -> bool:
+    """Say whether a value stands in a rejected text without escapes and in lower case, by itself."""
     within = "@.+" if "@" in value else ""
     before, after = rf"(?<![\w{within}-])", rf"(?![\w{within.replace('.', '')}-]" + (r"|\.\w)" if within else ")")
     return re.search(before + re.escape(value) + after, text) is not None

@@ -1,0 +1,29 @@
+"""The words of a rejected text: found in time that grows with its length, whatever it looks like.
+
+What is found is asserted in ``transforms/test_doubt.py``, where it matters.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from stedi_assets.privacy.mentions import addresses_in, fields_in, has_address, values_in
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "unit", ["a", "a.", "a@", "@", '"', "\\", '"\\', "\u00e9", "<", "a" * 400 + " ", "\\u0061", "a%", "&#64;"]
+)
+def test_a_long_text_takes_no_longer_than_its_length_asks_for(unit: str) -> None:
+    """300,000 characters; what grows with the square of them takes an hour."""
+    text = unit * (300_000 // len(unit))
+    list(values_in(text))
+    list(fields_in(text))
+    has_address(text)
+    addresses_in(text, lambda value: value == "a@a")
+
+
+def test_keys_are_no_fields() -> None:
+    found = set(fields_in('{"email" : "A", "x":{"y": ["b c", 1]}, "z":"q\\"r"'))
+    assert found >= {"a", "b c", 'q"r'}
+    assert not found & {"email", "x", "y", "z"}
