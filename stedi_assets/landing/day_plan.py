@@ -28,7 +28,11 @@ READING_RULES_VERSION = 2
 MOST_KEYS = 20
 """Keys that mean no field of which a raw file's entry says how often they occur."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+OTHER_KEYS = "other keys"
+"""What keys are counted as that do not look like names."""
+
+_NAME = re.compile(r"(?=.{1,40}\Z)[A-Za-z_][A-Za-z_.-]*[0-9]{0,3}")
+"""What looks like the name of a field, and not like a serial number."""
 
 
 class MissingFiles(str, Enum):
@@ -93,7 +97,7 @@ def _as_json(unknown_keys: Mapping[str, int]) -> str | None:
     """How often keys occur, of those that look like names; what people wrote where a key stands is none."""
     counts: Counter[str] = Counter()
     for key, number in unknown_keys.items():
-        counts[key if _NAME.fullmatch(key) else "other keys"] += number
+        counts[key if _NAME.fullmatch(key) else OTHER_KEYS] += number
     return json.dumps(dict(counts.most_common(MOST_KEYS)), sort_keys=True) if counts else None
 
 

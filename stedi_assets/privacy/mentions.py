@@ -6,9 +6,11 @@ the tombstones (``suppression``).
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,7 +47,7 @@ def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
     plain = ""
     while plain != text:
         # Half freed of escapes, a name that is left out would be taken for another.
-        plain, text = text, _without_escapes(text.replace("\0", ""))
+        plain, text = text, unquote(html.unescape(_without_escapes(text.replace("\0", ""))))
     for value in sorted({normalize(one) for one in _addresses(plain)}, key=len, reverse=True):
         if without(value):
             plain = re.sub(re.escape(value), " ", plain, flags=re.IGNORECASE)
@@ -142,9 +144,9 @@ def _mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray, schema: pa.Sch
 
 
 def _forms(text: str) -> Iterator[str]:
-    """A text as it is, without its escapes, and without the zero bytes of UTF-16 that stands in UTF-8."""
+    """A text as it is, without its escapes, the zero bytes of UTF-16 in UTF-8, and what HTML and URLs escape."""
     seen = set()
-    for form in (text, text.replace("\0", "").replace("\\x00", "")):
+    for form in (text, text.replace("\0", "").replace("\\x00", ""), html.unescape(text), unquote(text)):
         current = form
         for _ in range(_UNFOLDED):
             if current in seen:

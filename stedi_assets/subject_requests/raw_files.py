@@ -9,6 +9,7 @@ them for a while: they may be half written, and whoever writes them would go on 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -37,7 +38,7 @@ RESTED = 600
 """Seconds for which a file that may be half written must not have changed before it is rewritten."""
 
 _TRIES = 10
-_LEFTOVER = re.compile(r"\..+\.stedi-[0-9a-f]{32}")
+_LEFTOVER = re.compile(r"\.(?:.+\.)?stedi-[0-9a-f]{32}")
 
 
 class BusyFileError(RuntimeError):
@@ -159,8 +160,8 @@ def redact(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
         if not count_texts(zone, file, texts) or is_link(zone, file) or not _may_be_replaced(fs, path, file):
             return total
         before = _stamp(fs, path)
-        folder, _, name = path.rpartition("/")
-        aside = f"{folder}/.{name}.stedi-{uuid.uuid4().hex}"
+        # Not with the file's own name in it, which may be as long as names can be.
+        aside = f"{path.rpartition('/')[0]}/.stedi-{uuid.uuid4().hex}"
         try:
             number = _write_redacted(fs, path, aside, file, texts)
             if _stamp(fs, path) == before:
@@ -211,6 +212,8 @@ def _replace(fs: fsspec.AbstractFileSystem, aside: str, path: str) -> None:
         return
     stat = Path(path).stat()
     shutil.copymode(path, aside)
+    with contextlib.suppress(PermissionError):  # Who may not give a file away keeps it.
+        os.chown(aside, stat.st_uid, stat.st_gid)
     os.utime(aside, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     Path(aside).replace(path)
 

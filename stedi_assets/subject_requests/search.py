@@ -44,7 +44,7 @@ _PART = re.compile("[0-9a-z]{3,}")
 _LONGEST_SPELLING = 12
 """Bytes of one character, at the most: two escapes."""
 # The letter of an escape is none of the word that follows.
-_BEFORE = rb"(?:(?<![a-z0-9_.+-])|(?<=[^\\]\\[bfnrt])|(?<=\\u[0-9a-f]{4}))"
+_BEFORE = rb"(?:(?<![a-z0-9_.+-])|(?<=[^\\]\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=%[0-9a-f]{2}))"
 _AFTER = rb"(?![a-z0-9_+-]|\.[a-z0-9_])"
 
 
@@ -118,6 +118,9 @@ class Search:
         for path in _files(folder, set(leave_out)):
             findings.files[kind] = findings.files.get(kind, 0) + 1
             hits = _Hits(self._count([_named(path.relative_to(folder)).lower().encode()]))
+            if not path.is_file():
+                self._report(kind, path.relative_to(folder), hits, findings)
+                continue
             try:
                 findings.size += path.stat().st_size
                 with path.open("rb") as file:
@@ -297,7 +300,7 @@ class Search:
 
 
 def _spelt(needle: str) -> bytes:
-    """The pattern of a value in lower-cased bytes, as it is and as JSON may escape it."""
+    """The pattern of a value in lower-cased bytes, as it is and as JSON, URLs and HTML may escape it."""
     return b"".join(map(_character, needle))
 
 
@@ -310,11 +313,14 @@ def _character(character: str) -> bytes:
         units = case.encode("utf-16-be", "surrogatepass")
         escaped = "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
         spellings |= {case, escaped, json.dumps(case, ensure_ascii=False)[1:-1], case.replace("/", "\\/")}
+        in_url = "".join(f"%{byte:02x}" for byte in case.encode("utf-8", "surrogatepass"))
+        spellings |= {in_url, f"&#{ord(case[0])};", f"&#x{ord(case[0]):x};"}
     spelt = sorted({re.escape(one.encode("utf-8", "surrogatepass").lower()) for one in spellings})
     return b"(?:" + b"|".join(spelt) + b")"
 
 
 def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The files below a folder, and what has a name only: empty folders and links that lead nowhere."""
     if not folder.is_dir():
         return
     here = folder.resolve()
@@ -325,7 +331,9 @@ def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozense
             continue
         if path.is_dir():
             yield from _files(path, leave_out, above | {here})
-        elif path.is_file():
+            if next(path.iterdir(), None) is None:
+                yield path
+        elif path.is_file() or path.is_symlink():
             yield path
 
 

@@ -18,7 +18,7 @@ from stedi_assets.contracts.line import Pairs, decode_object, field_of
 from stedi_assets.contracts.names import as_unicode, normalize, normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
-from stedi_assets.privacy.mentions import values_in
+from stedi_assets.privacy.mentions import has_address, values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
 
@@ -142,7 +142,21 @@ def searchable(resources: Resources, person: Person) -> list[str]:
     """
     asked = pa.table({"email": [person.email]})
     others = _others(resources, _landed(resources, CUSTOMERS), asked, set(person.serials), set(person.marks))
+    others |= _in_texts_of_others(resources, person)
     return [value for value in person.needles() if value not in others]
+
+
+def _in_texts_of_others(resources: Resources, person: Person) -> set[str]:
+    """The serial numbers and marks of a person that stand in a rejected text which names others, and not them."""
+    quarantine = contract("landing_quarantine")
+    found: set[str] = set()
+    shared = {*person.serials, *person.marks}
+    stored = resources.session.relation(quarantine, resources.lakehouse.snapshot(quarantine).files)
+    for (line,) in resources.session.rows("SELECT line FROM stored", stored=stored) if shared else ():
+        if has_address(line):
+            values = set(values_in(line))
+            found |= shared & values if person.email not in values else set()
+    return found
 
 
 def _landed(resources: Resources, table: Table) -> Any:

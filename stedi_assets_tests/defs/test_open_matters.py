@@ -162,6 +162,22 @@ def test_days_and_files_of_which_much_was_not_read(people: SmallLake, tmp_path: 
     assert "nothing was read: accelerometer_landing/landing_date=2023-08-07/noise" in found.description
 
 
+def test_files_that_are_left_alone_are_said(people: SmallLake) -> None:
+    people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day="2099-01-01")
+    people.ingest()
+    ((check, said),) = open_matters(people.resources).items()
+    assert check == ("customer_landing", "files_left_alone")
+    assert "customer_landing/landing_date=2099-01-01/part.json (dated 2099-01-01" in said
+
+
+def test_keys_that_are_somebodys_name_or_number_are_not_named(people: SmallLake) -> None:
+    odd = {**customer("cid"), "AnnInvented": 1, "serial-bob": 2, "e3b1c2d4-1111-4222-8333-444455556666": 3, "mood": 4}
+    people.land("customer_landing", lines(odd), day=NEXT)
+    people.ingest()
+    description = outcome(people, "customer_landing", "unknown_keys").description
+    assert "mood (1), other keys (3)" in description or "other keys (3), mood (1)" in description
+
+
 def test_keys_that_mean_no_field_are_named_if_they_look_like_names(people: SmallLake) -> None:
     odd = {**customer("cid"), "shareWithReserch": 1, "ann@example.com": 2}
     people.land("customer_landing", lines(odd, odd), day=NEXT)

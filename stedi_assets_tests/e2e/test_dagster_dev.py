@@ -498,6 +498,9 @@ def assert_healthy(server: Server, day: date, pairs: int, all_pairs: int) -> Non
                 }
                 continue
             said = execution["evaluation"]
+            if check["name"] == "files_left_alone" and name == "step_trainer_landing":
+                assert "2099-01-01/early.json" in said["description"]
+                continue
             assert execution["status"] == "SUCCEEDED" or said["severity"] == "WARN", (name, check)
             assert said["partition"] == day.isoformat()
             if check["name"] == "row_count":

@@ -188,6 +188,13 @@ def test_what_is_left_is_not_taken_for_another_form(lake: SmallLake, before: byt
     assert path.read_bytes() == after
 
 
+def test_a_file_whose_name_is_as_long_as_names_can_be(lake: SmallLake) -> None:
+    path = lake.path(TABLE, "x" * 250 + ".json", day="long")
+    path.write_text(f"{A}\n{B}\n")
+    assert redacted(lake, path) == 1
+    assert path.read_text() == f"\n{B}\n"
+
+
 # ---- rejected texts ----------------------------------------------------------------------------------
 
 A, B = json.dumps(movement("ann")), json.dumps(movement("bob"))

@@ -256,6 +256,22 @@ def test_as_json_may_escape_it(text: str) -> None:
     assert Search(["ann@example.com"], DuckDBEngine())._count([text.encode()]) == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["user=ann%40example.co", "ann&#64;example.co", "&#X40;", "%22ann@example.co%22", "%3Aann%40example%2eco"]
+)
+def test_as_urls_and_html_may_escape_it(text: str) -> None:
+    text = text.replace("&#X40;", "ann&#x40;example.co")
+    assert Search(["ann@example.co"], DuckDBEngine())._count([text.encode()]) == 1
+
+
+def test_names_of_what_has_nothing_but_a_name(tmp_path: Path) -> None:
+    (tmp_path / "user=ann@example.co").mkdir()
+    (tmp_path / "ann@example.co.json").symlink_to(tmp_path / "nowhere")
+    findings = Findings()
+    Search(["ann@example.co"], DuckDBEngine()).folder("lake", tmp_path, findings)
+    assert {file for _, file, _ in findings.found} == {"user=ann@example.co"}
+
+
 def test_letters_that_are_not_ascii_in_either_case() -> None:
     search = Search(["zo\u00eb invented"], DuckDBEngine())
     for text in ("Zo\u00eb Invented", "ZO\u00cb INVENTED", r"ZO\u00CB invented"):

@@ -154,6 +154,8 @@ def names_in(line: str) -> set[tuple[str, str]]:
         "email: ann@example.com, withdrawn",
         "'ann@example.com'",
         "bob@example.com;ann@example.com",
+        "https://example.com/?user=ann%40example.com&off=1",
+        "ann&#64;example.com",
     ],
 )
 def test_an_address_is_found_however_it_stands_there(line: str) -> None:

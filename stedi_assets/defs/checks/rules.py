@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.sql import named
-from stedi_assets.landing.day_plan import MOST_KEYS
+from stedi_assets.landing.day_plan import MOST_KEYS, OTHER_KEYS
 from stedi_assets.landing.manifest import ManifestEntry, manifest_entries
 from stedi_assets.landing.rejections import days_with_many_rejected, unknown_keys, unread_files
 from stedi_assets.privacy.dismissals import Dismissals
-from stedi_assets.privacy.identity import CUSTOMERS
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, SERIAL
 from stedi_assets.staleness.consent import CONSENTING, rows_without_consent, without_consent
 from stedi_assets.staleness.doubt import OpenText, open_texts
 from stedi_assets.staleness.fingerprints import expected_fingerprints
@@ -56,6 +58,13 @@ def table_checks(table: Table) -> list[Check]:
                 keeps_open=True,
             ),
             Check("unknown_keys", "Every key of what landed means a field.", _unknown_keys, severity=WARN),
+            Check(
+                "files_left_alone",
+                "Every file below the landing folder is dated and can be read.",
+                _left_alone,
+                whole=True,
+                keeps_open=True,
+            ),
             Check("duplicate_files", "No file landed twice.", _duplicates, severity=WARN),
         ]
     if table is CUSTOMERS:
@@ -206,13 +215,44 @@ def _dismissed(checked: CheckContext) -> Counter[str]:
 
 
 def _unknown_keys(checked: CheckContext) -> CheckOutcome:
-    counts = unknown_keys(_entries(checked))
+    counts = _without_values(checked, unknown_keys(_entries(checked)))
     named_ones = ", ".join(f"{name} ({number})" for name, number in counts.most_common(MOST_KEYS))
     return CheckOutcome(
         passed=not counts,
         description=f"Keys that mean no field, and how often they occur: {named_ones or 'none'}. One of them may be a "
         "field, spelt in another way.",
         numbers={"unknown keys": len(counts)},
+    )
+
+
+def _without_values(checked: CheckContext, counts: Counter[str]) -> Counter[str]:
+    """The counts of keys by name; of those that are a customer's name or number without a name."""
+    snapshot = checked.resources.lakehouse.snapshot(CUSTOMERS)
+    if not counts or not snapshot.files:
+        return counts
+    plain = "regexp_replace(lower({}), '[^a-z0-9]', '', 'g')"
+    values = ", ".join(plain.format(named(name)) for name in (EMAIL, SERIAL, *MARKS))
+    rows = checked.resources.session.rows(
+        f"SELECT name FROM keys SEMI JOIN (SELECT unnest([{values}]) AS value FROM customers) "
+        f"ON {plain.format('name')} = value",
+        keys=pa.table({"name": sorted(counts)}),
+        customers=checked.resources.session.relation(CUSTOMERS, snapshot.files),
+    )
+    hidden = {name for (name,) in rows}
+    shown: Counter[str] = Counter()
+    for name, number in counts.items():
+        shown[OTHER_KEYS if name in hidden else name] += number
+    return shown
+
+
+def _left_alone(checked: CheckContext) -> CheckOutcome:
+    folder = f"{checked.table.name}/"
+    files = [f"{path} ({why})" for path, why in checked.resources.listing().ignored if path.startswith(folder)]
+    remedy = " Nothing of them is in any table. Move them to a landing day of the lake, or away." if files else ""
+    return CheckOutcome(
+        passed=not files,
+        description=f"{len(files)} files were left alone{': ' if files else ''}{_listed(files)}.{remedy}",
+        numbers={"files": len(files)},
     )
 
 
