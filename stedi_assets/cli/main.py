@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
 from stedi_assets.cli.privacy import erase, explain, export_subject
 from stedi_assets.cli.quarantine import quarantine
+from stedi_assets.cli.query import query
 from stedi_assets.settings import Settings
 
 _GARBAGE_AFTER = 10_000
@@ -187,12 +188,13 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         for check, says in _folded(warnings_of_runs):
             say(f"{check}: {says}", style="yellow")
         summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
-        matters = _say_open_matters(resources)
+        matters = _say_open_matters(resources) + _say_differing(outcome)
+        what = "Every table" if landing else "Every trusted and curated table"
         if matters:
             must = "1 matter above" if matters == 1 else f"{matters} matters above"
-            say(f"Every table is made ({summary}), and the {must} must be looked at.")
+            say(f"{what} is made ({summary}), and the {must} must be looked at.")
             sys.exit(DIFFERS)
-        say(f"Every table is up to date ({summary})." if outcome.runs else "Every table was up to date.")
+        say(f"{what} is up to date ({summary})." if outcome.runs else f"{what} was up to date.")
     finally:
         resources.close()
 
@@ -226,50 +228,6 @@ def counts(form: str | None) -> None:
     if any(verdict == "DIFFERS" for *_, verdict in rows):
         say("Run `stedi materialize`, and see `stedi materialize --dry-run` for what differs.", style="yellow")
         sys.exit(DIFFERS)
-
-
-@cli.command()
-@click.argument("sql")
-@FORMAT
-def query(sql: str, form: str | None) -> None:
-    """Run SQL over the tables, by name.
-
-    Any SQL that DuckDB reads; nothing it does changes a table. For example:
-
-    \b
-      stedi query "SELECT landing_date, count(*) FROM machine_learning_curated GROUP BY ALL"
-      stedi query --format csv "SELECT * FROM machine_learning_curated" > pairs.csv
-    """  # noqa: D301 - click wants the backspace itself.
-    import duckdb
-
-    from stedi_assets.contracts import TABLES
-    from stedi_assets.resources import Resources
-
-    resources = Resources.of(Settings.from_environment())
-    try:
-        connection = resources.session.connection
-        for name, contract in TABLES.items():
-            snapshot = resources.lakehouse.snapshot(contract)
-            resources.session.relation(contract, snapshot.files).create_view(name)
-        try:
-            result = connection.execute(sql)
-            columns = [column[0] for column in result.description or ()]
-            show(columns, iter(result.fetchone, None), form)
-        except duckdb.Error as error:
-            raise Failure(f"{_of_sql(error)}\nThere are the tables {', '.join(TABLES)}.") from error
-    finally:
-        resources.close()
-
-
-def _of_sql(error: Exception) -> str:
-    """The message for an error of a user's SQL; of an error that came while rows were read, the class only."""
-    import duckdb
-
-    from stedi_assets.errors import described
-
-    if isinstance(error, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
-        return str(error)
-    return f"The query failed: {described(error)}"
 
 
 class _Follow:
@@ -331,6 +289,15 @@ def _print_plan(resources: Any, settings: Settings, landing: bool) -> int:
     return DIFFERS
 
 
+def _say_differing(outcome: Outcome) -> int:
+    """Say which landing days were not to be run and differ from their raw files; 1 if there are any."""
+    days = sorted({day for stale in outcome.differing.values() for day in stale})
+    if days:
+        named = ", ".join(map(str, days[:5])) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
+        say(f"Not made from their raw files, as they were not to be run: {named}.", style="yellow")
+    return int(bool(days))
+
+
 def _say_open_matters(resources: Any) -> int:
     """Say what must be looked at, and return how many matters that are."""
     from stedi_assets.defs.open_matters import open_matters
@@ -378,7 +345,7 @@ def _progress() -> Progress:
     )
 
 
-for _command in (erase, explain, export_subject, quarantine):
+for _command in (query, erase, explain, export_subject, quarantine):
     cli.add_command(_command)
 
 

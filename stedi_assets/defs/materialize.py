@@ -29,6 +29,8 @@ from stedi_assets.defs.partitions import ONE_DAY
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
 from stedi_assets.errors import redact_errors
+from stedi_assets.landing.differences import Difference
+from stedi_assets.landing.files import Listing
 from stedi_assets.resources import Resources
 from stedi_assets.settings import dagster_configuration
 from stedi_assets.staleness import index
@@ -81,11 +83,14 @@ class Outcome:
         runs: those that succeeded.
         warnings: checks that did not pass but let the run go on: table, check, what it says.
         ignored: raw files that were left alone, and why.
+        differing: of each landing table, the landing days that still differ from the raw files: those that were not to
+            be run.
     """
 
     runs: list[Run] = field(default_factory=list)
     warnings: list[tuple[str, str, str]] = field(default_factory=list)
     ignored: tuple[tuple[str, str], ...] = ()
+    differing: Mapping[str, Sequence[date]] = field(default_factory=dict)
 
     def add_check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         """Keep the warning of a check that did not pass; of one about a whole table, what it says at last."""
@@ -236,42 +241,38 @@ class Materializer:
             MaterializeError: runs failed, or reconciliation found no end.
         """
         call = _Call()
-        with redact_errors("comparing the tables with the landing folders"):
-            listing = self._resources.listing()
-            differences = self._resources.landing_differences(listing)
-        call.outcome.ignored = listing.ignored
-        landed = {file.landing_date for file in listing.files}
-        missing = {
-            table: {day for day, change in changes.items() if change.missing} for table, changes in differences.items()
-        }
-        partitions: dict[str, set[date]] = {}
-        for table, changes in differences.items():
-            for name in downstream([table]):
-                partitions.setdefault(name, set()).update(changes)
+        chosen = None if days is None else set(days)
+        listing, differences = self._compare_landing()
+        partitions = _to_be_made(differences, chosen)
         if force:
-            chosen = landed if days is None else set(days)
-            partitions = {table.name: set(chosen) for table in ASSET_TABLES}
-        elif days is not None:
-            partitions = {name: stale & set(days) for name, stale in partitions.items()}
-        sizes: dict[date, int] = {}
-        for file in listing.files:
-            sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
+            landed = {file.landing_date for file in listing.files}
+            partitions = {table.name: landed if chosen is None else set(chosen) for table in ASSET_TABLES}
         self._retry(call, partitions, days)
-        self._execute(call, runs(partitions, sizes, RUN_BYTES), missing)
-        self._reland_returned(call, days)
+        rounds = 0
+        while any(partitions.values()) and not call.gave_up:
+            if rounds == ROUNDS:
+                names = ", ".join(differences)
+                msg = f"After {ROUNDS} rounds {names} still differ from the landing folders; something changes them."
+                call.failures.append(msg)
+                break
+            rounds += 1
+            sizes: dict[date, int] = {}
+            for file in listing.files:
+                sizes[file.landing_date] = sizes.get(file.landing_date, 0) + file.size
+            self._execute(call, runs(partitions, sizes, RUN_BYTES), _missing(differences))
+            # What has landed changes what counts on other days: a copy on an earlier day counts in the place of this
+            # one, and of people who were erased and registered anew what was left out is to be landed again.
+            listing, differences = self._compare_landing()
+            partitions = call.without_blocked(_to_be_made(differences, chosen))
+        call.outcome.ignored = listing.ignored
+        call.outcome.differing = {table: sorted(changes) for table, changes in differences.items()}
         return self._settle(call)
 
-    def _reland_returned(self, call: _Call, days: Collection[date] | None) -> None:
-        """Land again what was left out of people who were erased and who, as landed only now, registered anew."""
-        if not self._resources.erased():
-            return
+    def _compare_landing(self) -> tuple[Listing, Mapping[str, Mapping[date, Difference]]]:
+        """The raw files, and of each landing table the days that are not made from them."""
         with redact_errors("comparing the tables with the landing folders"):
-            differences = self._resources.landing_differences(self._resources.listing())
-        again = {
-            table: {day for day, change in changes.items() if change.returned and (days is None or day in days)}
-            for table, changes in differences.items()
-        }
-        self._execute(call, runs(call.without_blocked(again)), again)
+            listing = self._resources.listing()
+            return listing, self._resources.landing_differences(listing)
 
     def reconcile(self) -> Outcome:
         """Run whatever is not made from what it should be made from, until nothing differs; nothing new lands.
@@ -438,3 +439,20 @@ def steps(run: Run) -> Iterator[str]:
     for table in run.tables:
         yield table
         yield f"{table}_checks"
+
+
+def _to_be_made(differences: Mapping[str, Collection[date]], chosen: set[date] | None) -> dict[str, set[date]]:
+    """The partitions of landing tables that differ, and of what is made from them; of some days, or of all."""
+    partitions: dict[str, set[date]] = {}
+    for table, days in differences.items():
+        for name in downstream([table]):
+            partitions.setdefault(name, set()).update(days if chosen is None else chosen & set(days))
+    return partitions
+
+
+def _missing(differences: Mapping[str, Mapping[date, Difference]]) -> dict[str, set[date]]:
+    """The partitions of landing tables of which rows of raw files that are gone are to be kept."""
+    return {
+        table: {day for day, change in changes.items() if change.missing or change.returned}
+        for table, changes in differences.items()
+    }

@@ -205,11 +205,50 @@ def test_a_reader_that_has_enough_is_no_error(session: tuple[Path, dict[str, Don
     assert done.returncode == 0
 
 
-def test_a_query_changes_no_table(session: tuple[Path, dict[str, Done]], report: SampleReport) -> None:
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE OR REPLACE VIEW customer_trusted AS SELECT 1",
+        "COPY (SELECT 1) TO '{file}' (FORMAT parquet)",
+        "SELECT * FROM read_text('{lake}/.lake-pseudonym-key')",
+        "SELECT * FROM read_text('{key}')",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM 'http://127.0.0.1:9/x.parquet'",
+        "SELECT * FROM customer_trusted; ATTACH '{lake}/a.db' AS a",
+        "EXPORT DATABASE '{lake}/out'",
+        "SET memory_limit = '100GB'",
+        "PRAGMA memory_limit = '100GB'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "CALL pragma_version()",
+        "DROP VIEW customer_trusted",
+        "SET enable_external_access = true",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}' (FORMAT parquet)",
+    ],
+)
+def test_a_query_reads_the_tables_and_nothing_else(session: tuple[Path, dict[str, Done]], sql: str) -> None:
     folder, _ = session
-    rows = report.expected["customer_trusted"]
-    stedi(folder, "query", "CREATE OR REPLACE VIEW customer_trusted AS SELECT 1")
-    assert stedi(folder, "query", "SELECT count(*) AS n FROM customer_trusted").out == f"n\n{rows}\n"
+    lake = folder / "data" / "lake"
+    file = next((lake / "trusted" / "customer_trusted").rglob("*.parquet"))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    (key, *_) = [*folder.rglob("*key*"), folder]
+    done = stedi(folder, "query", sql.format(file=file, lake=lake, key=key))
+    assert (done.code, done.out) == (2, ""), done
+    assert "Error" in done.err
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_query_ends_in_time(session: tuple[Path, dict[str, Done]]) -> None:
+    endless = "SELECT count(*) FROM range(1000000000) a, range(1000000) b WHERE hash(a.range + b.range) = 1"
+    done = stedi(session[0], "query", "--seconds", "0.2", endless)
+    assert (done.code, "took more than 0.2 s" in done.err) == (2, True), done.err
+
+
+def test_a_query_may_spill(session: tuple[Path, dict[str, Done]]) -> None:
+    sorts = "SELECT count(*) AS n FROM (SELECT range AS a, md5(range::VARCHAR) AS b FROM range(400000) ORDER BY b)"
+    done = stedi(session[0], "query", sorts, STEDI_MEMORY_LIMIT="60MB")
+    assert done.rows() == [{"n": "400000"}], done.err
 
 
 def test_from_another_folder(session: tuple[Path, dict[str, Done]], report: SampleReport, tmp_path: Path) -> None:

@@ -116,11 +116,11 @@ class SmallLake:
     def materialize(self, **how: Any) -> Outcome:
         return Materializer(self.resources, self.instance).run(**how)
 
-    def materialize_directly(self) -> Outcome:
+    def materialize_directly(self, **how: Any) -> Outcome:
         """Do the same without Dagster's runs, of which nothing is recorded then: for a lake that is copied."""
         with pytest.MonkeyPatch.context() as patch:
             leave_out_dagster(patch)
-            return self.materialize()
+            return self.materialize(**how)
 
     def ingest(self) -> None:
         """Make the landing tables of every landed day, and nothing that is made from them."""
