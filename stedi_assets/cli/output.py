@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -14,6 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from stedi_assets.contracts.names import printable
 
 OK, DIFFERS, FAILED = 0, 1, 2
 """Exit codes."""
@@ -24,6 +28,11 @@ FORMAT = click.option(
     "--format", "form", type=click.Choice(FORMATS), help="How to print; a table on a terminal, CSV in a pipe."
 )
 """The option of every command that prints rows."""
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-][0-9 ().,/eE+-]*")
+"""A number or a phone number."""
 
 
 class Failure(click.ClickException):
@@ -38,7 +47,8 @@ class Failure(click.ClickException):
 
 def say(text: str, style: str | None = None) -> None:
     """One line for people, on standard error, so that a pipe gets results only."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text), style=style)
+    shown = "\n".join(map(printable, text.split("\n")))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(shown), style=style)
 
 
 def chosen(wanted: str | None) -> str:
@@ -76,7 +86,7 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str, unb
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            writer.writerow(["" if value is None else value for value in row])
+            writer.writerow(["" if value is None else _harmless(value) for value in row])
             count += 1
         return count
     if form == "json":
@@ -95,7 +105,7 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str, unb
         justify: Literal["left", "right"] = "right" if index in numeric else "left"
         table.add_column(name, justify=justify, overflow="fold", no_wrap=name == unbroken)
     for row in listed:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     console, endless = Console(), Console(width=100_000)
     needed = Measurement.get(endless, endless.options, table).minimum
     console.print(table, width=max(needed, console.width) if unbroken else None, crop=not unbroken)
@@ -107,4 +117,10 @@ def _cell(value: Any) -> str:
         return "–"  # noqa: RUF001 - a dash, for people
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return printable(str(value))
+
+
+def _harmless(value: Any) -> Any:
+    """A cell of CSV; text that a spreadsheet would run as a formula after an apostrophe, as spreadsheets write it."""
+    runs = isinstance(value, str) and value[:1] in _FORMULA and not _NUMBER.fullmatch(value)
+    return f"'{value}" if runs else value

@@ -5,11 +5,24 @@ Nothing else decides whether two spellings are one name. Tables hold normalised 
 
 from __future__ import annotations
 
+import re
+
 WHITE_SPACE = " \t\n\r\v\f"
 """The characters that are trimmed from e-mails and serial numbers, and that alone make a text blank."""
 
 WHITE_SPACE_SQL = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
 """The same as an SQL expression."""
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def printable(name: str) -> str:
+    """A name that comes from outside, for a terminal: controls, escapes and marks of direction as Python writes them.
+
+    Else the name of a file could colour, rename or forge what is printed around it.
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], name)
 
 
 def normalize(name: str) -> str:

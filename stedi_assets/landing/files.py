@@ -20,12 +20,13 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES, Table
+from stedi_assets.contracts.names import printable
 
 _NO_DATA = re.compile(r"[._].*|.*\.(?:crc|tmp|part|swp)|.*~|thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL)
 """Names of what nobody means as data: unfinished files, those of file managers, editors and checksums."""
-_DAY_IN_FOLDER = re.compile(r"(?:^|/)landing_date=(\d{4})-(\d{2})-(\d{2})(?=/)")
-_DAY_IN_FOLDERS = re.compile(r"(?:^|/)(\d{4})/(\d{2})/(\d{2})(?=/)")
-_EPOCH_MS_IN_NAME = re.compile(r"(?<!\d)(\d{13})(?!\d)")
+_DAY_IN_FOLDER = re.compile(r"(?:^|/)landing_date=([0-9]{4})-([0-9]{2})-([0-9]{2})(?=/)")
+_DAY_IN_FOLDERS = re.compile(r"(?:^|/)([0-9]{4})/([0-9]{2})/([0-9]{2})(?=/)")
+_EPOCH_MS_IN_NAME = re.compile(r"(?<![0-9])([0-9]{13})(?![0-9])")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class LandingZone:
                 try:
                     day = self._day(path, info, first_day, last_day)
                 except ValueError as error:
-                    ignored.append((path.encode("utf-8", "backslashreplace").decode(), str(error)))
+                    ignored.append((printable(path), str(error)))
                     continue
                 if day is not None and (only is None or day in only):
                     stamp = str(info.get("ETag") or repr(modification_time(info)))
@@ -142,6 +143,9 @@ class LandingZone:
             return None
         if path != path.encode("utf-8", "ignore").decode():
             msg = "its name is not UTF-8; rename it"
+            raise ValueError(msg)
+        if info["type"] == "unreadable":
+            msg = f"it cannot be looked at ({info['reason']})"
             raise ValueError(msg)
         if info["type"] == "other":
             msg = "not a file (a pipe, a socket or a device)"
@@ -195,9 +199,13 @@ def landing_day(path: str, modified: float | datetime) -> date:
     day = _day_in_path(path)
     if day is not None:
         return day
-    if isinstance(modified, datetime):
-        return modified.astimezone(timezone.utc).date()
-    return datetime.fromtimestamp(float(modified), timezone.utc).date()
+    try:
+        if isinstance(modified, datetime):
+            return modified.astimezone(timezone.utc).date()
+        return datetime.fromtimestamp(float(modified), timezone.utc).date()
+    except (OverflowError, OSError):
+        msg = "its modification time is no date"
+        raise ValueError(msg) from None
 
 
 def _day_in_path(path: str) -> date | None:
@@ -250,7 +258,7 @@ def walk(
         The path of each, and what the store says of it.
     """
     if isinstance(fs, LocalFileSystem):
-        yield from _walk_local(folder, frozenset(), skips, everything=everything)
+        yield from _walk_local(folder, skips, everything=everything)
     elif fs.exists(folder):
         for full, info in fs.find(folder, withdirs=True, detail=True).items():
             if everything or all(map(is_data, full[len(folder) + 1 :].split("/"))):
@@ -264,36 +272,52 @@ def _names_other_day(folder: str, only: Container[str]) -> bool:
 
 
 def _walk_local(
-    folder: str, above: frozenset[tuple[int, int]], skips: Callable[[str], bool] | None, *, everything: bool
+    folder: str, skips: Callable[[str], bool] | None, *, everything: bool
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The files and folders below a folder of this machine, also behind symbolic links, three times as fast."""
-    try:
-        status = Path(folder).stat()
-        entries = os.scandir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if (status.st_dev, status.st_ino) in above:
-        return
-    with entries:
-        for entry in entries:
-            if not everything and not is_data(entry.name):
+    """The files and folders below a folder of this machine, also behind symbolic links, three times as fast.
+
+    Each folder is entered once, whatever links lead to it, and what cannot be looked at is given as ``unreadable``.
+    """
+    seen: set[tuple[int, int]] = set()
+    folders, linked = [folder], list[str]()
+    while folders or linked:
+        if not folders:
+            # Whatever is no link was entered by its own path.
+            linked.sort(reverse=True)
+            folders.append(linked.pop())
+        inner = folders.pop()
+        try:
+            status = Path(inner).stat()
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            try:
-                entry_status = entry.stat()
-            except FileNotFoundError:
-                if not entry.is_symlink():
-                    continue  # It is gone since.
-                # Reading it will fail and say so.
-                yield entry.path, {"type": "link", "size": 0, "mtime": entry.stat(follow_symlinks=False).st_mtime}
-                continue
-            kind = (
-                "directory"
-                if stat.S_ISDIR(entry_status.st_mode)
-                else "file"
-                if stat.S_ISREG(entry_status.st_mode)
-                else "other"
-            )
-            yield entry.path, {"type": kind, "size": entry_status.st_size, "mtime": entry_status.st_mtime}
-            if kind == "directory" and not (skips is not None and skips(entry.path)):
-                inner = above | {(status.st_dev, status.st_ino)}
-                yield from _walk_local(entry.path, inner, skips, everything=everything)
+            seen.add((status.st_dev, status.st_ino))
+            entries = os.scandir(inner)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            yield inner, _unreadable(error)
+            continue
+        with entries:
+            for entry in entries:
+                if not everything and not is_data(entry.name):
+                    continue
+                try:
+                    entry_status = entry.stat()
+                except FileNotFoundError:
+                    if not entry.is_symlink():
+                        continue  # It is gone since.
+                    # Reading it will fail and say so.
+                    yield entry.path, {"type": "link", "size": 0, "mtime": entry.stat(follow_symlinks=False).st_mtime}
+                    continue
+                except OSError as error:
+                    yield entry.path, _unreadable(error)
+                    continue
+                mode = entry_status.st_mode
+                kind = "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+                yield entry.path, {"type": kind, "size": entry_status.st_size, "mtime": entry_status.st_mtime}
+                if kind == "directory" and not (skips is not None and skips(entry.path)):
+                    (linked if entry.is_symlink() else folders).append(entry.path)
+
+
+def _unreadable(error: OSError) -> Mapping[str, Any]:
+    return {"type": "unreadable", "size": 0, "mtime": 0, "reason": error.strerror}

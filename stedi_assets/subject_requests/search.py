@@ -319,18 +319,20 @@ def _character(character: str) -> bytes:
     return b"(?:" + b"|".join(spelt) + b")"
 
 
-def _files(folder: Path, leave_out: set[Path], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _files(folder: Path, leave_out: set[Path], seen: set[tuple[int, int]] | None = None) -> Iterator[Path]:
     """The files below a folder, and what has a name only: empty folders and links that lead nowhere."""
     if not folder.is_dir():
         return
-    here = folder.resolve()
-    if here in above:
-        return  # A link to a folder that it lies in.
+    seen = set() if seen is None else seen
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return  # Links lead to it by several paths, or from within it.
+    seen.add((status.st_dev, status.st_ino))
     for path in sorted(folder.iterdir()):
         if path in leave_out:
             continue
         if path.is_dir():
-            yield from _files(path, leave_out, above | {here})
+            yield from _files(path, leave_out, seen)
             if next(path.iterdir(), None) is None:
                 yield path
         elif path.is_file() or path.is_symlink():

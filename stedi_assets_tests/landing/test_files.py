@@ -211,6 +211,45 @@ def test_symbolic_links(tmp_path: Path):
     }
 
 
+def test_one_entry_does_not_stop_the_rest(tmp_path: Path):
+    """A link to itself, a path that is too long for the system, a time that no calendar has: left alone by name."""
+    put(tmp_path, "customer_landing/2023/08/06/a.json")
+    zone = tmp_path / "customer_landing"
+    (zone / "self.json").symlink_to("self.json")
+    os.utime(put(tmp_path, "customer_landing/old.json"), ns=(0, 2**62))
+    here = os.open(zone, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [file.path for file in found.files] == ["customer_landing/2023/08/06/a.json"]
+    reasons = {path.rpartition("/")[2]: reason for path, reason in found.ignored}
+    assert reasons.pop("d" * 200) == "it cannot be looked at (File name too long)"
+    assert "symbolic links" in reasons.pop("self.json")
+    assert list(reasons) == ["old.json"]
+
+
+def test_folders_that_link_to_each_other_are_entered_once(tmp_path: Path):
+    zone = tmp_path / "customer_landing"
+    folders = [zone / f"folder-{number:02}" for number in range(12)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    put(tmp_path, "customer_landing/folder-07/2023/08/06/a.json")
+    found = LandingZone(str(tmp_path)).list(FIRST, LAST)
+    assert [file.path for file in found.files] == ["customer_landing/folder-07/2023/08/06/a.json"]
+
+
+def test_a_day_is_written_in_digits_of_ascii(tmp_path: Path):
+    os.utime(put(tmp_path, "customer_landing/landing_date=2023-08-0\u0666/a.json"), (0, 86_400 * 19_000))
+    (found,) = LandingZone(str(tmp_path)).list(FIRST, date.max).files
+    assert found.landing_date == date(2022, 1, 8)
+
+
 def test_the_stamp_changes_with_the_file(tmp_path: Path):
     file = put(tmp_path, "customer_landing/2023/08/06/a.json", b"one")
 

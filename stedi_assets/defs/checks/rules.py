@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from stedi_assets.contracts import READINGS_TABLES, DataType, Privacy, Table
 from stedi_assets.contracts import table as contract
+from stedi_assets.contracts.names import printable
 from stedi_assets.defs.checks.from_contracts import WARN
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.engines.sql import named
@@ -293,7 +294,7 @@ def _of_open_texts(texts: Sequence[OpenText], consequence: str) -> CheckOutcome:
 def _listed(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _duplicates(checked: CheckContext) -> CheckOutcome:
