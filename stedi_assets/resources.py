@@ -22,6 +22,7 @@ from stedi_assets.landing.manifest import manifest_entries, recorded_fingerprint
 from stedi_assets.landing.sample_lake import only_invented_people
 from stedi_assets.privacy.dismissals import Dismissals
 from stedi_assets.privacy.folder import PrivacyFolder, open_privacy_folder
+from stedi_assets.privacy.ledger import Ledger
 from stedi_assets.privacy.pseudonyms import Pseudonyms, pseudonyms
 from stedi_assets.privacy.suppression import Suppression
 from stedi_assets.privacy.tombstones import Tombstones
@@ -79,8 +80,14 @@ class Resources:
         )
 
     def erased(self) -> Suppression:
-        """The people who were erased by now."""
-        return Suppression(self.session, self.lakehouse, Tombstones.read(self.privacy))
+        """The people who were erased by now.
+
+        Raises:
+            PrivacyFolderError: the lake knows of more of them than the privacy folder.
+        """
+        tombstones = Tombstones.read(self.privacy)
+        Ledger(self.lakehouse).require(self.privacy, tombstones)
+        return Suppression(self.session, self.lakehouse, tombstones)
 
     def listing(self, only: frozenset[date] | None = None) -> Listing:
         """The files in the landing folders, up to today."""

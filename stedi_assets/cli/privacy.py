@@ -115,15 +115,19 @@ def _list(requests: list[Request], form: str | None) -> None:
 
 
 def _verify(resources: Resources) -> None:
+    from stedi_assets.privacy.ledger import Ledger
     from stedi_assets.subject_requests.receipts import Receipts
 
     receipts = Receipts(resources.privacy)
-    faults = receipts.faults()
+    faults = receipts.faults(Ledger(resources.lakehouse).requests())
     for fault in faults:
         say(fault, style="red")
     if faults:
         sys.exit(DIFFERS)
     number = len(receipts.names())
+    if not number:
+        say("There are no receipts, and no erasure that one is missing of.")
+        return
     say(f"{number} receipt{'' if number == 1 else 's'}: all there, as written, each following the one before it.")
 
 

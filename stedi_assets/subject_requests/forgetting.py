@@ -12,6 +12,7 @@ from typing import Protocol
 
 from stedi_assets.contracts import READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
+from stedi_assets.privacy.ledger import Ledger
 from stedi_assets.privacy.tombstones import Tombstone, write_tombstone
 from stedi_assets.resources import Resources
 from stedi_assets.staleness import index
@@ -52,6 +53,7 @@ def suppress(resources: Resources, tombstones: Iterable[Tombstone]) -> None:
     with resources.lakehouse.committing():
         for tombstone in tombstones:
             write_tombstone(resources.privacy, tombstone)
+            Ledger(resources.lakehouse).add(tombstone.request, resources.privacy)
 
 
 def redact_raw_files(resources: Resources, subjects: Subjects, log: Log) -> None:

@@ -3,13 +3,17 @@
 A receipt says what an erasure found, removed and proved, and names nobody. Each carries the seal of the one before it
 and its own, an HMAC-SHA256 (RFC 2104) under the privacy key over everything else in it, so whoever alters one without
 the key cannot mend the chain. The number of receipts and the last seal stand in a document of their own, and each
-request that is done names its receipt, so that a removed last one shows too.
+request that is done names its receipt, so that a removed last one shows too. That document is sealed as well, and each
+tombstone, and each erasure that the lake knows of, must have a receipt or an open request.
+
+The key lies in the same folder, so the seals hold against whoever can write there and cannot read it, and against
+mistakes. Whoever has the key can write the chain anew; the seal in the letter to the person shows it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stedi_assets.privacy.folder import PrivacyFolder
@@ -70,14 +74,25 @@ class Receipts:
                 self._folder.write(_KIND, f"{len(names) + 1:06d}-{request}", receipt)
             # A killed process may have left the head behind.
             if receipt["number"] == len(self.names()):
-                self._folder.write(_KIND, _HEAD, {"receipts": receipt["number"], "seal": receipt["seal"]})
+                self._folder.write(_KIND, _HEAD, self._head(receipt["number"], receipt["seal"]))
             return receipt
 
-    def faults(self) -> list[str]:
+    def _head(self, number: int, seal: str) -> dict[str, Any]:
+        return {
+            "receipts": number,
+            "seal": seal,
+            "head_seal": self._folder.hash("head of receipts", f"{number} {seal}"),
+        }
+
+    def faults(self, ledger: Iterable[str] = ()) -> list[str]:
         """The faults of the chain.
 
+        Args:
+            ledger: the ids of the requests that the lake knows to be carried out.
+
         Returns:
-            A sentence for each; none where every receipt is there and as it was written.
+            A sentence for each; none where every receipt is there and as it was written, and each erasure that is known
+            of has one or is still open.
         """
         faults = []
         previous = _START
@@ -93,13 +108,24 @@ class Receipts:
                 faults.append(f"receipt {name} does not follow the one before it")
             previous = str(receipt.get("seal"))
         head = self._folder.read(_KIND, _HEAD)
-        if (head or {"receipts": 0, "seal": _START}) != {"receipts": len(names), "seal": previous}:
+        if (head or {}).get("receipts", 0) != len(names):
             faults.append(f"there should be {(head or {}).get('receipts', 0)} receipts; {len(names)} are there")
+        elif names and head != self._head(len(names), previous):
+            faults.append("the head of the receipts is not as it was written")
         request_ids = {name.partition("-")[2] for name in names}
         lacking = [
             request.id for request in Requests(self._folder).all() if request.is_done and request.id not in request_ids
         ]
-        return [*faults, *(f"request {request} is done, and its receipt is missing" for request in lacking)]
+        faults += [f"request {request} is done, and its receipt is missing" for request in lacking]
+        under_way = {request.id for request in Requests(self._folder).all() if not request.is_done}
+        tombstones = self._folder.names("tombstones")
+        gone = sorted(set(ledger) - set(tombstones))
+        faults += [f"request {one} is in the lake's ledger, and its tombstone is missing" for one in gone]
+        known = {"has a tombstone": tombstones, "is in the lake's ledger": ledger}
+        for where, requests in known.items():
+            lost = sorted(set(requests) - request_ids - under_way - set(lacking))
+            faults += [f"request {one} {where}, and neither a receipt nor an open request" for one in lost]
+        return faults
 
     def _seal(self, receipt: Mapping[str, Any]) -> str:
         content = {key: value for key, value in receipt.items() if key != "seal"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import stat
 from collections import Counter
 from datetime import timedelta
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 
 from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, TABLES
+from stedi_assets.privacy.folder import PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
+from stedi_assets.privacy.ledger import Ledger
+from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.kit.lake import SmallLake, copied
@@ -319,6 +323,29 @@ def test_everything_private_is_its_owners(without_some: Forgotten) -> None:
     for path in [lake.root / "privacy", *(lake.root / "privacy").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((lake.root / ".lake-pseudonym-key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("lost", ["folder", "tombstones", "another key", "a shorter key"])
+def test_nothing_lands_where_the_lake_knows_of_more_erasures(
+    without_some: Forgotten, tmp_path: Path, lost: str
+) -> None:
+    lake = copied(without_some.lake, tmp_path)
+    privacy = lake.root / "privacy"
+    key = privacy / "key"
+    if lost == "folder":
+        shutil.rmtree(privacy)
+    elif lost == "tombstones":
+        for path in (privacy / "tombstones").iterdir():
+            path.unlink()
+    else:
+        key.write_text("k" * 64 if lost == "another key" else key.read_text()[:40])
+    day = DAYS[-1] + timedelta(days=2)
+    lake.land("customer_landing", lines(person("ann", DAYS[1]), person("zed", day)), day=day)
+    with pytest.raises(PrivacyFolderError, match=r"The lake knows of .* people who were erased"):
+        lake.materialize_directly()
+    assert not any(names_one(row, ["ann"]) for rows in tables(lake).values() for row in rows)
+    assert Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).requests())
+    lake.close()
 
 
 def test_a_lost_privacy_key_is_not_replaced(without_some: Forgotten, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -118,6 +119,31 @@ def test_the_last_receipt_that_goes_with_its_request_shows(folder: PrivacyFolder
     (folder.path / "requests" / f"{last}.json").unlink()
     (folder.path / "receipts" / f"000002-{last}.json").unlink()
     assert Receipts(folder).faults() == ["there should be 2 receipts; 1 are there"]
+
+
+def test_the_last_receipt_that_goes_with_its_request_and_a_forged_head_shows(folder: PrivacyFolder) -> None:
+    """The seal of the one before can be read in its receipt; that of the head only the key makes."""
+    complete(folder, "ann")
+    last = complete(folder, "bob")
+    (folder.path / "requests" / f"{last}.json").unlink()
+    (folder.path / "receipts" / f"000002-{last}.json").unlink()
+    first = Receipts(folder).names()[0]
+    seal = json.loads((folder.path / "receipts" / f"{first}.json").read_text())["seal"]
+    head = folder.path / "receipts" / "head.json"
+    head.write_text(json.dumps({**json.loads(head.read_text()), "receipts": 1, "seal": seal}))
+    assert Receipts(folder).faults() == ["the head of the receipts is not as it was written"]
+
+
+def test_an_erasure_that_the_lake_or_a_tombstone_knows_must_have_a_receipt(folder: PrivacyFolder) -> None:
+    assert Receipts(folder).faults(["erasure-1"]) == [
+        "request erasure-1 is in the lake's ledger, and its tombstone is missing",
+        "request erasure-1 is in the lake's ledger, and neither a receipt nor an open request",
+    ]
+    asked = Requests(folder).file("ann@example.com", "", NOW)
+    folder.write("tombstones", asked.id, {})
+    assert Receipts(folder).faults([asked.id]) == [], "it is under way"
+    (folder.path / "requests" / f"{asked.id}.json").unlink()
+    assert [fault.split(",")[0] for fault in Receipts(folder).faults()] == [f"request {asked.id} has a tombstone"]
 
 
 def test_a_receipt_of_another_history_shows(folder: PrivacyFolder) -> None:

@@ -1,0 +1,88 @@
+"""The erasure ledger: which erasures a lake knows of, so that it does not forget them with the privacy folder.
+
+Tombstones recognise erased people when their data lands again. They lie in the privacy folder, and with that folder,
+one of them or its key gone, everybody would come back without a word. So the lake keeps, beside its tables, which
+requests were carried out and under which privacy key: no name, and nothing that the key could be found from.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from fsspec.core import url_to_fs
+
+from stedi_assets.lakehouse import Lakehouse
+from stedi_assets.privacy.folder import PrivacyFolder, PrivacyFolderError
+from stedi_assets.privacy.tombstones import Tombstones
+
+LEDGER = "_erasures"
+"""The folder in the lake."""
+
+
+class Ledger:
+    """The erasures that a lake knows of.
+
+    Args:
+        lakehouse: the lake.
+    """
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        fs, root = url_to_fs(lakehouse.uri, **lakehouse.storage_options)
+        self._fs = fs
+        self._folder = f"{root}/{LEDGER}"
+
+    def add(self, request: str, folder: PrivacyFolder) -> None:
+        """Enter an erasure.
+
+        Args:
+            request: the id of its request.
+            folder: the privacy folder under whose key its tombstone is.
+        """
+        self._fs.makedirs(self._folder, exist_ok=True)
+        aside = f"{self._folder}/.{request}.{secrets.token_hex(4)}"
+        with self._fs.open(aside, "w") as file:
+            json.dump({"privacy_key": _key_id(folder)}, file)
+        self._fs.mv(aside, f"{self._folder}/{request}.json")
+
+    def requests(self) -> list[str]:
+        """The ids of the requests, in order."""
+        if not self._fs.exists(self._folder):
+            return []
+        names = (path.rpartition("/")[2] for path in self._fs.ls(self._folder, detail=False))
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def require(self, folder: PrivacyFolder, tombstones: Tombstones) -> None:
+        """Require that the privacy folder still has what the lake knows of.
+
+        Args:
+            folder: the privacy folder.
+            tombstones: those in it.
+
+        Raises:
+            PrivacyFolderError: a tombstone is gone, or the key is another one.
+        """
+        requests = self.requests()
+        if not requests:
+            return
+        gone = set(requests) - {tombstone.request for tombstone in tombstones}
+        if gone:
+            fault = f"{len(gone)} of their {len(requests)} tombstones are not in the privacy folder {folder.path}"
+        elif self._key(requests[-1]) != _key_id(folder):  # Nothing is entered under another key than those before.
+            fault = f"the privacy key {folder.path / 'key'} is another one than theirs"
+        else:
+            return
+        msg = (
+            f"The lake knows of {len(requests)} people who were erased, and {fault}. Nothing lands, because their data "
+            "would come back unrecognised. Restore the privacy folder from a backup, or set STEDI_PRIVACY_URI to it."
+        )
+        raise PrivacyFolderError(msg)
+
+    def _key(self, request: str) -> str | None:
+        with self._fs.open(f"{self._folder}/{request}.json") as file:
+            key: str | None = json.load(file).get("privacy_key")
+        return key
+
+
+def _key_id(folder: PrivacyFolder) -> str:
+    return folder.hash("key", "id")[:16]
