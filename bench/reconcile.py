@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 INPUTS = {table.name: table.inputs for table in DERIVED_TABLES}
 CUSTOMERS, DAYS = 425_000, 365
-KEY = "benchmark"
+KEY = "the key of the benchmark"
 TOUCHED = 3
 """Days on which the readings of the customer who withdraws landed."""
 _IDLE_TICKS = 5

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 Tables = dict[str, int]
-KEY = "benchmark"
+KEY = "the key of the benchmark"
 ZONES = {
     "customer_landing": "landing",
     "accelerometer_landing": "landing",

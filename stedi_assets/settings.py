@@ -15,6 +15,12 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+SHORTEST_KEY = 16
+"""Characters that a secret key must have."""
+
+LEAST_MEMORY = 50_000_000
+"""Bytes below which the engine cannot read a table."""
+
 
 class SettingsError(ValueError):
     """A ``STEDI_…`` variable has a value that it does not take; the message names it and lists what it takes.
@@ -94,14 +100,14 @@ class Settings:
         """
         env = {k: v for k, v in (os.environ if environment is None else environment).items() if v}
         default = cls()
-        return cls(
+        settings = cls(
             landing_uri=_uri(env.get("STEDI_LANDING_URI", default.landing_uri)),
             lake_uri=_uri(env.get("STEDI_LAKE_URI", default.lake_uri)),
             policies=Policies(
                 _choice(env, "STEDI_READINGS_BEFORE_CONSENT", default.policies.readings_before_consent),
                 _choice(env, "STEDI_PAIRING", default.policies.pairing),
             ),
-            pseudonym_key=env.get("STEDI_PSEUDONYM_KEY"),
+            pseudonym_key=_key(env, "STEDI_PSEUDONYM_KEY"),
             first_day=_day(env, "STEDI_FIRST_DAY", default.first_day),
             expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
             privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
@@ -110,6 +116,15 @@ class Settings:
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
             debug_errors=_switch(env, "STEDI_DEBUG_ERRORS"),
         )
+        for name, uri in (("STEDI_LAKE_URI", settings.lake_uri), ("STEDI_LANDING_URI", settings.landing_uri)):
+            if f"{settings.privacy_uri}/".startswith(f"{uri}/"):
+                msg = (
+                    f"STEDI_PRIVACY_URI is {settings.privacy_uri!r}, which lies in {name}, {uri!r}: whoever may read "
+                    "that could read who asked to be forgotten, and no erasure could be proven. Set it to a folder "
+                    "beside it."
+                )
+                raise SettingsError(msg)
+        return settings
 
 
 def dagster_configuration() -> Path:
@@ -179,9 +194,24 @@ def _share(env: Mapping[str, str], name: str, default: float) -> float:
     return share
 
 
+def _key(env: Mapping[str, str], name: str) -> str | None:
+    value = env.get(name)
+    if value is not None and len(value) < SHORTEST_KEY:
+        msg = (
+            f"{name} has {len(value)} characters, and whoever tries all such keys can tell whom the tables speak of; "
+            f"at least {SHORTEST_KEY} are needed. Make one: openssl rand -hex 32"
+        )
+        raise SettingsError(msg)
+    return value
+
+
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:
     value = env.get(name, default).strip()
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?)?B", value, re.IGNORECASE):
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?((?:[KMGT]i?)?)B", value, re.IGNORECASE)
+    if found is None:
         msg = f"{name} is {value!r}; it takes a size such as '512MB' or '4GB'. Unset it for {default!r}."
+        raise SettingsError(msg)
+    if float(found[1]) * 1000 ** " KMGT".index(found[2][:1].upper() or " ") < LEAST_MEMORY:
+        msg = f"{name} is {value!r}; at least {LEAST_MEMORY // 1_000_000}MB are needed. Unset it for {default!r}."
         raise SettingsError(msg)
     return value

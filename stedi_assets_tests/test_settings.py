@@ -18,7 +18,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_LAKE_URI", "s3://bucket/lake", "lake_uri", "s3://bucket/lake"),
     ("STEDI_READINGS_BEFORE_CONSENT", "EXCLUDE", "policies", Policies(ReadingsBeforeConsent.EXCLUDE)),
     ("STEDI_PAIRING", "customer", "policies", Policies(pairing=Pairing.CUSTOMER)),
-    ("STEDI_PSEUDONYM_KEY", "a secret", "pseudonym_key", "a secret"),
+    ("STEDI_PSEUDONYM_KEY", "a secret of sixteen", "pseudonym_key", "a secret of sixteen"),
     ("STEDI_FIRST_DAY", " 2020-02-29", "first_day", date(2020, 2, 29)),
     ("STEDI_EXPECTED_COUNTS", "counts.json", "expected_counts", "counts.json"),
     ("STEDI_PRIVACY_URI", "/private/folder/", "privacy_uri", "/private/folder"),
@@ -36,6 +36,8 @@ BAD = [
     ("STEDI_FIRST_DAY", "2022-02-30", "a day as YYYY-MM-DD"),
     ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "4", "a size such as"),
+    ("STEDI_MEMORY_LIMIT", "1B", "at least 50MB"),
+    ("STEDI_MEMORY_LIMIT", "40 MiB", "at least 50MB"),
     ("STEDI_MEMORY_LIMIT", "4iB", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "4 kmgB", "a size such as"),
 ]
@@ -80,6 +82,21 @@ def test_the_process_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings.from_environment().policies.pairing is Pairing.CUSTOMER
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("STEDI_PSEUDONYM_KEY", "short", "at least 16"),
+        ("STEDI_PRIVACY_URI", "data/lake/privacy", "lies in STEDI_LAKE_URI"),
+        ("STEDI_PRIVACY_URI", "data/landing", "lies in STEDI_LANDING_URI"),
+    ],
+)
+def test_a_setting_that_gives_people_away_is_refused(name: str, value: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why) as caught:
+        Settings.from_environment({name: value})
+    assert name in str(caught.value)
+    assert "short" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "value", "takes"), BAD)
 def test_a_wrong_value_is_an_error_that_says_what_is_taken(name: str, value: str, takes: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(takes)) as caught:
@@ -90,4 +107,4 @@ def test_a_wrong_value_is_an_error_that_says_what_is_taken(name: str, value: str
 
 
 def test_the_key_is_not_shown() -> None:
-    assert "a secret" not in repr(Settings.from_environment({"STEDI_PSEUDONYM_KEY": "a secret"}))
+    assert "a secret" not in repr(Settings.from_environment({"STEDI_PSEUDONYM_KEY": "a secret of sixteen"}))

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from stedi_assets.settings import SHORTEST_KEY
+
 _BYTES = 32
 
 
@@ -32,7 +34,7 @@ def read_or_create(path: Path, kind: str, remedy: str, dependents: Callable[[], 
         The key.
 
     Raises:
-        SecretKeyError: others than its owner can read it, there is nothing in it, or it was lost.
+        SecretKeyError: others than its owner can read it, there is too little in it, or it was lost.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,12 @@ def read_or_create(path: Path, kind: str, remedy: str, dependents: Callable[[], 
         msg = (
             f"The {kind} {path} is empty, so anybody could compute what it hides. Put the key back; "
             "if there never was one, delete the file, and a new one is made."
+        )
+        raise SecretKeyError(msg)
+    if len(key) < SHORTEST_KEY:
+        msg = (
+            f"The {kind} {path} has {len(key)} characters, fewer than the {SHORTEST_KEY} that a key must have: it was "
+            "cut off or written by hand. Put it back from your backup of secrets."
         )
         raise SecretKeyError(msg)
     return key

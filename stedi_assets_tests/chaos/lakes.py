@@ -21,7 +21,7 @@ from stedi_assets.reference import COLUMNS, Tables, compute
 from stedi_assets.sample import write_sample
 from stedi_assets_tests.kit.landing_zone import landed_files
 
-KEY = "a key for tests"
+KEY = "a key for these tests"
 """``STEDI_PSEUDONYM_KEY`` of every lake here."""
 
 LAST_DAY = date(2023, 8, 6)
