@@ -176,6 +176,9 @@ def carry_out(
 ) -> list[dict[str, Any]]:
     """Carry out requests from the first step to the last: those that were not begun together, the others one by one.
 
+    Processes that do so at the same time wait for each other, so that the proof of one can compare the rows of all
+    others.
+
     Args:
         resources: the lake.
         rebuild: runs partitions of the lake.
@@ -188,9 +191,11 @@ def carry_out(
     Raises:
         ErasureError: somebody is still somewhere.
     """
-    new = [request.id for request in requests if not request.is_done and request.progress is None]
-    batches = [[request.id] for request in requests if request.id not in new]
-    batches += [new] if new else []
-    receipts = [receipt for batch in batches for receipt in Erasure(resources, rebuild, batch, log).run()]
+    with resources.privacy.locked("erasure"):
+        stored = [Requests(resources.privacy).get(request.id) for request in requests]
+        new = [request.id for request in stored if not request.is_done and request.progress is None]
+        batches = [[request.id] for request in stored if request.id not in new]
+        batches += [new] if new else []
+        receipts = [receipt for batch in batches for receipt in Erasure(resources, rebuild, batch, log).run()]
     by_request = {receipt["request"]: receipt for receipt in receipts}
     return [by_request[request.id] for request in requests]

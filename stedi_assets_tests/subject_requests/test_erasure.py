@@ -224,6 +224,20 @@ def test_what_lands_later_is_ingested_without_the_person(
 
 
 @pytest.mark.slow
+def test_two_erasures_whose_steps_alternate_are_both_proven(lake: SmallLake) -> None:
+    """A sensor's run and a command, say: each counted the other's person among the others."""
+    before = tables(lake)
+    one, other = (erasure(lake, request(lake, name)) for name in ("ann", "bob"))
+    for name in ("begin", "forget", "rebuild", "vacuum"):
+        getattr(one, name)()
+        getattr(other, name)()
+    (first,), (second,) = one.prove(), other.prove()
+    assert first["interleaved_with"] == [second["request"]]
+    assert second["interleaved_with"] == [first["request"]]
+    assert tables(lake) == without(before, lake, ["ann", "bob"])
+
+
+@pytest.mark.slow
 def test_rows_of_files_that_are_gone_are_kept_without_the_person(lake: SmallLake) -> None:
     """The raw files were archived: what they gave stays, but for the person's."""
     before = tables(lake)
