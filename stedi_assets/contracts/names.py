@@ -10,6 +10,12 @@ import re
 WHITE_SPACE = " \t\n\r\v\f"
 """The characters that are trimmed from e-mails and serial numbers, and that alone make a text blank."""
 
+STAND_INS = {"\N{KELVIN SIGN}": "\ue12a", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}": "\ue130"}
+"""The characters from beyond ASCII whose lower case is a letter of ASCII, and what they become instead.
+
+Their stand-ins are for private use (U+E000 to U+F8FF), so no other name has them.
+"""
+
 WHITE_SPACE_SQL = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
 """The same as an SQL expression."""
 
@@ -29,7 +35,8 @@ def normalize(name: str) -> str:
     """The form in which an e-mail or a serial number is compared: trimmed and lower-cased.
 
     Lower-casing goes code point by code point, as DuckDB's ``lower`` does: Python's own looks at the letters around
-    (a final sigma) and makes two code points of one.
+    (a final sigma) and makes two code points of one. Nothing from beyond ASCII becomes a letter of ASCII
+    (:data:`STAND_INS`): else whoever has one address could grant and withdraw consent for another.
     """
     name = name.strip(WHITE_SPACE)
     return name.lower() if name.isascii() else "".join(map(_lower, name))
@@ -49,8 +56,12 @@ def normalized_sql(column: str) -> str:
     name = '"' + column.replace('"', '""') + '"'
     # Hardly any name has something to trim, and to look at its ends takes a fifth of the time of trimming it.
     trimmed = f"CASE WHEN ord({name}) <= 32 OR ord(right({name}, 1)) <= 32 THEN trim({name}, {WHITE_SPACE_SQL})"
-    return f"lower({trimmed} ELSE {name} END)"
+    trimmed = f"{trimmed} ELSE {name} END"
+    letters, stand_ins = (" || ".join(f"chr({ord(one)})" for one in some) for some in (STAND_INS, STAND_INS.values()))
+    # What is ASCII has as many bytes as characters, and nothing to translate, which takes ten times as long.
+    is_ascii = f"strlen({name}) = length({name})"
+    return f"CASE WHEN {is_ascii} THEN lower({trimmed}) ELSE lower(translate({trimmed}, {letters}, {stand_ins})) END"
 
 
 def _lower(character: str) -> str:
-    return character.lower()[:1]
+    return STAND_INS.get(character) or character.lower()[:1]

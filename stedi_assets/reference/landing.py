@@ -200,8 +200,13 @@ def land(files: Iterable[LandedFile], left_out: Callable[[str, bytes, date], boo
 
 
 def normalise(text: str) -> str:
-    """Trim and lower-case, as "e-mails and serial numbers are compared, and stored"."""
-    return text.strip(WHITE_SPACE).lower()
+    """Trim and lower-case, as "e-mails and serial numbers are compared, and stored".
+
+    Letter by letter, and "nothing from beyond ASCII may become an ASCII letter": the Kelvin sign and I with a dot,
+    whose lower case does, become what nobody writes.
+    """
+    beyond = {"\u212a": "\ue12a", "\u0130": "\ue130"}
+    return "".join(beyond.get(letter) or letter.lower()[:1] for letter in text.strip(WHITE_SPACE))
 
 
 class Rejected(NamedTuple):

@@ -48,7 +48,8 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     progress = Progress.of(request)
     subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
     remaining = find_places(resources, subjects)
-    search = Search(searchable(resources, progress.person), resources.session)
+    values = searchable(resources, progress.person)
+    search = Search(values, resources.session)
     findings = _search_everywhere(resources, request, search)
     if remaining or findings.found:
         raise _open_places(request, remaining, findings)
@@ -77,6 +78,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
         "searched": {
             "values": len(search.needles),
             "values too short to look for": search.too_short,
+            "values that are common words or others' too": len(progress.person.needles()) - len(values),
             "files": findings.files,
             "bytes": findings.size,
             "found": 0,

@@ -25,6 +25,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stedi_assets.contracts.names import STAND_INS
 from stedi_assets.engines.session import Session
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
 from stedi_assets.landing.decode import LAYERS, CutOff, Damaged, is_plain, opened
@@ -308,8 +309,9 @@ def _character(character: str) -> bytes:
     if character.isascii() and character.isalnum():
         return character.encode()
     spellings = set()
-    # Only ASCII is in lower case by now.
-    for case in {character, character.lower(), character.upper()}:
+    # Only ASCII is in lower case by now, and a letter that has a stand-in stands there itself.
+    letters = {letter for letter, stand_in in STAND_INS.items() if stand_in == character}
+    for case in {character, character.lower(), character.upper(), *letters}:
         units = case.encode("utf-16-be", "surrogatepass")
         escaped = "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
         spellings |= {case, escaped, json.dumps(case, ensure_ascii=False)[1:-1], case.replace("/", "\\/")}

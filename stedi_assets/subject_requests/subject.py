@@ -22,6 +22,7 @@ from stedi_assets.privacy.mentions import has_address, values_in
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
 from stedi_assets.resources import Resources
 
+_WORD = re.compile(r"[^\W\d]*")
 _PAIR = re.compile(r'"([^"\\]+)"\s*:\s*"([^"\\]*)"')
 
 
@@ -134,7 +135,9 @@ class Person:
 
 
 def searchable(resources: Resources, person: Person) -> list[str]:
-    """The values of a person that nobody else has by now: others may have landed since the person was resolved.
+    """The values of a person that a search can tell from others: that nobody else has by now, and that are no words.
+
+    Others may have landed since the person was resolved. A name of one word (``timestamp``) stands in what is nobody's.
 
     Args:
         resources: the lake.
@@ -143,6 +146,7 @@ def searchable(resources: Resources, person: Person) -> list[str]:
     asked = pa.table({"email": [person.email]})
     others = _others(resources, _landed(resources, CUSTOMERS), asked, set(person.serials), set(person.marks))
     others |= _in_texts_of_others(resources, person)
+    others |= {mark for mark in person.marks if _WORD.fullmatch(mark)}
     return [value for value in person.needles() if value not in others]
 
 
@@ -213,7 +217,9 @@ def _objects(text: str) -> Iterator[Iterable[tuple[str, Any]]]:
 def _others(resources: Resources, customers: Any, asked: pa.Table, serials: set[str], marks: set[str]) -> set[str]:
     """The values that somebody else has too."""
     candidates = pa.table({"value": pa.array(sorted(serials | marks), pa.string())})
-    values = " UNION ALL ".join(f"SELECT {normalized_sql(name)} AS value FROM others" for name in (SERIAL, *MARKS))
+    values = " UNION ALL ".join(
+        f"SELECT {normalized_sql(name)} AS value FROM others" for name in (EMAIL, SERIAL, *MARKS)
+    )
     rows = resources.session.rows(
         f"""
         WITH others AS (

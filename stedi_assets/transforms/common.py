@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import narwhals.stable.v2 as nw
 
 from stedi_assets.contracts import Table
-from stedi_assets.contracts.names import WHITE_SPACE
+from stedi_assets.contracts.names import STAND_INS, WHITE_SPACE
 
 MS_PER_DAY = 86_400_000
 
@@ -58,7 +58,13 @@ def window_partition(frame: Frame, *names: str) -> list[str]:
 
 def normalised(name: str) -> nw.Expr:
     """An e-mail or a serial number as it is compared: the Narwhals form of ``contracts.names.normalize``."""
-    return nw.col(name).str.strip_chars(WHITE_SPACE).str.to_lowercase()
+    trimmed = nw.col(name).str.strip_chars(WHITE_SPACE)
+    others, has_one = trimmed, nw.lit(False)
+    for letter, stand_in in STAND_INS.items():
+        others = others.str.replace_all(letter, stand_in, literal=True)
+        has_one = has_one | nw.col(name).str.contains(letter, literal=True)
+    # Hardly any name has one, and to replace takes longer than to look.
+    return nw.when(has_one).then(others).otherwise(trimmed).str.to_lowercase()
 
 
 def day_end(name: str) -> nw.Expr:

@@ -36,6 +36,12 @@ def test_every_code_point_is_the_same_in_sql_and_in_python() -> None:
     assert in_sql(characters) == [normalize(character) for character in characters]
 
 
+def test_nothing_from_beyond_ascii_becomes_a_letter_of_ascii() -> None:
+    """Else ``mar\u212a@example.com`` grants and withdraws the consent of ``mark@example.com``."""
+    beyond = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code <= 0xDFFF]
+    assert not [character for character in beyond if normalize(character).isascii()]
+
+
 @settings(max_examples=examples(10, 50), deadline=None)
 @given(
     st.lists(

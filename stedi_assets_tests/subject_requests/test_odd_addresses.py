@@ -41,6 +41,10 @@ ADDRESSES = [
     "zo\u00eb@example.com",
     "ann+1@example.com",
     "c:\\d@example.com",
+    "mark@example.com",
+    "mar\u212a@example.com",
+    "ipek@example.com",
+    "\u0130pek@example.com",
 ]
 """Prefixes, SQL and regular expressions, letters that are alike."""
 
@@ -82,7 +86,10 @@ def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> N
     "address",
     [
         "o'brien@example.com",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("ann@example.co", "[x]+(y)*@example.com")),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("ann@example.co", "[x]+(y)*@example.com", "\u0130pek@example.com")
+        ),
     ],
 )
 @pytest.mark.usefixtures("without_dagster")
