@@ -171,6 +171,12 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
     settings = Settings.from_environment()
     resources = Resources.of(settings)
     try:
+        if landing and not resources.landing.is_there():
+            msg = (
+                f"There is no landing zone at {settings.landing_uri}, so nothing can be said of what landed. Set "
+                "STEDI_LANDING_URI to it, or make the folder."
+            )
+            raise Failure(msg)
         if dry_run:
             sys.exit(_print_plan(resources, settings, landing))
         started = time.perf_counter()

@@ -91,6 +91,11 @@ class LandingZone:
         fs, root = url_to_fs(self.uri, **self.storage_options)
         return fs, str(root).rstrip("/")
 
+    def is_there(self) -> bool:
+        """Whether the folder is there; an object store has no folders that could be missing."""
+        fs, root = self.filesystem()
+        return not isinstance(fs, LocalFileSystem) or Path(root).is_dir()
+
     def list(
         self,
         first_day: date,

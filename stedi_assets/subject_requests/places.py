@@ -31,7 +31,8 @@ class Place:
     """A place that holds texts or rows of a data subject.
 
     Args:
-        kind: ``raw file``, ``linked raw file`` (a symbolic link, which is not rewritten), ``table`` or ``old version``.
+        kind: ``raw file``, ``linked raw file`` (one that has another name, and is not rewritten), ``table`` or
+            ``old version``.
         location: the file below the landing root, or the table.
         landing_date: the landing day, where there is one.
         number: how many texts or rows.
@@ -64,7 +65,7 @@ def _raw_files(resources: Resources, subjects: Subjects) -> Iterable[Place]:
     for file in all_raw_files(resources):
         number = raw_files.count_texts(resources.landing, file, texts)
         if number:
-            kind = LINKED_RAW_FILE if raw_files.is_link(resources.landing, file) else RAW_FILE
+            kind = LINKED_RAW_FILE if raw_files.has_other_names(resources.landing, file) else RAW_FILE
             yield Place(kind, file.path, file.landing_date, number)
 
 

@@ -114,8 +114,8 @@ def _open_places(request: Request, left: Sequence[Place], findings: Findings) ->
     links = sum(place.kind == LINKED_RAW_FILE for place in left)
     unfinished = sum(place.kind in _RAW and not all(map(is_data, place.location.split("/"))) for place in left)
     remedy = (
-        f"\nExpected raw files; {links} of these are symbolic links to files that lie elsewhere, which an erasure does "
-        "not write. Move each of these files to where its link is (mv FILE LINK)."
+        f"\n{links} of these are files that have another name too (hard links), under which the person would stay, so "
+        "an erasure does not write them. Remove the other names (find -samefile FILE)."
         if links
         else ""
     )

@@ -122,23 +122,23 @@ def count_texts(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
     return sum(1 for _ in removed(zone, file, texts))
 
 
-def is_link(zone: LandingZone, file: RawFile) -> bool:
-    """Whether a raw file is a symbolic link. Files in linked folders are not: they are rewritten where they lie.
+def has_other_names(zone: LandingZone, file: RawFile) -> bool:
+    """Whether a raw file has another name (a hard link): a rewritten copy would leave the texts under that one.
 
     Args:
         zone: the landing zone.
         file: the raw file.
     """
     fs, root = zone.filesystem()
-    return isinstance(fs, LocalFileSystem) and Path(f"{root}/{file.path}").is_symlink()
+    return isinstance(fs, LocalFileSystem) and Path(f"{root}/{file.path}").stat().st_nlink > 1
 
 
 def redact(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
     """Rewrite a raw file without the texts of data subjects, if it has any.
 
-    A reader sees the file before or after. What is appended to it meanwhile is not lost. A symbolic link is left as it
-    is: a rewritten copy in its place would leave the texts in the file behind it. So is a file that may be half
-    written, until it has rested.
+    A reader sees the file before or after. What is appended to it meanwhile is not lost. What lies behind a symbolic
+    link is rewritten where it lies. A file that has another name (a hard link) is left as it is, and so is one that may
+    be half written, until it has rested.
 
     Args:
         zone: the landing zone.
@@ -146,7 +146,7 @@ def redact(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
         texts: the filter that finds the texts.
 
     Returns:
-        How many texts were removed: none of a symbolic link.
+        How many texts were removed.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -154,10 +154,12 @@ def redact(zone: LandingZone, file: RawFile, texts: TextFilter) -> int:
     """
     fs, root = zone.filesystem()
     path = f"{root}/{file.path}"
+    if isinstance(fs, LocalFileSystem):
+        path = str(Path(path).resolve())
     total = 0
     for _ in range(_TRIES):
         # Again after it was rewritten: what is left of a rejected text may be several texts now.
-        if not count_texts(zone, file, texts) or is_link(zone, file) or not _may_be_replaced(fs, path, file):
+        if not count_texts(zone, file, texts) or has_other_names(zone, file) or not _may_be_replaced(fs, path, file):
             return total
         before = _stamp(fs, path)
         # Not with the file's own name in it, which may be as long as names can be.

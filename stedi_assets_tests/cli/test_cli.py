@@ -317,6 +317,13 @@ def test_wrong_settings_are_named(tmp_path: Path, name: str, value: str, takes: 
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments", [["materialize"], ["materialize", "--dry-run"]])
+def test_a_landing_zone_that_is_not_there_is_no_empty_one(tmp_path: Path, arguments: list[str]) -> None:
+    done = stedi(tmp_path, *arguments, STEDI_LANDING_URI=str(tmp_path / "typo"))
+    assert (done.code, done.out) == (2, "")
+    assert "Set STEDI_LANDING_URI to it" in done.err
+
+
 @pytest.mark.process
 def test_a_wrong_setting_ends_a_process_with_one_line(tmp_path: Path) -> None:
     done = stedi_process(tmp_path, "counts", STEDI_PAIRING="both")

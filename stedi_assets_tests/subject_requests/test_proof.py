@@ -93,33 +93,40 @@ def test_a_line_of_somebody_else_that_names_the_person_is_told_and_left(lake: Sm
 
 
 @pytest.mark.slow
-def test_a_linked_raw_file_is_an_open_place(lake: SmallLake) -> None:
-    """A copy without the person's lines in place of the link would leave them in the file behind it."""
+def test_what_is_read_through_a_symbolic_link_is_rewritten_where_it_lies(lake: SmallLake) -> None:
     day = DAYS[1]
     elsewhere = lake.root / "elsewhere.json"
     elsewhere.write_text(lines(movement("bob", at(day, 80)), movement("kim", at(day, 81))))
     link = lake.path("accelerometer_landing", "linked.json", day)
     link.symlink_to(elsewhere)
     lake.materialize()
+    erase(lake, "bob")
+    assert link.is_symlink()
+    assert elsewhere.read_text() == "\n" + lines(movement("kim", at(day, 81)))
+    assert nothing_differs(lake)
+
+
+@pytest.mark.slow
+def test_a_raw_file_with_another_name_is_an_open_place(lake: SmallLake) -> None:
+    """A copy without the person's lines in its place would leave them under the other name."""
+    day = DAYS[1]
+    file = lake.land("accelerometer_landing", lines(movement("bob", at(day, 80))), "linked.json", day)
+    other = lake.root / "elsewhere.json"
+    other.hardlink_to(file)
+    lake.materialize()
     asked = request(lake, "bob")
     with pytest.raises(ErasureError, match=r"still in 2 place") as caught:
         carry_out(lake, asked)
     said = str(caught.value)
     assert f"linked raw file accelerometer_landing/landing_date={day}/linked.json {day}: 1" in said
-    assert "Expected raw files; 1 of these are symbolic links" in said
-    assert "Move each of these files to where its link is" in said
+    assert "1 of these are files that have another name too" in said
     assert "bob" not in said
-    assert link.is_symlink()
-    assert "bob" in elsewhere.read_text()
     assert Receipts(lake.resources.privacy).names() == []
-    assert not Requests(lake.resources.privacy).get(asked.id).is_done
     assert not any(names_one(row, ["bob"]) for rows in tables(lake).values() for row in rows)
-
-    elsewhere.replace(link)
+    other.unlink()
     receipt = carry_out(lake, asked)
     assert receipt["found"]["linked raw files"] == {"accelerometer_landing": 1}
-    assert link.read_text().splitlines()[0] == ""
-    assert nothing_differs(lake)
+    assert file.read_text() == "\n"
 
 
 @pytest.mark.slow
