@@ -9,6 +9,7 @@ nothing, nor does a byte-order mark. A *text* is one object, or the smallest str
   to the next brace on it at or after the first character that no object can have there.
 * Where it breaks later, the text goes on to the next such brace, or to the next line that starts with a brace,
   whichever comes first.
+* One that is nested too deeply to be looked through goes to the end of its line.
 * What else stands between objects goes to the end of its line or to the next brace.
 
 Objects are found here, not judged: ``contracts.line`` says what a good one is. Nothing here knows a table.
