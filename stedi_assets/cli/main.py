@@ -137,7 +137,7 @@ def land(source: str) -> None:
     multiple=True,
     type=click.DateTime(["%Y-%m-%d"]),
     callback=_day,
-    help="Run this landed day only (again for more); reconciliation still looks at every day.",
+    help="Run this landed day only (again for more); reconciliation still looks at every day. Exit 1 where others differ.",
 )
 @click.option("--force", is_flag=True, help="Run the days even if they are up to date.")
 @click.option("--dry-run", is_flag=True, help="Print what differs and would be run, and change nothing.")
@@ -196,6 +196,7 @@ def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, la
         summary = f"{len(outcome.runs)} run{'' if len(outcome.runs) == 1 else 's'} in {took:.1f} s"
         matters = _say_open_matters(resources) + _say_differing(outcome)
         what = "Every table" if landing else "Every trusted and curated table"
+        what = "What was to be run" if outcome.differing else what
         if matters:
             must = "1 matter above" if matters == 1 else f"{matters} matters above"
             say(f"{what} is made ({summary}), and the {must} must be looked at.")

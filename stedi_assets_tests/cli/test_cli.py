@@ -64,9 +64,10 @@ def report(session: tuple[Path, dict[str, Done]]) -> SampleReport:
     return write_sample(str(folder / "data" / "landing"), customers=CUSTOMERS, days=LANDING_DAYS)
 
 
-def test_an_empty_folder_is_up_to_date(session: tuple[Path, dict[str, Done]]) -> None:
+def test_before_anything_landed_nothing_is_said_to_be_up_to_date(session: tuple[Path, dict[str, Done]]) -> None:
     _, said = session
-    assert (said["dry before"].code, said["dry before"].out) == (0, "")
+    assert (said["dry before"].code, said["dry before"].out) == (2, "")
+    assert "There is no landing zone" in said["dry before"].err
     assert said["counts before"].code == 0
     assert all(row["rows"] == "0" for row in said["counts before"].rows())
 
@@ -361,7 +362,8 @@ def landed(small: SmallLake) -> dict[str, int]:
 @pytest.mark.usefixtures("without_checks")
 def test_one_day(small: SmallLake, tmp_path: Path) -> None:
     done = stedi(tmp_path, "materialize", "--day", "2023-08-07")
-    assert done.code == 0
+    assert (done.code, "as they were not to be run: 2023-08-06." in done.err) == (1, True)
+    assert "What was to be run is made (1 run" in done.err
     assert landed(small) == {"customer_landing": 1, "customer_trusted": 1, "machine_learning_curated": 1}
     dry = stedi(tmp_path, "materialize", "--dry-run")
     assert dry.code == 1
@@ -373,7 +375,7 @@ def test_one_day(small: SmallLake, tmp_path: Path) -> None:
 def test_one_day_by_force(small: SmallLake, tmp_path: Path) -> None:
     small.materialize(days=[date(2023, 8, 7)])
     done = stedi(tmp_path, "materialize", "--force", "--day", "2023-08-07")
-    assert done.code == 0
+    assert done.code == 1, "the other day was never made"
     assert "(1 run in" in done.err
     assert landed(small)["customer_landing"] == 1
 

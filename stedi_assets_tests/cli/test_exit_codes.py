@@ -37,7 +37,8 @@ def test_a_dry_run_of_reconcile_that_finds_something_ends_with_1(tmp_path: Path)
 def test_a_dry_run_says_what_did_not_pass_its_blocking_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tables alone do not tell: they are made from the right inputs."""
     monkeypatch.setattr(Materializer, "unpassed", lambda _: {"customer_trusted": {DAY}})
-    (tmp_path / ".dagster").mkdir()
+    for folder in (".dagster", "landing"):
+        (tmp_path / folder).mkdir()
     done = stedi(tmp_path, "materialize", "--dry-run", **places(tmp_path))
     assert done.code == 1
     assert [(row["table"], row["landing day"], row["why"]) for row in done.rows()] == [

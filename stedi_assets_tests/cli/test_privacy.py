@@ -126,7 +126,7 @@ def test_what_differs_is_said_and_left(desk: Desk) -> None:
     assert "up to date" not in said
     code, _, said = desk.stedi("reconcile")
     assert code == 1
-    assert "Every table is made (0 runs" in said
+    assert "Every trusted and curated table is made (0 runs" in said
     assert "up to date" not in said
 
 

@@ -82,14 +82,22 @@ def test_times_and_permissions_stay(lake: SmallLake) -> None:
     assert (path.stat().st_mtime_ns, stat.S_IMODE(path.stat().st_mode)) == (STAMP, 0o640)
 
 
-def test_a_link_is_left_as_it_is(lake: SmallLake) -> None:
+def test_what_lies_behind_a_link_is_rewritten_where_it_lies(lake: SmallLake) -> None:
     elsewhere = lake.root / "elsewhere.json"
     elsewhere.write_text(MOVES)
     link = lake.path("accelerometer_landing", "link.json")
     link.symlink_to(elsewhere)
-    assert redacted(lake, link) == 0
+    assert redacted(lake, link) == 1
     assert link.is_symlink()
-    assert elsewhere.read_text() == MOVES
+    assert elsewhere.read_text().count("ann@") == 0
+    assert elsewhere.read_text() != MOVES
+
+
+def test_a_file_with_another_name_is_left_as_it_is(lake: SmallLake) -> None:
+    path = lake.land("accelerometer_landing", MOVES, "one.json")
+    (lake.root / "another.json").hardlink_to(path)
+    assert redacted(lake, path) == 0
+    assert path.read_text() == MOVES
 
 
 def test_half_an_export_is_not_left(lake: SmallLake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,14 @@ def test_that_a_file_was_cut_off_is_said_whoever_stands_at_its_end(people: Small
     assert people.rows("landing_quarantine", "reason, line") == [("the compressed stream is cut off", "")]
 
 
-@pytest.mark.parametrize("name", ["Dee \\ud83d\\ude00", "Dee \\ud83d", "\\\\ud83d\\\\ude00"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dee \\ud83d",
+        pytest.param("Dee \\ud83d\\ude00", marks=pytest.mark.slow),
+        pytest.param("\\\\ud83d\\\\ude00", marks=pytest.mark.slow),
+    ],
+)
 def test_escaped_characters_from_beyond_the_basic_plane(people: SmallLake, name: str) -> None:
     """Whole and in halves, as a phone cuts a name off."""
     text = f'{{"email": "dee@example.com", "customerName": "{name}", "serialNumber": "s\\ud83d", "phone": 5}}'
