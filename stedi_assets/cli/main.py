@@ -137,7 +137,7 @@ def land(source: str) -> None:
     multiple=True,
     type=click.DateTime(["%Y-%m-%d"]),
     callback=_day,
-    help="Run this landed day only (again for more); reconciliation still looks at every day. Exit 1 where others differ.",
+    help="Run this landed day only (again for more); reconciliation looks at every day. Exit 1 where others differ.",
 )
 @click.option("--force", is_flag=True, help="Run the days even if they are up to date.")
 @click.option("--dry-run", is_flag=True, help="Print what differs and would be run, and change nothing.")
