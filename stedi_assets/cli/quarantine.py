@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,11 +18,25 @@ if TYPE_CHECKING:
 _COLUMNS = ("landing_date", "source_file", "source_line", "source_object", "reason")
 _FILE = "source_file"
 
-_REASON = click.option("--reason", required=True, help="Why. It must not name anybody.")
-_BY = click.option("--by", "decided_by", required=True, help="The name of who decided.")
-_OBJECT = click.option(
-    "--object", "number", type=click.IntRange(1), help="Which of the texts that begin on LINE, where there are several."
+_DECISION = (
+    click.argument("file"),
+    click.argument("line", type=click.IntRange(1), required=False),
+    click.option(
+        "--object",
+        "number",
+        type=click.IntRange(1),
+        help="Which of the texts that begin on LINE, where there are several.",
+    ),
+    click.option("--reason", required=True, help="Why. It must not name anybody."),
+    click.option("--by", "decided_by", required=True, help="The name of who decided."),
 )
+
+
+def _decides(command: Callable[..., None]) -> Callable[..., None]:
+    """A command about rejected texts: which ones, why, and who decided."""
+    for parameter in reversed(_DECISION):
+        command = parameter(command)
+    return command
 
 
 @click.group(invoke_without_command=True)
@@ -58,11 +72,7 @@ def quarantine(context: click.Context, with_text: bool, every: bool, form: str |
 
 
 @quarantine.command()
-@click.argument("file")
-@click.argument("line", type=click.IntRange(1), required=False)
-@_OBJECT
-@_REASON
-@_BY
+@_decides
 def dismiss(file: str, line: int | None, number: int | None, reason: str, decided_by: str) -> None:
     """Decide that a rejected text is held against nobody, and counts as looked at.
 
@@ -75,11 +85,7 @@ def dismiss(file: str, line: int | None, number: int | None, reason: str, decide
 
 
 @quarantine.command()
-@click.argument("file")
-@click.argument("line", type=click.IntRange(1), required=False)
-@_OBJECT
-@_REASON
-@_BY
+@_decides
 def reopen(file: str, line: int | None, number: int | None, reason: str, decided_by: str) -> None:
     """Take a dismissal back, for the texts that FILE and LINE name as in `stedi quarantine dismiss`.
 
