@@ -33,6 +33,8 @@ _AFTER_AT = re.compile(r"[\w.-]+")
 _WORD = re.compile(r"[\w-]+")
 _UNFOLDED = 3
 """Times that a text is freed of escapes: JSON may stand in a text of JSON."""
+_MOST_UNFOLDED = 30
+"""Times after which a text that still has escapes is a hostile one: each time takes as long as the text is."""
 _BATCH = 10_000
 """Texts whose words are in memory at once."""
 
@@ -44,10 +46,12 @@ def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
         text: the text.
         without: says which normalised values are left out, with all that looks like an e-mail within them.
     """
-    plain = ""
-    while plain != text:
-        # Half freed of escapes, a name that is left out would be taken for another.
+    for _ in range(_MOST_UNFOLDED):
         plain, text = text, unquote(html.unescape(_without_escapes(text.replace("\0", ""))))
+        if plain == text:
+            break
+    else:
+        return []  # Half freed of escapes, a name that is left out would be taken for another.
     for value in sorted({normalize(one) for one in _addresses(plain)}, key=len, reverse=True):
         if without(value):
             plain = re.sub(re.escape(value), " ", plain, flags=re.IGNORECASE)

@@ -23,6 +23,17 @@ def test_a_long_text_takes_no_longer_than_its_length_asks_for(unit: str) -> None
     addresses_in(text, lambda value: value == "a@a")
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["%" + "25" * 150_000 + "40", "&" + "amp;" * 75_000])
+def test_a_text_that_is_escaped_over_and_over_says_nothing_of_others(text: str) -> None:
+    assert addresses_in(f"{text} ann@example.com, dee@example.com", lambda value: value == "ann@example.com") == []
+
+
+def test_others_are_found_below_their_escapes() -> None:
+    text = "%25252540 ann%2540example.com &amp;amp; dee&amp;#64;example.com"
+    assert addresses_in(text, lambda value: value == "ann@example.com") == ["dee@example.com"]
+
+
 def test_keys_are_no_fields() -> None:
     found = set(fields_in('{"email" : "A", "x":{"y": ["b c", 1]}, "z":"q\\"r"'))
     assert found >= {"a", "b c", 'q"r'}
