@@ -13,6 +13,9 @@ from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import erase_directly
 from stedi_assets_tests.kit.records import STAMP, customer
 
+# Each carries out an erasure, which takes seconds.
+pytestmark = pytest.mark.slow
+
 NEXT, LATER = "2023-08-07", "2023-08-08"
 EVERYBODY = {f"{name}@example.com" for name in ("ann", "bob", "cat", "dee")}
 BROKEN = {"lastUpdateDate": STAMP + 1, "phone": 5}
@@ -95,8 +98,8 @@ def test_that_a_file_was_cut_off_is_said_whoever_stands_at_its_end(people: Small
     "name",
     [
         "Dee \\ud83d",
-        pytest.param("Dee \\ud83d\\ude00", marks=pytest.mark.slow),
-        pytest.param("\\\\ud83d\\\\ude00", marks=pytest.mark.slow),
+        "Dee \\ud83d\\ude00",
+        "\\\\ud83d\\\\ude00",
     ],
 )
 def test_escaped_characters_from_beyond_the_basic_plane(people: SmallLake, name: str) -> None:
