@@ -48,7 +48,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Sample:
         # The reference computation takes seconds over them.
         pytest.param("default", marks=pytest.mark.slow),
         pytest.param("faulty", marks=pytest.mark.slow),
-        (chosen(300, 1_200), 7, 1, False),
+        (chosen(120, 400), 7, 1, False),
         (chosen(80, 400), 5, 2, True),
         (7, 12, 2, False),
         (5, 9, 3, True),
