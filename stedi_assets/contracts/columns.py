@@ -18,6 +18,7 @@ EMAIL = Column(
     Privacy.DIRECT_IDENTIFIER,
     "E-mail address, which identifies the customer; trimmed and lower-cased from the trusted zone on.",
     identifies=Identifier.EMAIL,
+    address=True,
 )
 PHONE = Column("phone", DataType.TEXT, Privacy.DIRECT_IDENTIFIER, "Phone number.", required=False)
 BIRTHDAY = Column(

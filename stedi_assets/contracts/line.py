@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from stedi_assets.contracts.model import Column, DataType, LandingSource
-from stedi_assets.contracts.names import WHITE_SPACE
+from stedi_assets.contracts.names import WHITE_SPACE, is_address
 
 EXACT_INTEGER = 2**53
 """Below it every integer has a double of its own (IEEE 754), so reading it as one loses nothing."""
@@ -229,6 +229,8 @@ def _value(value: Any, field: Column) -> Value | Rejected:
             return Rejected(f"{field.name} is not text")
         if field.required and not value.strip(WHITE_SPACE):
             return Rejected(f"lacks {field.name}")
+        if field.address and not is_address(value):
+            return Rejected(f"{field.name} is not a plain e-mail address")
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Rejected(f"{field.name} is not {'an integer' if field.type is DataType.INTEGER else 'a number'}")

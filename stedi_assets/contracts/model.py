@@ -80,6 +80,7 @@ class Column:
         statistics: whether the Delta log may hold the column's smallest and largest value;
             false for whatever could identify a person.
         identifies: how a value says whose a row is, where it does.
+        address: whether a text must be one plain e-mail address, as raw files have it.
         aliases: other keys that raw files have for it, in any case; its own name holds in any case too.
         added: whether tables of an earlier version of this project lack the column.
         added_value: the value that it has in rows of such tables.
@@ -94,6 +95,7 @@ class Column:
     minimum: int | None = None
     statistics: bool = False
     identifies: Identifier | None = None
+    address: bool = False
     aliases: tuple[str, ...] = ()
     added: bool = False
     added_value: int | str | None = None

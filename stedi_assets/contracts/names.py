@@ -1,4 +1,4 @@
-"""The normalising of e-mails and serial numbers: one rule, in Python and in SQL, side by side.
+"""The normalising of e-mails and serial numbers, and what an e-mail address is: one rule, in Python and in SQL.
 
 Nothing else decides whether two spellings are one name. Tables hold normalised names from the trusted zone on.
 """
@@ -6,6 +6,7 @@ Nothing else decides whether two spellings are one name. Tables hold normalised 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 WHITE_SPACE = " \t\n\r\v\f"
 """The characters that are trimmed from e-mails and serial numbers, and that alone make a text blank."""
@@ -19,6 +20,14 @@ Their stand-ins are for private use (U+E000 to U+F8FF), so no other name has the
 WHITE_SPACE_SQL = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
 """The same as an SQL expression."""
 
+
+_IN_NO_ADDRESS = r'\x00-\x20\x7f"(),:;<>@\[\\\]'
+_ADDRESS = re.compile(rf"[^{_IN_NO_ADDRESS}]+@[^{_IN_NO_ADDRESS}%&.]+(?:\.[^{_IN_NO_ADDRESS}%&.]+)*")
+_UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+"""Unicode's categories of controls, format characters and separators."""
+
+COMMON_ADDRESS = r"[0-9A-Za-z_+'-]+(\.[0-9A-Za-z_+'-]+)*@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
+"""A regular expression of most addresses, and of nothing else, for engines that judge many."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -40,6 +49,24 @@ def normalize(name: str) -> str:
     """
     name = name.strip(WHITE_SPACE)
     return name.lower() if name.isascii() else "".join(map(_lower, name))
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is one plain e-mail address, which can be compared with others.
+
+    ``mailto:ann@example.com``, ``Ann <ann@example.com>``, ``ann@example.com.`` and the like mean somebody and are
+    compared with nobody, so a record with one of them could withdraw no consent. Quoted local parts (RFC 5321, 4.1.2)
+    are refused as well. Letters must be composed (Unicode's normal form C, as RFC 6532, 3.1, recommends).
+
+    Args:
+        text: with or without white space around it.
+    """
+    name = normalize(text)
+    if _ADDRESS.fullmatch(name) is None:
+        return False
+    return name.isascii() or (
+        unicodedata.is_normalized("NFC", name) and not any(unicodedata.category(one) in _UNSEEN for one in name)
+    )
 
 
 def as_unicode(text: str) -> str:

@@ -22,7 +22,6 @@ from stedi_assets.reference.landing import (
     Landing,
     Tables,
     land,
-    normalise,
 )
 from stedi_assets.reference.lines import (
     MILLISECONDS_A_DAY,
@@ -30,6 +29,7 @@ from stedi_assets.reference.lines import (
     RejectedLineError,
     Row,
     last_millisecond,
+    normalise,
     parse,
 )
 from stedi_assets.reference.tables import (

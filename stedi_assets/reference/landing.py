@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from stedi_assets.reference.lines import WHITE_SPACE, RejectedLineError, parse
+from stedi_assets.reference.lines import RejectedLineError, normalise, parse
 from stedi_assets.reference.texts import FoundText, texts
 
 if TYPE_CHECKING:
@@ -197,16 +197,6 @@ def land(files: Iterable[LandedFile], left_out: Callable[[str, bytes, date], boo
 
     customers += [doubt for one in rejected for doubt in doubts(one, customers)]
     return Landing(tables, customers, rejected, frozenset(accelerations), frozenset(steps))
-
-
-def normalise(text: str) -> str:
-    """Trim and lower-case, as "e-mails and serial numbers are compared, and stored".
-
-    Letter by letter, and "nothing from beyond ASCII may become an ASCII letter": the Kelvin sign and I with a dot,
-    whose lower case does, become what nobody writes.
-    """
-    beyond = {"\u212a": "\ue12a", "\u0130": "\ue130"}
-    return "".join(beyond.get(letter) or letter.lower()[:1] for letter in text.strip(WHITE_SPACE))
 
 
 class Rejected(NamedTuple):

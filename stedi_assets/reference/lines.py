@@ -17,6 +17,9 @@ How the rules are read where they leave a choice:
   below 2^53, where a double is one integer's alone. `-0` is the integer 0. `-0.0` equals `0.0`.
 * *`distanceFromObject`* is an integer.
 * *Optional* fields of a customer may be missing, null or blank, but not of the wrong type.
+* *A plain e-mail address*, which a customer's `email` must be, has one `@` with something on both sides, no white
+  space, control or format character, and none of `"(),:;<>[\]`. Its domain has no `%` or `&` and no empty part between
+  dots. Its letters are composed (NFC), judged in the form in which names are compared.
 * *A customer's own dates* have no range, but for `lastUpdateDate`, which has that of readings.
 * *JSON nested so deep* that Python gives up (about a thousand levels) raises `RecursionError`
   rather than guess.
@@ -26,6 +29,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from datetime import date
 from typing import Literal, NamedTuple, NoReturn
 
@@ -186,6 +190,9 @@ def _value(field: _Field, value: object) -> Cell:
         if field.required and not value.strip(WHITE_SPACE):
             msg = "lacks a required field"
             raise RejectedLineError(msg)
+        if field.name == "email" and not _is_address(normalise(value)):
+            msg = "not a plain e-mail address"
+            raise RejectedLineError(msg)
         return value
     if field.kind == "integer" and isinstance(value, _Integer):
         return _signed_64_bit(value)
@@ -199,6 +206,30 @@ def _value(field: _Field, value: object) -> Cell:
         return number
     msg = "wrong type"
     raise RejectedLineError(msg)
+
+
+def normalise(text: str) -> str:
+    """Trim and lower-case, as "e-mails and serial numbers are compared, and stored".
+
+    Letter by letter, and "nothing from beyond ASCII may become an ASCII letter": the Kelvin sign and I with a dot,
+    whose lower case does, become what nobody writes.
+    """
+    beyond = {"\u212a": "\ue12a", "\u0130": "\ue130"}
+    return "".join(beyond.get(letter) or letter.lower()[:1] for letter in text.strip(WHITE_SPACE))
+
+
+def _is_address(name: str) -> bool:
+    """Say whether a name, as names are compared, is one plain e-mail address."""
+    local, at, domain = name.partition("@")
+    kinds = {unicodedata.category(character) for character in name if ord(character) > 127}
+    return (
+        bool(local and at and all(domain.split(".")))
+        and not set(domain) & set("@%&")
+        and not set(name) & set('"(),:;<>[\\]')
+        and not any(ord(character) <= 32 or ord(character) == 127 for character in name)
+        and not kinds & {"Cc", "Cf", "Zs", "Zl", "Zp"}
+        and unicodedata.normalize("NFC", name) == name
+    )
 
 
 def _exact(number: float) -> int:

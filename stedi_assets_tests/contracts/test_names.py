@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedi_assets.contracts.names import WHITE_SPACE, normalize, normalized_sql
+from stedi_assets.contracts.names import COMMON_ADDRESS, WHITE_SPACE, is_address, normalize, normalized_sql
 from stedi_assets_tests.kit.examples import examples
 
 ODD = [
@@ -57,3 +57,57 @@ def test_odd_texts_are_the_same_in_sql_and_in_python(names: list[str]) -> None:
 def test_a_name_that_was_normalized_stays() -> None:
     for name in [*ODD, *(f"{space}Ann@Example.COM{space}" for space in WHITE_SPACE)]:
         assert normalize(normalize(name)) == normalize(name)
+
+
+ADDRESSES = [
+    "ann@example.com",
+    " Ann@Example.COM\n",
+    "o'brien+steps@mail.example.co.uk",
+    "a_n-x.b@x",
+    "%a@example.com",
+    "jos\u00e9@example.com",
+    "mar\N{KELVIN SIGN}@example.com",
+]
+NOT_ADDRESSES = [
+    "",
+    "ann",
+    "@example.com",
+    "ann@",
+    "ann@example.com.",
+    "ann@.example.com",
+    "ann@example..com",
+    "ann@b@example.com",
+    "mailto:ann@example.com",
+    "Ann <ann@example.com>",
+    "<ann@example.com>",
+    "ann@example.com, bob@example.com",
+    "ann@example.com;",
+    '"ann"@example.com',
+    "ann @example.com",
+    "ann@example.com\0x",
+    "ann@example.com%00",
+    "ann%40example.com",
+    "ann@example.com&amp;",
+    "ann@example\u200b.com",
+    "\u202eann@example.com",
+    "ann@example\u00a0.com",
+    "jose\u0301@example.com",
+]
+
+
+def test_an_address_is_plain_or_none() -> None:
+    """Whatever else means somebody, a withdrawal with it would be compared with nobody."""
+    assert [name for name in ADDRESSES if not is_address(name)] == []
+    assert [name for name in NOT_ADDRESSES if is_address(name)] == []
+
+
+@settings(max_examples=examples(50, 500), deadline=None)
+@given(st.lists(st.text(st.sampled_from("aZ0._+'-@%&\u00e9\u0301 \t\"<>"), max_size=12), min_size=20))
+def test_what_an_engine_takes_for_a_common_address_is_one(names: list[str]) -> None:
+    given = pa.table({"name": pa.array([*names, *ADDRESSES, *NOT_ADDRESSES], pa.string())})
+    query = f"SELECT name FROM given WHERE regexp_full_match(name, '{COMMON_ADDRESS.replace(chr(39), chr(39) * 2)}')"
+    with CONNECTION.cursor() as cursor:
+        cursor.register("given", given)
+        taken = [name for (name,) in cursor.execute(query).fetchall()]
+    assert "ann@example.com" in taken
+    assert all(map(is_address, taken))

@@ -17,7 +17,7 @@ LATEST = 1_691_452_799_999
 FIELDS = {
     "customer_landing": {
         "customerName": "text",
-        "email": "text",
+        "email": "address",
         "phone": "text",
         "birthDay": "text",
         "serialNumber": "text",
@@ -89,6 +89,12 @@ def _text() -> st.SearchStrategy[str]:
     )
 
 
+def _address() -> st.SearchStrategy[str]:
+    """What looks like an address, and often is none."""
+    parts = st.text(st.sampled_from("ab.@%&+'-_<>:;, \t\u00e9e\u0301\u200b\u00a0\0\\\""), max_size=4)
+    return st.tuples(parts, parts).map(lambda around: json.dumps(f"{around[0]}ann@example.com{around[1]}"))
+
+
 def _number() -> st.SearchStrategy[str]:
     return st.one_of(
         st.sampled_from(_NUMBERS),
@@ -105,13 +111,14 @@ def _number() -> st.SearchStrategy[str]:
 
 def _literal(kind: str) -> st.SearchStrategy[str]:
     usual = {
+        "address": st.sampled_from(['"a@x"', '"ann@example.com"', '" B@Example.com "', '"Zo\u00eb@x"', '"o\'b+c@x.y"']),
         "text": st.sampled_from(['"a"', '"ann@example.com"', '" b "', '"Zo\u00eb"']),
         "time": st.sampled_from(_TIMES),
         "number": st.sampled_from(["1", "-2.5", "0.1", "3e-2"]),
         "distance": st.sampled_from(["0", "7", "250", "7.0"]),
         "integer": st.sampled_from(["0", "-1", str(NOON), "1e3"]),
     }[kind]
-    odd = _text() if kind == "text" else _number()
+    odd = {"text": _text(), "address": st.one_of(_address(), _text())}.get(kind, _number())
     # Mostly usual, so that a line is often good but for one thing.
     return st.one_of(usual, usual, usual, usual, usual, odd)
 

@@ -266,7 +266,7 @@ def test_times_of_readings(time: int, good: bool):
 
 
 def test_a_customers_own_dates_have_no_range():
-    line = f'{{"email":"e","serialNumber":"s","lastUpdateDate":{NOON},"registrationDate":{2**63 - 1}}}'
+    line = f'{{"email":"e@x","serialNumber":"s","lastUpdateDate":{NOON},"registrationDate":{2**63 - 1}}}'
     verdict = judged("customer_landing", line)
     assert verdict[5:7] == (2**63 - 1, NOON)
 
@@ -274,8 +274,15 @@ def test_a_customers_own_dates_have_no_range():
 @pytest.mark.parametrize("time", [EARLIEST - 1, LATEST + 1, NOON // 1000, NOON * 1000, 0, -1])
 def test_a_record_of_no_possible_time_is_rejected(time: int):
     """Of the future it would pin consent for good; in seconds it would be passed over as old."""
-    line = f'{{"email":"e","serialNumber":"s","lastUpdateDate":{time}}}'
+    line = f'{{"email":"e@x","serialNumber":"s","lastUpdateDate":{time}}}'
     assert judged("customer_landing", line) == "lastUpdateDate is before 2015 or more than a day after the landing day"
+
+
+@pytest.mark.parametrize("email", ["ann", "mailto:ann@example.com", "Ann <ann@example.com>", "ann@example.com\\u0000x"])
+def test_a_record_whose_email_can_be_compared_with_no_other_is_rejected(email: str):
+    """It may be a withdrawal, which would count for nobody."""
+    line = f'{{"email":"{email}","serialNumber":"s","lastUpdateDate":{NOON}}}'
+    assert judged("customer_landing", line) == "email is not a plain e-mail address"
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -41,7 +41,7 @@ def emails(tables: Tables, table: str = "customer_trusted") -> list[Row]:
     return rows(tables, table, "email")
 
 
-C: Record = {"email": "e", "serialNumber": "s", "lastUpdateDate": 1_690_000_000_000}
+C: Record = {"email": "e@x", "serialNumber": "s", "lastUpdateDate": 1_690_000_000_000}
 A: Record = {"user": "u", "timestamp": NOON, "x": 1, "y": 1, "z": 1}
 S: Record = {"sensorReadingTime": NOON, "serialNumber": "s", "distanceFromObject": 1}
 

@@ -41,7 +41,7 @@ def test_landing_keeps_values_as_delivered() -> None:
     }
     tables = compute(
         [
-            landed("customer", full, customer("b", "s", None), name="c.json"),
+            landed("customer", full, customer("b@x", "s", None), name="c.json"),
             landed("accelerometer", worn(" Ann@Example.com"), worn(" Ann@Example.com"), day=DAY_2),
             landed("step_trainer", step("SN-1 ")),
         ],
@@ -50,7 +50,7 @@ def test_landing_keeps_values_as_delivered() -> None:
     c = "customer_landing/landing_date=2023-08-06/c.json"
     assert rows(tables, "customer_landing") == [
         (*tuple(full.values()), c, 1, 1, DAY_1),
-        (None, "b", None, None, "s", None, UPDATED + 1, None, None, None, c, 2, 1, DAY_1),
+        (None, "b@x", None, None, "s", None, UPDATED + 1, None, None, None, c, 2, 1, DAY_1),
     ]
     a = "accelerometer_landing/landing_date=2023-08-07/a.json"
     assert rows(tables, "accelerometer_landing") == [(" Ann@Example.com", NOON, 1.0, 2.0, 3.0, a, DAY_2)] * 2

@@ -36,11 +36,11 @@ ADDRESSES = [
     "o'brien@example.com",
     "'or'1'='1@example.com",
     "x@example.com",
-    "[x]+(y)*@example.com",
+    "{x}+|y*$^?@example.com",
     "zoe@example.com",
     "zo\u00eb@example.com",
     "ann+1@example.com",
-    "c:\\d@example.com",
+    "c.*d/@example.com",
     "mark@example.com",
     "mar\u212a@example.com",
     "ipek@example.com",
@@ -88,7 +88,7 @@ def test_an_email_means_its_own_person_only(alike: SmallLake, address: str) -> N
         "o'brien@example.com",
         *(
             pytest.param(one, marks=pytest.mark.slow)
-            for one in ("ann@example.co", "[x]+(y)*@example.com", "\u0130pek@example.com")
+            for one in ("ann@example.co", "{x}+|y*$^?@example.com", "\u0130pek@example.com")
         ),
     ],
 )
