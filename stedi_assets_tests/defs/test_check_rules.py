@@ -62,6 +62,23 @@ def test_a_device_of_two_customers_is_shared(lake: SmallLake) -> None:
     assert found.numbers == {"shared serial numbers": 1, "claimants": 2}
 
 
+def test_a_device_that_another_claims_on_a_later_day_is_said(lake: SmallLake) -> None:
+    lake.land("customer_landing", lines(customer("ann"), customer("bob"), customer("cat", serialNumber="serial-bob")))
+    lake.land("customer_landing", lines(customer("ann", updated=STAMP)), day=NEXT)
+    land_partitions(lake.resources, "customer_landing", [DAY, NEXT])
+    found = outcome(lake, "customer_landing", "devices_claimed_later")
+    assert found.passed, "within a day nothing says who was first, and a customer may say the same again"
+    lake.land(
+        "customer_landing", lines(customer("dan"), customer("mal", serialNumber="Serial-ANN ")), "m.json", day=NEXT
+    )
+    land_partitions(lake.resources, "customer_landing", [NEXT])
+    found = outcome(lake, "customer_landing", "devices_claimed_later")
+    assert not found.passed
+    assert found.numbers == {"devices": 1, "later claims": 1}
+    assert f"{NEXT}, customer_landing/landing_date={NEXT}/m.json, line 2." in found.description
+    assert "serial" not in found.description.lower()
+
+
 def test_the_newest_landing_day_may_be_as_old_as_the_contract_says(
     lake: SmallLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

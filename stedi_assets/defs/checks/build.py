@@ -13,6 +13,8 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from stedi_assets.contracts import ASSET_TABLES, Table
+from stedi_assets.defs.checks.claims import checks_of_claims
+from stedi_assets.defs.checks.deliveries import checks_of_deliveries
 from stedi_assets.defs.checks.from_contracts import contract_checks
 from stedi_assets.defs.checks.model import Check, CheckContext, CheckOutcome
 from stedi_assets.defs.checks.rules import table_checks
@@ -30,7 +32,7 @@ Materializations = dict[date, AssetCheckEvaluationTargetMaterializationData | No
 
 def checks_of(table: Table) -> list[Check]:
     """All checks of a table, those that the contract generates first."""
-    return [*contract_checks(table), *table_checks(table)]
+    return [*contract_checks(table), *checks_of_deliveries(table), *checks_of_claims(table), *table_checks(table)]
 
 
 def whole_table_checks() -> frozenset[tuple[str, str]]:
