@@ -70,7 +70,7 @@ class Resources:
             landing=LandingZone(settings.landing_uri),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             cache=LakeCache(),
-            privacy=open_privacy_folder(settings.privacy_uri),
+            privacy=open_privacy_folder(settings.privacy_uri, settings.privacy_key),
         )
 
     def view(self) -> LakeView:

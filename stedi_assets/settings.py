@@ -71,6 +71,7 @@ class Settings:
         expected_counts: a JSON file ``{table: rows}``; none takes the sample generator's, where
             its data lies.
         privacy_uri: the private folder of erasure requests, tombstones and receipts.
+        privacy_key: the secret for tombstones and the seals of receipts; none lets the folder keep its own.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
         max_rejected: the share of the texts of a day of a landing table that may be rejected before a check fails.
         dagster_home: the folder of Dagster's state.
@@ -84,6 +85,7 @@ class Settings:
     first_day: date = date(2022, 1, 1)
     expected_counts: str | None = None
     privacy_uri: str = "data/privacy"
+    privacy_key: str | None = field(default=None, repr=False)
     memory_limit: str = "1GB"
     dagster_home: Path = Path(".dagster")
     max_rejected: float = 0.01
@@ -111,6 +113,7 @@ class Settings:
             first_day=_day(env, "STEDI_FIRST_DAY", default.first_day),
             expected_counts=env.get("STEDI_EXPECTED_COUNTS"),
             privacy_uri=_uri(env.get("STEDI_PRIVACY_URI", default.privacy_uri)),
+            privacy_key=_key(env, "STEDI_PRIVACY_KEY"),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
             max_rejected=_share(env, "STEDI_MAX_REJECTED", default.max_rejected),
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),

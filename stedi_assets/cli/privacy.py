@@ -15,6 +15,7 @@ import click
 
 from stedi_assets.cli.output import DIFFERS, FORMAT, Failure, say, show
 from stedi_assets.settings import Settings
+from stedi_assets.subject_requests.requests import ERASE, HIDE, SHARED_DEVICES
 
 if TYPE_CHECKING:
     from stedi_assets.resources import Resources
@@ -27,6 +28,12 @@ _EMAIL_FILE = click.argument("file", type=click.File("r"), required=False)
 @_EMAIL_FILE
 @click.option("--reason", default="", help="Why, for the record. It must not name anybody.")
 @click.option("--due", type=click.IntRange(0), default=30, show_default=True, help="Days in which it must be done.")
+@click.option(
+    "--shared-devices",
+    type=click.Choice(SHARED_DEVICES),
+    help="What becomes of readings of devices that others claim too: out of every table and left in the raw files "
+    "(hide, the default), or erased there as well.",
+)
 @click.option("--dry-run", is_flag=True, help="Print where the person is, in places and numbers, and change nothing.")
 @click.option("--now", is_flag=True, help="Carry it out in this process, rather than leave it to the erasure sensor.")
 @click.option("--open", "every", is_flag=True, help="Carry out every open request in this process; asks for no e-mail.")
@@ -37,6 +44,7 @@ def erase(
     file: IO[str] | None,
     reason: str,
     due: int,
+    shared_devices: str | None,
     dry_run: bool,
     now: bool,
     every: bool,
@@ -73,9 +81,9 @@ def erase(
         elif every:
             _carry_out(resources, requests.open())
         elif dry_run:
-            _find(resources, _email(file), form)
+            _find(resources, _email(file), shared_devices or HIDE, form)
         else:
-            request = requests.file(_email(file), reason, datetime.now(timezone.utc), due)
+            request = requests.file(_email(file), reason, datetime.now(timezone.utc), due, shared_devices)
             say(f"Request {request.id} is filed; it is due on {request.due}.")
             if now:
                 _carry_out(resources, [request])
@@ -131,18 +139,30 @@ def _verify(resources: Resources) -> None:
     say(f"{number} receipt{'' if number == 1 else 's'}: all there, as written, each following the one before it.")
 
 
-def _find(resources: Resources, email: str, form: str | None) -> None:
+def _find(resources: Resources, email: str, shared_devices: str, form: str | None) -> None:
     from stedi_assets.subject_requests.matching import Subjects
     from stedi_assets.subject_requests.places import find_places
     from stedi_assets.subject_requests.subject import Person
 
     person = Person.of(resources, email)
-    places = find_places(resources, Subjects.of(resources, person))
+    places = find_places(resources, Subjects.of(resources, person, shared_devices=shared_devices))
     show(("kind", "where", "landing day", "lines or rows"), [tuple(vars(one).values()) for one in places], form)
     say(
         f"{len(places)} places. Serial numbers of this person alone: {len(person.serials)}; shared with others: "
-        f"{len(person.shared)}, of which {len(person.readings)} readings can be told to be this person's."
+        f"{len(person.shared)}."
     )
+    _say_shared(len(person.shared), len(person.readings), is_erased=shared_devices == ERASE)
+
+
+def _say_shared(devices: int, readings: int, *, is_erased: bool) -> None:
+    """Say what becomes of the readings of devices that others claim too."""
+    if not readings:
+        return
+    what = f"{readings} readings of {devices} devices that others claim too can be told to be this person's: "
+    if is_erased:
+        say(f"{what}they go from the tables and from the raw files. See that the claim is true (`stedi explain`).")
+    else:
+        say(f"{what}they go from every table, and are left in the raw files. --shared-devices erase takes them there.")
 
 
 def _carry_out(resources: Resources, requests: list[Request]) -> None:
@@ -171,6 +191,9 @@ def _say(receipt: dict[str, Any], resources: Resources) -> None:
         f"{receipt['request']} is done: it was in {found} lines and rows, and is in none of {files} files. Receipt "
         f"{receipt['number']} is in {resources.privacy.path / 'receipts'}."
     )
+    shared = receipt["shared_devices"]
+    _say_shared(shared["serial_numbers"], shared["readings"], is_erased=shared["in_raw_files"] == "erased")
+    say(f"Its seal, for the letter to the person: {receipt['seal']}")
     if unproven:
         they, them = ("1 file", "it") if len(unproven) == 1 else (f"{len(unproven)} files", "them")
         say(

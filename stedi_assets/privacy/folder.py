@@ -36,10 +36,12 @@ class PrivacyFolder:
 
     Args:
         path: the path of the folder, which is made when something is first written.
+        key: the privacy key; none lets the folder keep its own.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, key: str | None = None) -> None:
         self.path = Path(path)
+        self._given = key
 
     @property
     def exists(self) -> bool:
@@ -48,6 +50,9 @@ class PrivacyFolder:
 
     @cached_property
     def _key(self) -> bytes:
+        if self._given is not None:
+            return self._given.strip().encode()
+
         def dependents() -> str:
             if not self.names("tombstones"):
                 return ""
@@ -57,7 +62,7 @@ class PrivacyFolder:
         return read_or_create(self.path / "key", "privacy key", "Make its folder writable.", dependents)
 
     def hash(self, kind: str, value: str) -> str:
-        """HMAC-SHA256 (RFC 2104) of a value under the folder's own key, in hex.
+        """HMAC-SHA256 (RFC 2104) of a value under the privacy key, in hex.
 
         Args:
             kind: the kind of value; values of different kinds have different hashes.
@@ -175,11 +180,12 @@ class PrivacyFolder:
             raise PrivacyFolderError(msg)
 
 
-def open_privacy_folder(uri: str) -> PrivacyFolder:
+def open_privacy_folder(uri: str, key: str | None = None) -> PrivacyFolder:
     """Open the privacy folder at a URI.
 
     Args:
         uri: a path on this machine.
+        key: the privacy key; none lets the folder keep its own.
 
     Raises:
         PrivacyFolderError: it is not a folder of this machine.
@@ -187,4 +193,4 @@ def open_privacy_folder(uri: str) -> PrivacyFolder:
     if "://" in uri:
         msg = f"STEDI_PRIVACY_URI is {uri!r}; only folders of this machine can be kept private so far."
         raise PrivacyFolderError(msg)
-    return PrivacyFolder(uri)
+    return PrivacyFolder(uri, key)

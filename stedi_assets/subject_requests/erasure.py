@@ -24,11 +24,11 @@ from stedi_assets.subject_requests.forgetting import ROUNDS, Log, Rebuild
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import count_partitions
 from stedi_assets.subject_requests.places import LandingDays, find_places, landing_days_of
-from stedi_assets.subject_requests.progress import ErasureError, Progress
+from stedi_assets.subject_requests.progress import ErasureError, Progress, under_erasure
 from stedi_assets.subject_requests.proof import prove
 from stedi_assets.subject_requests.receipts import Receipts
-from stedi_assets.subject_requests.requests import Request, Requests, now_ms
-from stedi_assets.subject_requests.subject import Person
+from stedi_assets.subject_requests.requests import ERASE, Request, Requests, now_ms
+from stedi_assets.subject_requests.subject import Person, with_hidden_devices
 
 
 class Erasure:
@@ -74,7 +74,7 @@ class Erasure:
         if not new:
             return
         resources = self._resources
-        people = [Person.of(resources, str(request.email)) for request in new]
+        people = [self._resolve(request) for request in new]
         # Whatever has landed by now is to go, also a record whose date lies ahead by mistake.
         times = [max(now_ms(), person.registered_at) for person in people]
         tombstones = [
@@ -86,12 +86,14 @@ class Erasure:
             progress = Progress(
                 person=person,
                 erased_at=tombstone.erased_at,
-                found=tuple(find_places(resources, Subjects.erased(resources, [person], [tombstone]))),
+                found=(),
                 before=before,
                 together=tuple(request.id for request in new),
                 receipts=len(self._receipts.names()),
                 versions={name: resources.lakehouse.snapshot(table).version for name, table in TABLES.items()},
             )
+            begun = replace(request, progress=progress.document())
+            progress = replace(progress, found=tuple(find_places(resources, under_erasure(resources, [begun]))))
             self._requests.begin(replace(request, progress=progress.document()))
             kinds = Counter(place.kind for place in progress.found)
             places = ", ".join(f"{number} {kind}s" for kind, number in sorted(kinds.items()))
@@ -102,7 +104,7 @@ class Erasure:
         begun = self._begun()
         if begun:
             forgetting.suppress(self._resources, self._tombstones(begun))
-            forgetting.redact_raw_files(self._resources, self._subjects(begun), self._log)
+            forgetting.redact_raw_files(self._resources, self._subjects(), self._log)
 
     def rebuild(self) -> None:
         """Rebuild the landing tables without the people's rows, then every table that is made from them.
@@ -117,7 +119,7 @@ class Erasure:
         for progress in begun.values():
             for table, days in landing_days_of(self._resources, progress.found).items():
                 redacted.setdefault(table, set()).update(days)
-        if not forgetting.rebuild_tables(self._resources, self._subjects(begun), redacted, self._rebuild, self._log):
+        if not forgetting.rebuild_tables(self._resources, self._subjects(), redacted, self._rebuild, self._log):
             msg = (
                 f"After {ROUNDS} rounds the landing tables still hold rows of the person of {next(iter(begun))}: other "
                 "runs keep bringing them back. Stop them and run it again."
@@ -166,9 +168,13 @@ class Erasure:
     def _tombstones(self, begun: dict[str, Progress]) -> list[Tombstone]:
         return [progress.tombstone(self._resources.privacy, request) for request, progress in begun.items()]
 
-    def _subjects(self, begun: dict[str, Progress]) -> Subjects:
-        people = [progress.person for progress in begun.values()]
-        return Subjects.erased(self._resources, people, self._tombstones(begun))
+    def _subjects(self) -> Subjects:
+        return under_erasure(self._resources, self._open())
+
+    def _resolve(self, request: Request) -> Person:
+        """The person of a request, with what earlier erasures left in raw files where it is to go now."""
+        person = Person.of(self._resources, str(request.email))
+        return with_hidden_devices(self._resources, person) if request.shared_devices == ERASE else person
 
 
 def carry_out(

@@ -18,12 +18,15 @@ import pyarrow as pa
 from stedi_assets import transforms
 from stedi_assets.contracts import TABLES, Table
 from stedi_assets.contracts import table as contract
-from stedi_assets.contracts.names import normalized_sql
-from stedi_assets.privacy.identity import EMAIL, MOVEMENTS, SERIAL, STEPS
+from stedi_assets.contracts.names import normalized_sql, printable
+from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MOVEMENTS, SERIAL, STEPS
 from stedi_assets.resources import Resources
 from stedi_assets.settings import ReadingsBeforeConsent
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 from stedi_assets.subject_requests.subject import Person
+
+_SHOWN = 5
+"""Claims of others of which it is said what they change."""
 
 _BOTH = (ReadingsBeforeConsent.INCLUDE, ReadingsBeforeConsent.EXCLUDE)
 
@@ -200,7 +203,7 @@ def _step_trainer_landing(context: _Context, rows: int) -> Iterator[str]:
         yield "no reading of a device of theirs landed" if person.serials or person.shared else "no device is known"
     if person.shared:
         yield (
-            f"{len(person.shared)} of their serial numbers are claimed by others too; counted here are the "
+            f"serial numbers of theirs that others claim too: {len(person.shared)}; counted here are the "
             f"{len(person.readings)} readings that can be told to be theirs"
         )
 
@@ -303,6 +306,61 @@ def _step_trainer_trusted(context: _Context, _: int) -> Iterator[str]:
     excluding = context.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     if excluding and include > exclude:
         yield f"{include - exclude} readings of their devices are left out, as they were taken before consent"
+    policy = context.resources.settings.policies.readings_before_consent
+    claims = _claims_of_others(context)
+    for claim in claims[:_SHOWN]:
+        customers = _without(context, context.customers, claim.email)
+        curated_then = _without(context, _curated_customers(context), claim.email)
+        frames = (landed, _frame(context, curated_then), _frame(context, customers), moved, policy)
+        without = _row_count(context, transforms.step_trainer_trusted(*frames))
+        used = exclude if excluding else include
+        if without != used:
+            effect = "left out" if without > used else "used"
+            yield (
+                f"{abs(without - used)} readings of their devices are {effect} because somebody else claims the device "
+                f"since {claim.where}"
+            )
+    if len(claims) > _SHOWN:
+        yield f"{len(claims) - _SHOWN} more customers claim their devices"
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """The first record by which somebody else claimed a device of the person's.
+
+    Args:
+        email: whose record it is. It is not told: an explanation may be handed to the person.
+        where: its landing day, raw file and line.
+    """
+
+    email: str
+    where: str
+
+
+def _claims_of_others(context: _Context) -> list[_Claim]:
+    """The claims of others to devices of the person's, the first of each claimant, in the order of landing."""
+    rows = context.resources.session.rows(
+        f"""
+        SELECT {normalized_sql(EMAIL)} AS email, first((landing_date, source_file, source_line) ORDER BY landing_date,
+            source_file, source_line) AS claimed
+        FROM stored
+        WHERE {normalized_sql(SERIAL)} IN (SELECT serial FROM serials) AND email NOT IN (SELECT email FROM asked)
+        GROUP BY ALL ORDER BY claimed
+        """,
+        stored=_relation(context, CUSTOMERS.name),
+        serials=pa.table({"serial": pa.array(context.person.shared, pa.string())}),
+        **context.subjects.frames(),
+    )
+    return [_Claim(email, f"{day} ({printable(file)}, line {line})") for email, (day, file, line) in rows]
+
+
+def _without(context: _Context, records: pa.Table, email: str) -> pa.Table:
+    """Records but those of one customer."""
+    return context.resources.session.arrow(
+        f"SELECT * FROM records WHERE {normalized_sql(EMAIL)} NOT IN (SELECT email FROM left_out)",
+        records=records,
+        left_out=pa.table({"email": [email]}),
+    )
 
 
 def _consents(context: _Context) -> list[dict[str, Any]]:

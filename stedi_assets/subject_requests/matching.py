@@ -8,8 +8,8 @@ that the contract declares as identifying.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
@@ -19,8 +19,9 @@ from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.lakehouse import DataFile
 from stedi_assets.privacy.suppression import Suppression
-from stedi_assets.privacy.tombstones import Tombstone, Tombstones
+from stedi_assets.privacy.tombstones import Hasher, Tombstone, Tombstones
 from stedi_assets.resources import Resources
+from stedi_assets.subject_requests.requests import ERASE, HIDE
 from stedi_assets.subject_requests.subject import Person
 
 QUARANTINE = "landing_quarantine"
@@ -33,37 +34,65 @@ class Subjects:
 
     Args:
         people: the data subjects.
-        suppression: the rules for rows of landing tables and for lines.
+        suppression: the rules for rows of tables and for rejected texts.
+        in_raw_files: the rules for texts of raw files. Readings of shared devices may be left there.
     """
 
     people: tuple[Person, ...]
     suppression: Suppression
+    in_raw_files: Suppression
 
     @classmethod
-    def of(cls, resources: Resources, person: Person) -> Subjects:
+    def of(cls, resources: Resources, person: Person, *, shared_devices: str = ERASE) -> Subjects:
         """One person, recognised as if they were erased now; nothing is stored.
 
         Args:
             resources: the lake.
             person: the data subject.
+            shared_devices: whether readings of shared devices are theirs in raw files too; see ``SHARED_DEVICES``.
         """
         hasher = _PlainHasher()
         tombstone = person.tombstone(hasher, "nobody", 2**62)
-        tombstones = Tombstones(hasher, {tombstone.request: tombstone})
-        return cls((person,), Suppression(resources.session, resources.lakehouse, tombstones))
+        left = [tombstone.request] if shared_devices == HIDE else []
+        return cls._recognised(resources, hasher, [person], [tombstone], left)
 
     @classmethod
-    def erased(cls, resources: Resources, people: Iterable[Person], tombstones: Iterable[Tombstone]) -> Subjects:
+    def erased(
+        cls,
+        resources: Resources,
+        people: Iterable[Person],
+        tombstones: Iterable[Tombstone],
+        left: Collection[str] = (),
+    ) -> Subjects:
         """People under erasure, recognised by their tombstones, whether or not these are stored yet.
 
         Args:
             resources: the lake.
             people: the data subjects.
-            tombstones: one for each of them.
+            tombstones: of each of them one at least.
+            left: the requests that leave readings of shared devices in raw files.
         """
-        by_request = {tombstone.request: tombstone for tombstone in tombstones}
-        suppression = Suppression(resources.session, resources.lakehouse, Tombstones(resources.privacy, by_request))
-        return cls(tuple(people), suppression)
+        return cls._recognised(resources, resources.privacy, people, tombstones, left)
+
+    @classmethod
+    def _recognised(
+        cls,
+        resources: Resources,
+        hasher: Hasher,
+        people: Iterable[Person],
+        tombstones: Iterable[Tombstone],
+        left: Collection[str],
+    ) -> Subjects:
+        known = {tombstone.request: tombstone for tombstone in tombstones}
+        in_raw_files = {
+            request: replace(tombstone, shared=frozenset(), readings=frozenset()) if request in left else tombstone
+            for request, tombstone in known.items()
+        }
+        rows, texts = (
+            Suppression(resources.session, resources.lakehouse, Tombstones(hasher, by_request))
+            for by_request in (known, in_raw_files)
+        )
+        return cls(tuple(people), rows, texts)
 
     @property
     def hints(self) -> list[str]:

@@ -6,17 +6,19 @@ any process can go on where another one was killed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from stedi_assets.privacy.tombstones import Hasher, Tombstone
+from stedi_assets.resources import Resources
 from stedi_assets.subject_requests import partition_counts
+from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import Partition, PartitionCount
 from stedi_assets.subject_requests.places import Place
-from stedi_assets.subject_requests.requests import Request
-from stedi_assets.subject_requests.subject import Person
+from stedi_assets.subject_requests.requests import ERASE, HIDE, Request
+from stedi_assets.subject_requests.subject import Person, hidden_before
 
 
 class ErasureError(RuntimeError):
@@ -92,6 +94,23 @@ class Progress:
             request_id: the request that it belongs to.
         """
         return self.person.tombstone(hasher, request_id, self.erased_at)
+
+
+def under_erasure(resources: Resources, requests: Iterable[Request]) -> Subjects:
+    """The people whose erasure was begun, and how they are recognised.
+
+    Args:
+        resources: the lake.
+        requests: requests that were begun and are not done.
+    """
+    begun = [(request, Progress.of(request)) for request in requests]
+    tombstones = [progress.tombstone(resources.privacy, request.id) for request, progress in begun]
+    for request, progress in begun:
+        if request.shared_devices == ERASE:
+            # The tombstone of this request is stored by now, and says more.
+            tombstones += [one for one in hidden_before(resources, progress.person) if one.request != request.id]
+    left = [request.id for request, _ in begun if request.shared_devices == HIDE]
+    return Subjects.erased(resources, [progress.person for _, progress in begun], tombstones, left)
 
 
 def _row(place: Place) -> Sequence[object]:

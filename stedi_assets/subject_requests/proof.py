@@ -12,7 +12,6 @@ from stedi_assets.landing.files import is_data
 from stedi_assets.landing.manifest import manifest_entries
 from stedi_assets.privacy.tombstones import Tombstones
 from stedi_assets.resources import Resources
-from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import (
     EMPTY,
     Partition,
@@ -21,10 +20,10 @@ from stedi_assets.subject_requests.partition_counts import (
     count_partitions,
 )
 from stedi_assets.subject_requests.places import LINKED_RAW_FILE, RAW_FILE, Place, count_by_table, find_places
-from stedi_assets.subject_requests.progress import ErasureError, Progress
+from stedi_assets.subject_requests.progress import ErasureError, Progress, under_erasure
 from stedi_assets.subject_requests.raw_files import RESTED
 from stedi_assets.subject_requests.receipts import Receipts
-from stedi_assets.subject_requests.requests import Request, now_ms
+from stedi_assets.subject_requests.requests import ERASE, Request, now_ms
 from stedi_assets.subject_requests.search import Findings, Search
 from stedi_assets.subject_requests.subject import searchable
 
@@ -46,7 +45,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
         ErasureError: the person is somewhere, or others' rows are gone.
     """
     progress = Progress.of(request)
-    subjects = Subjects.erased(resources, [progress.person], [progress.tombstone(resources.privacy, request.id)])
+    subjects = under_erasure(resources, [request])
     remaining = find_places(resources, subjects)
     values = searchable(resources, progress.person)
     search = Search(values, resources.session)
@@ -67,6 +66,11 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
         "erased_at": progress.erased_at,
         "done_at": now_ms(),
         "found": count_by_table(progress.found),
+        "shared_devices": {
+            "serial_numbers": len(progress.person.shared),
+            "readings": len(progress.person.readings),
+            "in_raw_files": "erased" if request.shared_devices == ERASE else "left",
+        },
         # Whose rows are among those removed, and who was erased before this one was counted again.
         "together_with": sorted(set(progress.together) - {request.id}),
         "interleaved_with": sorted(interleaved),

@@ -84,7 +84,7 @@ class TextFilter:
     """
 
     def __init__(self, subjects: Subjects, engine: Engine) -> None:
-        self._suppression = subjects.suppression
+        self._suppression = subjects.in_raw_files
         self._engine = engine
         self._hints = [hint.encode() for hint in subjects.hints if hint.isascii()]
         self._overlap = max(map(len, self._hints), default=1) - 1

@@ -16,6 +16,13 @@ from stedi_assets.privacy.folder import PrivacyFolder
 
 _KIND = "requests"
 
+HIDE = "hide"
+ERASE = "erase"
+SHARED_DEVICES = (HIDE, ERASE)
+"""What an erasure does with the readings of devices that others claim too: ``hide`` takes them out of every table and
+leaves them in the raw files, ``erase`` takes them there as well. Whoever writes a false customer record can claim
+anybody's device, so nothing of it is destroyed unless an officer says so."""
+
 DUE_DAYS = 30
 """Days in which a request is to be done: a month, as Article 12(3) of the GDPR has it."""
 
@@ -39,6 +46,7 @@ class Request:
         email: the e-mail of the person; none once it is done.
         done_at: the time at which it was done, in ms since 1970.
         progress: the document of its :class:`Progress` while it is carried out; none before and after.
+        shared_devices: what is done with readings of shared devices, one of ``SHARED_DEVICES``.
     """
 
     id: str
@@ -48,6 +56,7 @@ class Request:
     email: str | None
     done_at: int | None = None
     progress: Mapping[str, Any] | None = None
+    shared_devices: str = HIDE
 
     @property
     def is_done(self) -> bool:
@@ -101,7 +110,9 @@ class Requests:
             raise RequestError(msg)
         return Request(**{**stored, "due": date.fromisoformat(stored["due"])})
 
-    def file(self, email: str, reason: str, now: datetime, due_days: int = DUE_DAYS) -> Request:
+    def file(
+        self, email: str, reason: str, now: datetime, due_days: int = DUE_DAYS, shared_devices: str | None = None
+    ) -> Request:
         """File a request, unless one is open for the same e-mail.
 
         Args:
@@ -109,6 +120,7 @@ class Requests:
             reason: kept with the request and in the receipt; must not name anybody.
             now: the time.
             due_days: days in which it must be done.
+            shared_devices: one of ``SHARED_DEVICES``; none for ``hide``, or for what the open request says.
 
         Returns:
             The request that is open for the e-mail now.
@@ -116,7 +128,10 @@ class Requests:
         with self._folder.locked("filing"):
             for request in self.open():
                 if request.email == email:
-                    return request
+                    same = replace(request, shared_devices=shared_devices or request.shared_devices)
+                    if same != request:
+                        self.save(same)
+                    return same
             day = now.astimezone(timezone.utc).date()
             request = Request(
                 id=f"erasure-{day:%Y%m%d}-{secrets.token_hex(4)}",
@@ -124,6 +139,7 @@ class Requests:
                 due=day + timedelta(days=due_days),
                 reason=reason,
                 email=email,
+                shared_devices=shared_devices or HIDE,
             )
             self.save(request)
             return request

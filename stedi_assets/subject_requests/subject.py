@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from stedi_assets.contracts.names import as_unicode, normalize, normalized_sql
 from stedi_assets.engines.sql import named
 from stedi_assets.privacy.identity import CUSTOMERS, EMAIL, MARKS, MOVEMENTS, REGISTERED, SERIAL, STEPS
 from stedi_assets.privacy.mentions import has_address, values_in
-from stedi_assets.privacy.tombstones import Hasher, Tombstone
+from stedi_assets.privacy.tombstones import Hasher, Tombstone, Tombstones
 from stedi_assets.resources import Resources
 
 _WORD = re.compile(r"[^\W\d]*")
@@ -132,6 +132,47 @@ class Person:
     def document(self) -> dict[str, Any]:
         """The person as JSON takes them; for the privacy folder only."""
         return dict(self.__dict__)
+
+
+def with_hidden_devices(resources: Resources, person: Person) -> Person:
+    """A person who was erased before, with the shared devices whose readings were left in raw files then.
+
+    The tombstone does not say which devices these are. Whoever else claims them does.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+    """
+    hidden = {tombstone.request: tombstone for tombstone in _earlier(resources, person)}
+    if not hidden:
+        return person
+    tombstones = Tombstones(resources.privacy, hidden)
+    serials = resources.session.rows(
+        f"SELECT DISTINCT {normalized_sql(SERIAL)} FROM customers", customers=_landed(resources, CUSTOMERS)
+    )
+    devices = {serial for (serial,) in serials if tombstones.is_shared(serial)}
+    return replace(person, shared=tuple(sorted(devices | set(person.shared))))
+
+
+def hidden_before(resources: Resources, person: Person) -> list[Tombstone]:
+    """What earlier erasures of a person know of readings of their shared devices, and of nothing else.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+    """
+    devices = frozenset(resources.privacy.hash("serial", serial) for serial in person.shared)
+    return [
+        replace(tombstone, email="", serials=frozenset(), shared=tombstone.shared & devices, marks=frozenset())
+        for tombstone in _earlier(resources, person)
+    ]
+
+
+def _earlier(resources: Resources, person: Person) -> list[Tombstone]:
+    """The tombstones of a person that know of readings of shared devices."""
+    email = resources.privacy.hash("email", person.email)
+    stored = Tombstones.read(resources.privacy)
+    return [tombstone for tombstone in stored if tombstone.email == email and tombstone.readings]
 
 
 def searchable(resources: Resources, person: Person) -> list[str]:

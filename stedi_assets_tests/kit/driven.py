@@ -12,6 +12,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from itertools import product
 from pathlib import Path
@@ -47,7 +48,7 @@ from stedi_assets.staleness.fingerprints import expected_fingerprints
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.erasure import Erasure
 from stedi_assets.subject_requests.progress import ErasureError
-from stedi_assets.subject_requests.requests import Requests
+from stedi_assets.subject_requests.requests import ERASE, SHARED_DEVICES, Requests
 from stedi_assets_tests.oracle.erasures import Forgotten, Known, emptied, forget, left_out
 from stedi_assets_tests.oracle.histories import Erasure as ErasureStep
 from stedi_assets_tests.oracle.histories import (
@@ -190,7 +191,9 @@ class DrivenLake:
         """
         known = forget(one.email, one.at, self._known())
         requests = Requests(self.resources.privacy)
-        request = requests.file(one.email, "", datetime.now(timezone.utc))
+        # Half of them leave the readings of shared devices in the raw files.
+        shared_devices = SHARED_DEVICES[one.at % 2]
+        request = requests.file(one.email, "", datetime.now(timezone.utc), shared_devices=shared_devices)
 
         def run() -> None:
             Erasure(self.resources, lambda days: len(self.rerun(days).runs), [request.id]).run()
@@ -207,8 +210,11 @@ class DrivenLake:
                 said = str(error)
         where = [line for line in said.splitlines()[1:-1] if not line.startswith("  landing zone, ")]
         assert not said or ("is still in" in said and not where), said
+        if shared_devices == ERASE:
+            self.lying = [emptied(file, known, self.forgotten) for file in self.lying]
+        else:
+            self.lying = [emptied(file, replace(known, readings=frozenset())) for file in self.lying]
         self.forgotten.append(known)
-        self.lying = [emptied(file, known) for file in self.lying]
         return not said
 
     def rerun(self, landing: Mapping[str, Collection[date]]) -> Outcome:

@@ -108,9 +108,9 @@ class Forgotten:
     receipts: dict[str, dict[str, Any]]
 
 
-def request(lake: SmallLake, name: str) -> Request:
+def request(lake: SmallLake, name: str, shared_devices: str | None = None) -> Request:
     """File a request for somebody."""
-    return Requests(lake.resources.privacy).file(email(name), "asked by letter", NOW)
+    return Requests(lake.resources.privacy).file(email(name), "asked by letter", NOW, shared_devices=shared_devices)
 
 
 def erase(lake: SmallLake, name: str) -> dict[str, Any]:
@@ -124,11 +124,11 @@ def carry_out(lake: SmallLake, asked: Request) -> dict[str, Any]:
     return receipt
 
 
-def erase_directly(lake: SmallLake, *names: str) -> list[dict[str, Any]]:
+def erase_directly(lake: SmallLake, *names: str, shared_devices: str | None = None) -> list[dict[str, Any]]:
     """Forget some people together, without Dagster's runs; the receipts."""
     with pytest.MonkeyPatch.context() as patch:
         leave_out_dagster(patch)
-        return erasure(lake, *(request(lake, name) for name in names)).run()
+        return erasure(lake, *(request(lake, name, shared_devices) for name in names)).run()
 
 
 def erasure(lake: SmallLake, *asked: Request) -> Erasure:

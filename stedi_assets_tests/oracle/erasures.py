@@ -55,6 +55,8 @@ class Forgotten:
     serials: frozenset[str]
     readings: frozenset[tuple[str, int]]
     marks: frozenset[str]
+    claimed: frozenset[str]
+    """Every serial number that a record claimed then."""
 
 
 def forget(email: str, at: int, known: Known) -> Forgotten:
@@ -84,7 +86,12 @@ def forget(email: str, at: int, known: Known) -> Forgotten:
         if serial in serials & elsewhere and movers == {email}:
             readings.add((serial, time))
     return Forgotten(
-        email, at, frozenset(serials - elsewhere), frozenset(readings), frozenset((names | phones) - elsewhere)
+        email,
+        at,
+        frozenset(serials - elsewhere),
+        frozenset(readings),
+        frozenset((names | phones) - elsewhere),
+        frozenset(record["serialNumber"] for record in (*own, *others) if record.get("serialNumber")),
     )
 
 
@@ -167,15 +174,24 @@ def _unescaped(letter: str) -> str:
     return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}.get(letter, letter)
 
 
-def emptied(file: LandedFile, one: Forgotten) -> LandedFile:
+def emptied(file: LandedFile, one: Forgotten, before: Iterable[Forgotten] = ()) -> LandedFile:
     r"""Return a raw file as the erasure of somebody leaves it: without their texts, all others where they were.
+
+    In: who was erased before. Whoever is erased again takes the readings that were left then, of devices that somebody
+    claims still.
 
     Where the text before is an object that breaks, a record separator stays, which ends it. For a rejected text of
     which others' bytes stay there is no oracle here.
     """
     packed = file.content.startswith(b"\x1f\x8b")
     content = gzip.decompress(file.content) if packed else file.content
-    theirs = left_out([one], [])
+    again = frozenset(
+        (serial, time)
+        for other in before
+        for serial, time in other.readings
+        if other.email == one.email and serial in one.claimed
+    )
+    theirs = left_out([replace(one, readings=one.readings | again)], [])
     kept, at, broken = b"", 0, False
     for text in texts(content):
         # Two texts may be alike, so each is looked for behind the one before it.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stedi_assets.subject_requests.requests import ERASE
 from stedi_assets_tests.kit.lake import SmallLake, copied
 from stedi_assets_tests.kit.people import (
     IN_QUARANTINE,
@@ -63,8 +64,8 @@ def without_some(made: SmallLake, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def without_sharing(without_some: Forgotten, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
-    """The same lake after the erasure of one more, who shared a device."""
+    """The same lake after the erasure of one more, who shared a device and takes its readings from raw files too."""
     lake = copied(without_some.lake, tmp_path_factory.mktemp("without-sharing"))
-    (receipt,) = erase_directly(lake, SHARING)
+    (receipt,) = erase_directly(lake, SHARING, shared_devices=ERASE)
     yield Forgotten(lake, {SHARING: receipt})
     lake.close()

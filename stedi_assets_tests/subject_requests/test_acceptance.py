@@ -24,7 +24,7 @@ from stedi_assets.subject_requests.erasure import carry_out
 from stedi_assets.subject_requests.matching import QUARANTINE, Subjects, subject_condition
 from stedi_assets.subject_requests.places import find_places
 from stedi_assets.subject_requests.receipts import Receipts
-from stedi_assets.subject_requests.requests import Requests
+from stedi_assets.subject_requests.requests import ERASE, Requests
 from stedi_assets.subject_requests.subject import Person
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.people import (
@@ -99,7 +99,7 @@ def test_ten_people_are_forgotten_and_nobody_else(lake: SmallLake) -> None:
     assert [len(who.shared) for who in people].count(1) == 1
     before = stored(lake)
     requests = Requests(resources.privacy)
-    asked = [requests.file(who.email, "", NOW) for who in people]
+    asked = [requests.file(who.email, "", NOW, shared_devices=ERASE) for who in people]
     receipts = carry_out(resources, rebuilder(resources, lake.instance), asked)
     shared = sorted({serial for who in people for serial in who.shared})
     for who, receipt in zip(people, receipts, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -17,6 +18,7 @@ from stedi_assets.contracts import LANDING_TABLES, READINGS_TABLES, TABLES
 from stedi_assets.privacy.folder import PrivacyFolderError
 from stedi_assets.privacy.keys import SecretKeyError
 from stedi_assets.privacy.ledger import Ledger
+from stedi_assets.resources import Resources
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets.subject_requests.subject import Person
@@ -33,6 +35,7 @@ from stedi_assets_tests.kit.people import (
     carry_out,
     email,
     erase,
+    erase_directly,
     erasure,
     everything_stored,
     moved_at_first,
@@ -367,6 +370,25 @@ def test_a_lost_privacy_key_is_not_replaced(without_some: Forgotten, tmp_path: P
     (lake.root / "privacy" / "key").unlink()
     with pytest.raises(SecretKeyError, match=r"privacy key .* is gone\. The erased are known by it only"):
         lake.resources.erased().tombstones.of_email("x@y")
+    lake.close()
+
+
+@pytest.mark.slow
+def test_the_privacy_key_may_be_kept_elsewhere(without_some: Forgotten, tmp_path: Path) -> None:
+    lake = copied(without_some.lake, tmp_path)
+    path = lake.root / "privacy" / "key"
+    settings = dataclasses.replace(lake.resources.settings, privacy_key=path.read_text().strip())
+    path.unlink()
+    lake.close()
+    lake = SmallLake(lake.root, Resources.of(settings))
+    (receipt,) = erase_directly(lake, "kim")
+    assert receipt["number"] == len(without_some.receipts) + 1
+    assert not Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).requests())
+    assert not path.exists()
+    other = Resources.of(dataclasses.replace(settings, privacy_key="another key, long enough"))
+    with pytest.raises(PrivacyFolderError, match="The lake knows of"):
+        other.erased()
+    other.close()
     lake.close()
 
 

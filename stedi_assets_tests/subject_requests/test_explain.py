@@ -61,12 +61,14 @@ def test_a_shared_device(lake: SmallLake) -> None:
     """Dan refuses and claims eve's device: a reading counts only where eve moved and he did not."""
     why = told(lake, "eve@example.com")
     assert why["step_trainer_landing"][0] == 1
-    assert "1 of their serial numbers are claimed by others too" in why["step_trainer_landing"][1]
+    assert "serial numbers of theirs that others claim too: 1" in why["step_trainer_landing"][1]
     assert why["step_trainer_trusted"] == (
         1,
         (
             "3 readings of their devices are left out, as nobody who claims the device is curated, "
-            "or as it cannot be told that whoever moved consents"
+            "or as it cannot be told that whoever moved consents; 3 readings of their devices are left out because "
+            "somebody else claims the device since 2023-08-06 "
+            "(customer_landing/landing_date=2023-08-06/part.json, line 2)"
         ),
     )
     assert told(lake, "dan@example.com")["customer_trusted"] == (0, "the latest record does not consent")
