@@ -144,8 +144,10 @@ def plan_day(
         UnreadableFileError: a file cannot be read.
     """
     absent = _absent(context.zone, files, ingested)
-    # What gave nothing (it was empty, or a copy) takes nothing with it.
-    gone = [entry for entry in absent if entry.rows or entry.rejected]
+    profiled = _profiled(context, files, absent)
+    grown = {entry.source_file: one.file.path for entry in absent for one in profiled if _continues(one.profile, entry)}
+    # What gave nothing (it was empty, or a copy) takes nothing with it, nor does what lies there under another name.
+    gone = [entry for entry in absent if (entry.rows or entry.rejected) and entry.source_file not in grown]
     if gone and missing is MissingFiles.FAIL:
         msg = (
             f"{len(gone)} raw file(s) of {context.table.name} that landed on {day} are gone, and running the day "
@@ -153,8 +155,8 @@ def plan_day(
             "files back, or run the day with missing_files: keep (their rows stay) or drop (their rows go)."
         )
         raise MissingFilesError(msg)
-    kept = absent if missing is MissingFiles.KEEP else []
-    profiled = _profiled(context, files)
+    kept = absent if missing is MissingFiles.KEEP else [entry for entry in absent if entry.source_file in grown]
+    kept = [_replaced(entry, grown[entry.source_file]) if entry.source_file in grown else entry for entry in kept]
     first: dict[str, tuple[date, str]] = {}
     add_first_copies(first, [*kept, *(one.entry(lines=int(not one.profile.blank)) for one in profiled)])
     first = {digest: min(others.get(digest, copy), copy) for digest, copy in first.items()}
@@ -187,10 +189,24 @@ def _has_moved(zone: LandingZone, entry: ManifestEntry) -> bool:
     return day is not None and day != entry.landing_date
 
 
-def _profiled(context: IngestContext, files: Sequence[LandingFile]) -> list[PlannedFile]:
+def _profiled(
+    context: IngestContext, files: Sequence[LandingFile], absent: Sequence[ManifestEntry]
+) -> list[PlannedFile]:
+    """The profiles of files, with the beginnings that tell whether one continues a file that is gone."""
+    sizes = {entry.size for entry in absent if entry.lines}
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file)), files))
+        profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file), sizes), files))
     return [PlannedFile(file, profile) for file, profile in zip(files, profiles, strict=True)]
+
+
+def _continues(profile: FileProfile, gone: ManifestEntry) -> bool:
+    """Whether a file is one that is gone, which grew and got another name, as the rotation of logs does."""
+    return gone.lines > 0 and gone.size < profile.size and profile.beginnings.get(gone.size) == gone.digest
+
+
+def _replaced(entry: ManifestEntry, by: str) -> ManifestEntry:
+    """The entry of a file whose rows go, because another file has the same texts."""
+    return replace(entry, rows=0, rejected=0, duplicate_of=by)
 
 
 def _duplicate_of(one: PlannedFile, first: Mapping[str, tuple[date, str]]) -> str | None:
@@ -207,5 +223,5 @@ def _kept(entry: ManifestEntry, first: Mapping[str, tuple[date, str]]) -> Manife
         return entry
     counts = first[entry.digest]
     if counts < (entry.landing_date, entry.source_file):
-        return replace(entry, rows=0, rejected=0, duplicate_of=counts[1])
+        return _replaced(entry, counts[1])
     return entry

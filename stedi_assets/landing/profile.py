@@ -6,7 +6,8 @@ With the counts ``fast_path`` proves what it reads. Nothing here knows a contrac
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import fsspec
 import numpy as np
@@ -33,6 +34,7 @@ class FileProfile:
             that shows it: ``true`` or ``alse`` (of ``false``), which it makes a number of, and vertical tabs
             and form feeds, which it skips around a line.
         blank: nothing stands in it but what may stand between objects, so that it has no text.
+        beginnings: SHA-256 of its first bytes, by their number, of the numbers that were asked for.
     """
 
     digest: str
@@ -42,19 +44,21 @@ class FileProfile:
     commas: int
     plain: bool
     blank: bool
+    beginnings: Mapping[int, str] = field(default_factory=dict)
 
 
-def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
+def profile_file(fs: fsspec.AbstractFileSystem, path: str, beginnings: Iterable[int] = ()) -> FileProfile:
     """The profile of one raw file.
 
     Args:
         fs: the file system.
         path: the file's path there.
+        beginnings: numbers of bytes; see ``FileProfile``.
 
     Raises:
         UnreadableFileError: the store does not give its bytes.
     """
-    digest = hashlib.sha256()
+    digest = _Digest(beginnings)
     size = lines = quotes = commas = 0
     text_as_stored = plain = True
     tail = b""
@@ -62,7 +66,7 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
     try:
         with fs.open(path, "rb") as file:
             while block := file.read(BLOCK):
-                digest.update(block)
+                digest.add(block)
                 if not size:
                     text_as_stored = plain = is_plain(block[:HEAD])
                 text = np.frombuffer(block, np.uint8)
@@ -78,7 +82,30 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str) -> FileProfile:
     if size and tail[-1:] != b"\n":
         lines += 1
     blank = start.is_blank if text_as_stored else _is_blank(fs, path)
-    return FileProfile(digest.hexdigest(), size, lines, quotes, commas, plain, blank)
+    return FileProfile(digest.hexdigest(), size, lines, quotes, commas, plain, blank, digest.beginnings)
+
+
+class _Digest:
+    """SHA-256 of a file block by block, and of its beginnings."""
+
+    def __init__(self, beginnings: Iterable[int]) -> None:
+        self.beginnings: dict[int, str] = {}
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+        self._wanted = sorted(set(beginnings), reverse=True)
+
+    def add(self, block: bytes) -> None:
+        start = self._size
+        while self._wanted and self._wanted[-1] <= start + len(block):
+            size = self._wanted.pop()
+            self._sha256.update(block[self._size - start : size - start])
+            self._size = size
+            self.beginnings[size] = self._sha256.hexdigest()
+        self._sha256.update(block[self._size - start :])
+        self._size = start + len(block)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
 
 
 class _Start:

@@ -207,3 +207,44 @@ def test_a_file_that_gave_only_rejected_lines_does_not_go_unnoticed(lake: TableL
     with pytest.raises(MissingFilesError, match=r"^1 raw file\(s\) of step_trainer_landing"):
         lake.run()
     assert [name for name, *_ in lake.quarantine()] == ["a.json"]
+
+
+# --- files that grew and got another name --------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", list(MissingFiles))
+def test_a_file_that_grew_and_was_renamed_counts_once(lake: TableLake, missing: MissingFiles):
+    """As the rotation of logs does it. Its first rows would stay beside all rows of the file that it is now."""
+    old = lake.put("a.json", steps(1, 2) + b"bad\n")
+    lake.run()
+    old.rename(old.with_name("a-closed.json"))
+    with old.with_name("a-closed.json").open("ab") as file:
+        file.write(steps(3))
+    report = lake.run(missing=missing)[DAY]
+    assert lake.numbers() == [1, 2, 3]
+    assert [row[:2] for row in lake.quarantine()] == [("a-closed.json", 3)]
+    assert report.duplicates == 1
+    closed = lake.path("a-closed.json")
+    assert {(one.source_file, one.rows, one.rejected, one.duplicate_of) for one in lake.record()} == {
+        (lake.path("a.json"), 0, 0, closed),
+        (closed, 3, 1, None),
+    }
+    assert lake.settle() == 0
+    # The next file that lands keeps everything as it is.
+    lake.put("b.json", steps(4))
+    lake.run()
+    assert lake.numbers() == [1, 2, 3, 4]
+    lake.put("old.json", steps(1, 2) + b"bad\n")
+    lake.run()
+    assert lake.numbers() == [1, 2, 3, 4], "a copy of what the file was is a copy of what it is part of"
+
+
+def test_a_file_that_begins_otherwise_takes_no_rows_of_one_that_is_gone(lake: TableLake):
+    old = lake.put("a.json", steps(1, 2))
+    lake.run()
+    old.unlink()
+    lake.put("b.json", steps(1, 3, 4))
+    with pytest.raises(MissingFilesError):
+        lake.run()
+    lake.run(missing=MissingFiles.KEEP)
+    assert lake.numbers() == [1, 1, 2, 3, 4]
