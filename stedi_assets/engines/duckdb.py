@@ -9,7 +9,6 @@ import itertools
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -38,8 +37,8 @@ __all__ = ["DuckDBEngine", "as_named", "list_of", "named", "quoted", "sweep_spil
 _files = itertools.count()
 _SPILL = "stedi-spill-"
 _IN_USE = ".in-use"
-_JUST_MADE = 60
-"""Seconds for which a folder may not be in use yet."""
+_UNLOCKED = ".stedi-new-"
+"""What a folder is called until its lock is held, so that every other folder without a lock is abandoned."""
 
 _FEWEST_CACHED_FILES = 20
 """Fewer are opened in a few milliseconds."""
@@ -49,17 +48,27 @@ _MOST_CACHED_BYTES = 16 << 20
 """On disk, whatever another tool's log says of the rows."""
 
 
-def sweep_spilled(folder: Path) -> None:
-    """Remove what engines spilled whose processes were killed: it may hold rows of people."""
-    for abandoned in folder.glob(f"{_SPILL}*"):
+def sweep_spilled(folder: Path | None = None) -> int:
+    """Remove what engines spilled whose processes were killed: it may hold rows of people.
+
+    Args:
+        folder: where it lies; the system's folder for temporary files by default.
+
+    Returns:
+        How many engines' it was.
+    """
+    swept = 0
+    for abandoned in (folder or Path(tempfile.gettempdir())).glob(f"{_SPILL}*"):
         try:
-            if abandoned.stat().st_uid != os.getuid() or time.time() - abandoned.stat().st_mtime < _JUST_MADE:
+            if abandoned.is_symlink() or abandoned.stat().st_uid != os.getuid():
                 continue
             # The lock is its process's for as long as that lives.
             with FileLock(abandoned / _IN_USE, timeout=0):
                 shutil.rmtree(abandoned, ignore_errors=True)
+            swept += 1
         except (OSError, Timeout):
             continue
+    return swept
 
 
 def _columns(table: Table, found: Collection[str]) -> str:
@@ -97,11 +106,11 @@ class DuckDBEngine:
     def _spill(self) -> Path:
         # Rows of people may be spilled: a folder that only its owner can enter, gone with the engine, or, if that is
         # killed, when the next one comes.
-        sweep_spilled(Path(tempfile.gettempdir()))
-        folder = Path(tempfile.mkdtemp(prefix=_SPILL))
-        self._in_use = FileLock(folder / _IN_USE)
+        sweep_spilled()
+        made = Path(tempfile.mkdtemp(prefix=_UNLOCKED))
+        self._in_use = FileLock(made / _IN_USE)
         self._in_use.acquire()
-        return folder
+        return made.rename(made.with_name(made.name.replace(_UNLOCKED, _SPILL)))
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:

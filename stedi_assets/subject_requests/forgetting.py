@@ -6,12 +6,14 @@ that of ``erasure``. Nothing here decides whether a person is gone; ``proof`` do
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from typing import Protocol
 
 from stedi_assets.contracts import READINGS_TABLES, TABLES
 from stedi_assets.contracts import table as contract
+from stedi_assets.engines.duckdb import sweep_spilled
 from stedi_assets.privacy.ledger import Ledger
 from stedi_assets.privacy.tombstones import Tombstone, write_tombstone
 from stedi_assets.resources import Resources
@@ -118,7 +120,7 @@ def _reindex(resources: Resources, subjects: Subjects) -> None:
 
 
 def vacuum(resources: Resources, log: Log) -> None:
-    """Delete the files of every table that its current version does not use.
+    """Delete the files of every table that its current version does not use, and what killed processes spilled.
 
     Args:
         resources: the lake.
@@ -126,3 +128,6 @@ def vacuum(resources: Resources, log: Log) -> None:
     """
     deleted = sum(resources.lakehouse.vacuum(table) for table in TABLES.values())
     log(f"{deleted} files of old versions were deleted")
+    swept = sweep_spilled()
+    if swept:
+        log(f"what {swept} killed processes had spilled to {tempfile.gettempdir()} was deleted")

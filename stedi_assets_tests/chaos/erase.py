@@ -39,6 +39,7 @@ from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.chaos.kill import between
 from stedi_assets_tests.chaos.lakes import KEY, State, again, copied, state
 from stedi_assets_tests.chaos.processes import (
+    SPILLED,
     all_killed,
     die,
     imported,
@@ -116,7 +117,11 @@ def prepare(root: Path) -> None:
     Requests(open_privacy_folder(Settings.from_environment().privacy_uri)).file(
         email(FORGOTTEN), "asked by letter", NOW
     )
-    assert mentioned(old) == {"landing", "lake", "home"}
+    # A process that was killed before has spilled rows of the person.
+    dead = old / SPILLED / "stedi-spill-dead"
+    dead.mkdir()
+    (dead / "block").write_text(email(FORGOTTEN))
+    assert mentioned(old) == {"landing", "lake", "home", SPILLED}
     copied(old, new)
     erase(new, stored=True)
     for here in (old, new):

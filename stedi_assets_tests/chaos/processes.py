@@ -13,6 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from stedi_assets_tests.chaos.lakes import KEY
+
+SPILLED = "spilled"
+"""The folder for temporary files, beside the folder in which a command runs."""
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -104,6 +108,8 @@ def stedi(*arguments: str, landing: Path, lake: Path, home: Path) -> None:
 
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
+    (home.parent / SPILLED).mkdir(exist_ok=True)
+    tempfile.tempdir = str(home.parent / SPILLED)
     os.environ.pop("DAGSTER_HOME", None)
     os.environ.update(STEDI_LANDING_URI=str(landing), STEDI_LAKE_URI=str(lake), STEDI_PSEUDONYM_KEY=KEY)
     try:

@@ -1,4 +1,4 @@
-"""SIGKILL at 30 moments of an erasure: no table is torn, and the rerun ends as if nothing had happened.
+"""SIGKILL at 50 moments of an erasure: no table is torn, and the rerun ends as if nothing had happened.
 
 Every third kill is alone; of the others one hits an erasure, and one its rerun.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from stedi_assets_tests.chaos.processes import told
 
-KILLS = 30
+KILLS = 50
 SEED = 20230801
 
 
