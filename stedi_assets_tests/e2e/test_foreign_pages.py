@@ -41,6 +41,9 @@ QUIET = """
 """.split()
 """A browser without a window that asks nobody for anything."""
 
+NAMES = "MAP evil.example 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND"
+"""What the browser takes names for: another site is on this machine, and there is nothing else."""
+
 
 def mutation(name: str) -> str:
     return f'mutation {{ setConcurrencyLimit(concurrencyKey: "{name}", limit: 1) }}'
@@ -287,7 +290,7 @@ def visited(folder: Path, server: Webserver) -> dict[str, list[str]]:
         process = subprocess.Popen(
             [
                 browser(), *QUIET, f"--user-data-dir={folder}", "--remote-debugging-port=0",
-                "--host-resolver-rules=MAP evil.example 127.0.0.1", f"http://evil.example:{site.server_port}/",
+                f"--host-resolver-rules={NAMES}", f"http://evil.example:{site.server_port}/",
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
