@@ -31,11 +31,9 @@ demo: $(INSTALLED) ## make the sample data and every table, and print the row co
 
 dev: $(INSTALLED) ## open Dagster's UI on http://127.0.0.1:3000, sensors on
 	@mkdir -p .dagster data/landing
-	@# DAGSTER_HOME is where Dagster looks for dagster.yaml; without it Dagster says that its storage is temporary, and
-	@# dg reports its use. The file lies here, for commands that start without DAGSTER_HOME, and keeps all state in
-	@# .dagster, where stedi finds it. Even switched off, telemetry makes folders here unless the environment says no.
-	@DAGSTER_HOME="$(CURDIR)" DAGSTER_DISABLE_TELEMETRY=yes PATH="$(abspath $(BIN)):$$PATH" \
-		$(BIN)/dg dev --workspace workspace.yaml --host 127.0.0.1 --port $(or $(PORT),3000)
+	@# DAGSTER_HOME is where Dagster looks for dagster.yaml. The file lies here, for commands that start without
+	@# DAGSTER_HOME, and keeps all state in .dagster, where stedi finds it.
+	@DAGSTER_HOME="$(CURDIR)" $(BIN)/stedi dev --port $(or $(PORT),3000)
 
 test: $(INSTALLED) ## run the tests that prove the rules
 	$(PYTEST) -m "not process and not spark and not slow"

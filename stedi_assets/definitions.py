@@ -1,4 +1,4 @@
-"""The code location: what ``dg dev`` and ``dagster asset materialize`` load."""
+"""The code location: what ``stedi dev``, ``dg dev`` and ``dagster asset materialize`` load."""
 
 from __future__ import annotations
 

@@ -76,6 +76,7 @@ class Settings:
         max_rejected: the share of the texts of a day of a landing table that may be rejected before a check fails.
         dagster_home: the folder of Dagster's state.
         debug_errors: whether errors may show their messages on a lake whose people are all invented.
+        ui_origin: the origin at which a proxy serves Dagster's UI, as browsers send it.
     """
 
     landing_uri: str = "data/landing"
@@ -90,6 +91,7 @@ class Settings:
     dagster_home: Path = Path(".dagster")
     max_rejected: float = 0.01
     debug_errors: bool = False
+    ui_origin: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -118,6 +120,7 @@ class Settings:
             max_rejected=_share(env, "STEDI_MAX_REJECTED", default.max_rejected),
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
             debug_errors=_switch(env, "STEDI_DEBUG_ERRORS"),
+            ui_origin=_origin(env, "STEDI_UI_ORIGIN"),
         )
         for name, uri in (("STEDI_LAKE_URI", settings.lake_uri), ("STEDI_LANDING_URI", settings.landing_uri)):
             if f"{settings.privacy_uri}/".startswith(f"{uri}/"):
@@ -133,6 +136,16 @@ class Settings:
 def dagster_configuration() -> Path:
     """The folder whose ``dagster.yaml`` counts: ``DAGSTER_HOME``, else the current one."""
     return Path(os.environ.get("DAGSTER_HOME") or ".").absolute()
+
+
+def prepare_dagster() -> None:
+    """Have Dagster and the processes that it starts take the configuration that ``stedi`` takes, and report nothing.
+
+    Without ``DAGSTER_HOME``, Dagster does not look for a ``dagster.yaml`` and says that its storage is temporary. Even
+    where ``dagster.yaml`` switches telemetry off, it makes folders here unless the environment says no.
+    """
+    os.environ["DAGSTER_HOME"] = str(dagster_configuration())
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 
 def _dagster_home(named: str | None, default: Path) -> Path:
@@ -206,6 +219,23 @@ def _key(env: Mapping[str, str], name: str) -> str | None:
         )
         raise SettingsError(msg)
     return value
+
+
+def _origin(env: Mapping[str, str], name: str) -> str | None:
+    """In lower case and without a default port, as browsers send it."""
+    value = env.get(name)
+    if value is None:
+        return None
+    found = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?/?", value.strip().lower())
+    if found is None:
+        msg = (
+            f"{name} is {value!r}; it takes scheme, host and, if it is not the scheme's own, port, such as "
+            "'https://lake.example.org'. Unset it for this machine's own names."
+        )
+        raise SettingsError(msg)
+    scheme, host, port = found.groups()
+    is_default = port is None or int(port) == {"http": 80, "https": 443}[scheme]
+    return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{int(port)}"
 
 
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError
+from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError, prepare_dagster
 
 GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_LANDING_URI", "/data/in/", "landing_uri", "/data/in"),
@@ -26,6 +27,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_MEMORY_LIMIT", "1.5 GiB", "memory_limit", "1.5 GiB"),
     ("STEDI_DEBUG_ERRORS", "1", "debug_errors", True),
     ("STEDI_DEBUG_ERRORS", "0", "debug_errors", False),
+    ("STEDI_UI_ORIGIN", "https://Lake.Example.org/", "ui_origin", "https://lake.example.org"),
+    ("STEDI_UI_ORIGIN", "https://lake.example.org:443", "ui_origin", "https://lake.example.org"),
+    ("STEDI_UI_ORIGIN", "http://localhost:8080", "ui_origin", "http://localhost:8080"),
+    ("STEDI_UI_ORIGIN", "http://[fd00::1]:80", "ui_origin", "http://[fd00::1]"),
     ("DAGSTER_HOME", "/var/dagster", "dagster_home", Path("/var/dagster")),
 ]
 BAD = [
@@ -34,6 +39,9 @@ BAD = [
     ("STEDI_DEBUG_ERRORS", "yes", "'0' or '1'"),
     ("STEDI_FIRST_DAY", "01.02.2022", "a day as YYYY-MM-DD"),
     ("STEDI_FIRST_DAY", "2022-02-30", "a day as YYYY-MM-DD"),
+    ("STEDI_UI_ORIGIN", "lake.example.org", "such as 'https://lake.example.org'"),
+    ("STEDI_UI_ORIGIN", "https://lake.example.org/ui", "such as 'https://lake.example.org'"),
+    ("STEDI_UI_ORIGIN", "https://*", "such as 'https://lake.example.org'"),
     ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "4", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "1B", "at least 50MB"),
@@ -75,6 +83,18 @@ def test_the_projects_folder_as_dagster_home_keeps_the_state_where_its_dagster_y
     assert Settings.from_environment(named).dagster_home == tmp_path / ".dagster"
     monkeypatch.chdir("/")
     assert Settings.from_environment(named).dagster_home == tmp_path
+
+
+def test_dagster_is_to_take_the_configuration_that_stedi_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "")
+    prepare_dagster()
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "/var/dagster")
+    prepare_dagster()
+    assert os.environ["DAGSTER_HOME"] == "/var/dagster"
+    assert os.environ["DAGSTER_DISABLE_TELEMETRY"] == "yes"
 
 
 def test_the_process_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from stedi_assets.cli.dev import dev
 from stedi_assets.cli.output import DIFFERS, FAILED, FORMAT, OK, Failure, say, show
 from stedi_assets.cli.privacy import erase, explain, export_subject
 from stedi_assets.cli.quarantine import quarantine
@@ -352,7 +353,7 @@ def _progress() -> Progress:
     )
 
 
-for _command in (query, erase, explain, export_subject, quarantine):
+for _command in (query, dev, erase, explain, export_subject, quarantine):
     cli.add_command(_command)
 
 

@@ -119,7 +119,7 @@ def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
 def open_instance(home: Path) -> dg.DagsterInstance:
     """Dagster's instance in ``home``, made if it is not there.
 
-    As in ``dg dev``, the ``dagster.yaml`` in ``DAGSTER_HOME`` counts, or in the current folder where that is not set.
+    As in ``stedi dev``, the ``dagster.yaml`` in ``DAGSTER_HOME`` counts, or in the current folder where it is not set.
     Without one, the state lies where Dagster has it by default, and is stored as this project's ``dagster.yaml`` asks.
     """
     home.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,16 @@ class MissingFilesError(RuntimeError):
     """
 
 
+class UnconfirmedDropError(RuntimeError):
+    """A run is to drop the rows of raw files that are gone, and its ``rows_to_drop`` is not their number.
+
+    Every table is as it was.
+
+    Remedy: look at what the message names; if these rows are to go, run it again with the number in ``rows_to_drop``:
+    see [raw files that are gone](operations.md#raw-files-that-are-gone).
+    """
+
+
 @dataclass(frozen=True)
 class PlannedFile:
     """A raw file of a day.
@@ -145,14 +155,13 @@ def plan_day(
     """
     absent = _absent(context.zone, files, ingested)
     profiled = _profiled(context, files, absent)
-    grown = {entry.source_file: one.file.path for entry in absent for one in profiled if _continues(one.profile, entry)}
-    # What gave nothing (it was empty, or a copy) takes nothing with it, nor does what lies there under another name.
-    gone = [entry for entry in absent if (entry.rows or entry.rejected) and entry.source_file not in grown]
+    grown = _grown(absent, profiled)
+    gone = [entry for entry in _taking_something(absent) if entry.source_file not in grown]
     if gone and missing is MissingFiles.FAIL:
         msg = (
             f"{len(gone)} raw file(s) of {context.table.name} that landed on {day} are gone, and running the day "
-            f"would take their {sum(entry.rows for entry in gone)} rows with them. The table is as it was. Put the "
-            "files back, or run the day with missing_files: keep (their rows stay) or drop (their rows go)."
+            f"would take their {_rows(gone)} rows with them. The table is as it was. Put the files back, or run the "
+            f"day with missing_files: KEEP (their rows stay), or with DROP and rows_to_drop: {_rows(gone)} (they go)."
         )
         raise MissingFilesError(msg)
     kept = absent if missing is MissingFiles.KEEP else [entry for entry in absent if entry.source_file in grown]
@@ -164,6 +173,41 @@ def plan_day(
     kept = [_kept(entry, first) for entry in kept]
     name = day_fingerprint(context.table, [*(one.entry(0) for one in planned), *kept])
     return DayPlan(day, name, planned, tuple(kept))
+
+
+def confirm_drop(
+    context: IngestContext,
+    files: Mapping[date, Sequence[LandingFile]],
+    ingested: Mapping[date, Sequence[ManifestEntry]],
+    rows_to_drop: int | None,
+) -> None:
+    """Make sure that whoever has a run drop the rows of files that are gone knows how many these are.
+
+    Args:
+        context: the landing table and where it lies.
+        files: the raw files of each landing day, as listed.
+        ingested: the manifest entries of each landing day of the run.
+        rows_to_drop: how many rows the run is to drop on all of its days, as its configuration says.
+
+    Raises:
+        UnconfirmedDropError: it is another number, or there is none though files are gone.
+    """
+    gone: dict[date, list[ManifestEntry]] = {}
+    for day, those in ingested.items():
+        absent = _taking_something(_absent(context.zone, files.get(day, ()), those))
+        grown = _grown(absent, _profiled(context, files.get(day, ()), absent)) if absent else {}
+        gone[day] = [entry for entry in absent if entry.source_file not in grown]
+    entries = [entry for those in gone.values() for entry in those]
+    if rows_to_drop == _rows(entries) or (rows_to_drop is None and not entries):
+        return
+    days = ", ".join(str(day) for day in sorted(gone) if gone[day]) or "these days"
+    asked = "rows_to_drop is not given" if rows_to_drop is None else f"rows_to_drop is {rows_to_drop}"
+    msg = (
+        f"missing_files: DROP would drop {_rows(entries)} row(s) and {sum(entry.rejected for entry in entries)} "
+        f"rejected text(s) of {len(entries)} raw file(s) of {context.table.name} that landed on {days} and are gone, "
+        f"and {asked}. Every table is as it was. If they are to go, set rows_to_drop: {_rows(entries)}."
+    )
+    raise UnconfirmedDropError(msg)
 
 
 def day_fingerprint(table: Table, entries: Iterable[ManifestEntry]) -> str:
@@ -181,6 +225,15 @@ def _absent(zone: LandingZone, files: Sequence[LandingFile], ingested: Sequence[
     """The manifest entries of files that lie nowhere any more."""
     listed = {file.path for file in files}
     return [entry for entry in ingested if entry.source_file not in listed and not _has_moved(zone, entry)]
+
+
+def _taking_something(absent: Iterable[ManifestEntry]) -> list[ManifestEntry]:
+    """Of files that lie nowhere any more, those that take something along: not the empty ones, and no copies."""
+    return [entry for entry in absent if entry.rows or entry.rejected]
+
+
+def _rows(entries: Iterable[ManifestEntry]) -> int:
+    return sum(entry.rows for entry in entries)
 
 
 def _has_moved(zone: LandingZone, entry: ManifestEntry) -> bool:
@@ -202,6 +255,12 @@ def _profiled(
 def _continues(profile: FileProfile, gone: ManifestEntry) -> bool:
     """Whether a file is one that is gone, which grew and got another name, as the rotation of logs does."""
     return gone.lines > 0 and gone.size < profile.size and profile.beginnings.get(gone.size) == gone.digest
+
+
+def _grown(absent: Iterable[ManifestEntry], profiled: Iterable[PlannedFile]) -> dict[str, str]:
+    """Of files that lie nowhere under their names any more, those that grew, each with its name now."""
+    there = list(profiled)
+    return {entry.source_file: one.file.path for entry in absent for one in there if _continues(one.profile, entry)}
 
 
 def _replaced(entry: ManifestEntry, by: str) -> ManifestEntry:

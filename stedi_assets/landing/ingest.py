@@ -16,7 +16,7 @@ from stedi_assets.engines.session import Session
 from stedi_assets.lakehouse import Lakehouse, Snapshot, VacuumedError
 from stedi_assets.landing.commit import StagedDay, commit_days
 from stedi_assets.landing.context import IngestContext
-from stedi_assets.landing.day_plan import DayPlan, MissingFiles, MissingFilesError, plan_day
+from stedi_assets.landing.day_plan import DayPlan, MissingFiles, MissingFilesError, confirm_drop, plan_day
 from stedi_assets.landing.errors import UnreadableFileError
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies, manifest_entries
@@ -63,6 +63,7 @@ class Ingestion:
         zone: where the raw files lie.
         table: the landing table.
         missing: what to do with the rows of files that are gone.
+        rows_to_drop: where they are to be dropped, how many they are on all days of a run.
         erased: gives the people who were erased by now, whose lines are left out; nobody by default.
     """
 
@@ -74,10 +75,12 @@ class Ingestion:
         table: Table,
         *,
         missing: MissingFiles = MissingFiles.FAIL,
+        rows_to_drop: int | None = None,
         erased: Callable[[], Suppression] | None = None,
     ) -> None:
         self._context = IngestContext(engine, lakehouse, zone, table)
         self._missing = missing
+        self._rows_to_drop = rows_to_drop
         self._erased = erased
 
     def run(self, days: Collection[date], files: Mapping[date, Sequence[LandingFile]]) -> dict[date, DayReport]:
@@ -95,6 +98,7 @@ class Ingestion:
 
         Raises:
             MissingFilesError: files of a day are gone, and ``missing`` is to fail.
+            UnconfirmedDropError: their rows are to be dropped, and are not as many as ``rows_to_drop``.
             UnreadableFileError: a file cannot be read.
         """
         attempt = 0
@@ -152,6 +156,8 @@ class Ingestion:
         for entry in manifest:
             if entry.landing_date in ingested:
                 ingested[entry.landing_date].append(entry)
+        if self._missing is MissingFiles.DROP:
+            confirm_drop(context, files, ingested, self._rows_to_drop)
         staged: list[StagedDay] = []
         failures: list[UnreadableFileError | MissingFilesError] = []
         for day in sorted(days):

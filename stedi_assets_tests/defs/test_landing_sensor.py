@@ -382,6 +382,27 @@ def test_archived_files_are_no_reason_to_run(ticking: Ticking) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_drops_the_rows_of_archived_files_only_by_their_number(ticking: Ticking) -> None:
+    """So nobody drops them who does not know how many there are: by a slip, or from a page that starts runs."""
+    lake = ticking.lake
+    lake.land_people("ann")
+    ticking.settle(directly=True)
+    for path in (lake.root / "landing" / "accelerometer_landing").rglob("part.json"):
+        path.unlink()
+
+    def drop(**confirmed: int) -> dg.ExecuteInProcessResult:
+        config = {"missing_files": "DROP", **confirmed}
+        return lake.run(["accelerometer_landing"], DAY, config={"ops": {"accelerometer_landing": {"config": config}}})
+
+    for confirmed in ({}, {"rows_to_drop": 2}):
+        failure = drop(**confirmed).failure_data_for_node("accelerometer_landing")
+        assert "If they are to go, set rows_to_drop: 1." in str(failure)
+        assert lake.count("accelerometer_landing") == 1
+    assert drop(rows_to_drop=1).success
+    assert lake.count("accelerometer_landing") == 0
+
+
+@pytest.mark.slow
 def test_a_late_file_on_a_day_whose_files_are_archived(ticking: Ticking) -> None:
     lake = ticking.lake
     lake.land_people("ann")

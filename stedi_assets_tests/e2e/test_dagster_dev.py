@@ -7,13 +7,12 @@ that holds the sample data already.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,11 +30,10 @@ from stedi_assets.settings import Settings
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import Requests
 from stedi_assets_tests.kit.records import Record, accelerometer_record, customer, step_record
+from stedi_assets_tests.kit.servers import REPOSITORY, answers, environment, free_port, stop
 from stedi_assets_tests.kit.slowness import slowness
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(900)]
-
-REPOSITORY = Path(__file__).parents[2]
 
 ARRIVES_WITHIN = 15.0
 """Seconds from the sensor's tick until the rows are in machine_learning_curated, on an idle machine."""
@@ -187,23 +185,6 @@ class Server:
         unfinished.rename(path)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def environment() -> dict[str, str]:
-    """Nothing of the caller's Dagster or STEDI settings, and this Python's commands first."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("STEDI_", "DAGSTER_"))}
-    # The package itself may warn; third parties' warnings are not this test's business.
-    return {
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("dev")
@@ -233,35 +214,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         print(f"--- the end of {running.log} ---\n{running.said()}")
 
 
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and all that it started, as Ctrl-C does; by force if it does not listen."""
-    for how, patience in ((signal.SIGINT, 30), (signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        try:
-            os.killpg(process.pid, how)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-        # Its children are in its process group; give them a moment to follow.
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            try:
-                os.killpg(process.pid, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.1)
-
-
 NORA = "Nora.Invented@example.com"
 NORAS_DEVICE = "11111111-0000-4000-8000-000000000001"
 
@@ -287,14 +239,21 @@ def numbers(materialization: dict[str, Any]) -> dict[str, int]:
 def test_it_greets_with_nothing_that_frightens(server: Server) -> None:
     """No warning of Dagster's about itself, and nothing about storage that is temporary, which ours is not."""
     server.wait("the daemon to look for runs", lambda: "Sensor landing_sensor" in server.log.read_text())
-    # What the sensor and the landing runs warn of is the files of other tests.
-    others = ("- landing_sensor -", "went to landing_quarantine")
+    # What the sensor, the landing runs and the guard warn of is the files and requests of other tests.
+    others = ("- landing_sensor -", "went to landing_quarantine", "dagster-webserver.guard")
     said = "\n".join(line for line in server.log.read_text().splitlines() if not any(o in line for o in others))
     assert "WARNING" not in said
     assert "Warning" not in said
     assert "temporary" not in said
     # All state lies where dagster.yaml says and `stedi` finds it, and nothing beside it.
     assert {path.name for path in server.folder.iterdir() if path.is_dir()} == {".dagster", "data"}
+
+
+def test_it_is_behind_the_guard(server: Server) -> None:
+    """What a page of another site can send is tested in test_foreign_pages.py."""
+    mutation = urllib.parse.urlencode({"query": "mutation { setNuxSeen }"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/graphql?{mutation}", timeout=60)
 
 
 def test_a_dropped_file_arrives_by_itself_and_the_api_says_how(server: Server) -> None:

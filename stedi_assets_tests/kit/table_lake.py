@@ -52,9 +52,13 @@ class TableLake:
     def path(self, name: str, day: date | None = DAY) -> str:
         return f"{self.table.name}/{name}" if day is None else f"{self.table.name}/landing_date={day}/{name}"
 
-    def run(self, *days: date, missing: MissingFiles = MissingFiles.FAIL) -> dict[date, DayReport]:
+    def run(
+        self, *days: date, missing: MissingFiles = MissingFiles.FAIL, rows_to_drop: int | None = None
+    ) -> dict[date, DayReport]:
         listing = self.zone.list(date(2022, 1, 1), date(2099, 1, 1))
-        ingestion = Ingestion(self.engine, self.lakehouse, self.zone, self.table, missing=missing)
+        ingestion = Ingestion(
+            self.engine, self.lakehouse, self.zone, self.table, missing=missing, rows_to_drop=rows_to_drop
+        )
         return ingestion.run(days or [DAY], listing.by_day(self.table.name))
 
     def snapshot(self, name: str) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stedi_assets.engines.duckdb import DuckDBEngine
-from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError
+from stedi_assets.landing.day_plan import MissingFiles, MissingFilesError, UnconfirmedDropError
 from stedi_assets.landing.ingest import DayReport
 from stedi_assets_tests.kit.records import DAY, NOON
 from stedi_assets_tests.kit.table_lake import D1, D2, D3, MOVES, NOT_JSON, STEPS, TableLake, step, steps
@@ -152,13 +153,58 @@ def test_what_to_do_with_the_rows_of_files_that_are_gone(lake: TableLake, rest: 
     lake.run(missing=MissingFiles.KEEP)
     assert lake.state() == before
 
-    lake.run(missing=MissingFiles.DROP)
+    lake.run(missing=MissingFiles.DROP, rows_to_drop=2)
     assert lake.numbers() == ([3] if rest else [])
     assert lake.quarantine() == ([("b.json", 2, NOT_JSON, "worse")] if rest else [])
     assert [one.source_file for one in lake.record()] == ([lake.path("b.json")] if rest else [])
     assert lake.plan() == {}
     assert set(lake.snapshot(STEPS).fingerprints()) == {DAY}
     lake.run()
+
+
+@pytest.mark.parametrize(("number", "asked"), [(None, "is not given"), (0, "is 0"), (2, "is 2"), (4, "is 4")])
+def test_rows_are_dropped_only_by_their_number(lake: TableLake, number: int | None, asked: str):
+    """The number is that of all days of the run, and nothing has changed on any where it is wrong."""
+    for day in (D1, D2, D3):
+        lake.put("a.json", steps(day.day, 100) + b"bad\n", day)
+    lake.put("b.json", steps(1, 2, 3), D3)
+    lake.run(D1, D2, D3)
+    before = lake.state()
+    (lake.root / "raw" / lake.path("a.json", D1)).unlink()
+    (lake.root / "raw" / lake.path("b.json", D3)).unlink()
+    says = (
+        f"would drop 5 row(s) and 1 rejected text(s) of 2 raw file(s) of {STEPS} that landed on {D1}, {D3} "
+        f"and are gone, and rows_to_drop {asked}. Every table is as it was. If they are to go, set rows_to_drop: 5."
+    )
+    with pytest.raises(UnconfirmedDropError, match=re.escape(says)):
+        lake.run(D1, D2, D3, missing=MissingFiles.DROP, rows_to_drop=number)
+    assert lake.state() == before
+
+    lake.run(D1, D2, D3, missing=MissingFiles.DROP, rows_to_drop=5)
+    assert sorted((row["landing_date"], row["distanceFromObject"]) for row in lake.rows()) == [
+        (D2, 7), (D2, 100), (D3, 8), (D3, 100)
+    ]  # fmt: skip
+
+
+def test_where_no_file_is_gone_there_is_nothing_to_confirm(lake: TableLake):
+    lake.put("a.json", steps(1))
+    lake.run()
+    lake.run(missing=MissingFiles.DROP)
+    lake.run(missing=MissingFiles.DROP, rows_to_drop=0)
+    with pytest.raises(UnconfirmedDropError, match=r"would drop 0 row\(s\) .* rows_to_drop is 1\."):
+        lake.run(missing=MissingFiles.DROP, rows_to_drop=1)
+    assert lake.numbers() == [1]
+
+
+def test_rejected_texts_alone_are_dropped_by_the_number_of_their_rows(lake: TableLake):
+    lake.put("a.json", b"bad\n")
+    lake.run()
+    (lake.root / "raw" / lake.path("a.json")).unlink()
+    with pytest.raises(UnconfirmedDropError, match=r"would drop 0 row\(s\) and 1 rejected text\(s\) .* is not given"):
+        lake.run(missing=MissingFiles.DROP)
+    assert len(lake.quarantine()) == 1
+    lake.run(missing=MissingFiles.DROP, rows_to_drop=0)
+    assert lake.quarantine() == []
 
 
 def test_keep_with_a_new_file_besides(lake: TableLake):

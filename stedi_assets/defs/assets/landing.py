@@ -1,7 +1,7 @@
 """The landing tables: raw files of a day become rows, rejected lines become quarantine.
 
-Dagster concepts: asset, run config (``missing_files``), and external assets (``dg.AssetSpec``) for the tables that are
-written with partitions of others.
+Dagster concepts: asset, run config (``missing_files``, ``rows_to_drop``), and external assets (``dg.AssetSpec``) for
+the tables that are written with partitions of others.
 
 What a run reports of a day belongs here; reading, judging and committing lines belong to ``landing.ingest``.
 """
@@ -38,6 +38,13 @@ class LandingConfig(dg.Config):
         description=(
             "What to do with the rows of raw files that were ingested and are gone: fail (the table stays as it "
             "is), keep their rows, or drop them."
+        ),
+    )
+    rows_to_drop: int | None = Field(
+        default=None,
+        description=(
+            "Only with missing_files: DROP, which it confirms: how many rows the run is to drop of this table, on all "
+            "of its days. If it is another number, the run fails, says the right one, and changes nothing."
         ),
     )
 
@@ -81,6 +88,7 @@ def _landing_asset(contract: Table, first_day: date) -> dg.AssetsDefinition:
             resources.landing,
             contract,
             missing=config.missing_files,
+            rows_to_drop=config.rows_to_drop,
             erased=resources.erased,
         )
         reports = ingestion.run(days, files)

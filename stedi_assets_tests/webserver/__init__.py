@@ -1,0 +1,1 @@
+"""What stands before Dagster's webserver, and what starts it."""
