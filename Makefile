@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A process for each processor; the tests of a file share one, as they share the lakes that the file makes.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+# A process for each processor; the tests of a file share one, as they share the lakes that the file makes. The slowest
+# files come first (conftest.py), which the plug-in would undo.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo dev test test-spark test-all lint format docs bench clean

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ from stedi_assets_tests.kit.examples import profile, register_profiles
 from stedi_assets_tests.kit.slowness import SECONDS, slowness
 
 register_profiles()
+
+SLOW = 10
+"""About the seconds that a test with a marker takes."""
 
 MARKERS = ("process", "spark", "slow")
 """A test with one of these may take longer."""
@@ -42,11 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     A file that takes minutes and comes last keeps one processor waiting. Tracing costs slow tests a fifth more time,
     and what the floor holds is that the tests of ``make test`` reach the code.
     """
-    longest: dict[object, float] = {}
+    weights: Counter[object] = Counter()
     for item in items:
         marker = item.get_closest_marker("timeout")
-        longest[item.path] = max(longest.get(item.path, 0), marker.args[0] if marker else 0)
-    items.sort(key=lambda item: -longest[item.path])
+        weights[item.path] += (marker.args[0] if marker else 0) + SLOW * any(map(item.get_closest_marker, MARKERS))
+    items.sort(key=lambda item: -weights[item.path])
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
             if is_slow(item):
