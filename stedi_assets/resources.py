@@ -67,7 +67,7 @@ class Resources:
             engine=engine,
             session=engine,
             lakehouse=lakehouse,
-            landing=LandingZone(settings.landing_uri),
+            landing=LandingZone(settings.landing_uri, limits=settings.limits),
             pseudonyms=pseudonyms(settings, engine.frame, lambda: has_subjects(lakehouse)),
             cache=LakeCache(),
             privacy=open_privacy_folder(settings.privacy_uri, settings.privacy_key),
@@ -114,6 +114,7 @@ class Resources:
                 recorded_fingerprints(files, landing),
                 quarantined=recorded_fingerprints(quarantine, landing),
                 returns=returns,
+                limits=self.settings.limits,
             )
             for landing in LANDING_TABLES
         }

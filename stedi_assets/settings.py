@@ -21,6 +21,11 @@ SHORTEST_KEY = 16
 LEAST_MEMORY = 50_000_000
 """Bytes below which the engine cannot read a table."""
 
+SHORTEST_TEXT, MOST_MEMORY_OF_A_TEXT = 1 << 10, 256 << 20
+"""The least and the most bytes that one text may be allowed: each is in memory as a whole, several times over."""
+
+_UNITS = " KMGT"
+
 
 class SettingsError(ValueError):
     """A ``STEDI_…`` variable has a value that it does not take; the message names it and lists what it takes.
@@ -55,6 +60,21 @@ class Policies:
     pairing: Pairing = Pairing.TIMESTAMP
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What of a raw file is read, so that no delivery can take all of the memory, the disk or the time.
+
+    Args:
+        longest_text: the bytes that one text may have; of a longer one only the beginning is kept.
+        largest_file: the bytes that a raw file may have, compressed and decompressed; a larger one is refused.
+        most_rejected: how many texts of a raw file may be rejected; a file with more is refused.
+    """
+
+    longest_text: int = 16 << 20
+    largest_file: int = 4 << 30
+    most_rejected: int = 100_000
+
+
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
@@ -74,6 +94,7 @@ class Settings:
         privacy_key: the secret for tombstones and the seals of receipts; none lets the folder keep its own.
         memory_limit: how much memory the embedded engine may use before it spills to disk.
         max_rejected: the share of the texts of a day of a landing table that may be rejected before a check fails.
+        limits: what of a raw file is read.
         dagster_home: the folder of Dagster's state.
         debug_errors: whether errors may show their messages on a lake whose people are all invented.
         ui_origin: the origin at which a proxy serves Dagster's UI, as browsers send it.
@@ -90,6 +111,7 @@ class Settings:
     memory_limit: str = "1GB"
     dagster_home: Path = Path(".dagster")
     max_rejected: float = 0.01
+    limits: Limits = field(default_factory=Limits)
     debug_errors: bool = False
     ui_origin: str | None = None
 
@@ -118,6 +140,11 @@ class Settings:
             privacy_key=_key(env, "STEDI_PRIVACY_KEY"),
             memory_limit=_memory(env, "STEDI_MEMORY_LIMIT", default.memory_limit),
             max_rejected=_share(env, "STEDI_MAX_REJECTED", default.max_rejected),
+            limits=Limits(
+                _bytes(env, "STEDI_LONGEST_TEXT", default.limits.longest_text, SHORTEST_TEXT, MOST_MEMORY_OF_A_TEXT),
+                _bytes(env, "STEDI_LARGEST_FILE", default.limits.largest_file, SHORTEST_TEXT),
+                _number(env, "STEDI_MOST_REJECTED", default.limits.most_rejected),
+            ),
             dagster_home=_dagster_home(env.get("DAGSTER_HOME"), default.dagster_home),
             debug_errors=_switch(env, "STEDI_DEBUG_ERRORS"),
             ui_origin=_origin(env, "STEDI_UI_ORIGIN"),
@@ -238,13 +265,52 @@ def _origin(env: Mapping[str, str], name: str) -> str | None:
     return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{int(port)}"
 
 
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name)
+    if value is None:
+        return default
+    if re.fullmatch(r"[0-9]{1,12}", value.strip()) is None:
+        msg = f"{name} is {value!r}; it takes a number from 0 on, such as 100000. Unset it for {default}."
+        raise SettingsError(msg)
+    return int(value)
+
+
+def _bytes(env: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:
+    value = env.get(name)
+    if value is None:
+        return default
+    found = re.fullmatch(r"([0-9]{1,12}) ?(?:([KMGT]?)(i?)B)?", value.strip(), re.IGNORECASE)
+    size = 0
+    if found is not None:
+        size = int(found[1]) * (1024 if found[3] else 1000) ** _UNITS.index((found[2] or " ").upper())
+    if size < least or (most is not None and size > most):
+        upto = "" if most is None else f" to {in_units(most)}"
+        msg = (
+            f"{name} is {value!r}; it takes a size from {in_units(least)}{upto or ' on'}, such as '16MiB' or '4GB'. "
+            f"Unset it for {in_units(default)}."
+        )
+        raise SettingsError(msg)
+    return size
+
+
+def in_units(size: int) -> str:
+    """A number of bytes, in the largest unit that it is a whole number of.
+
+    Args:
+        size: the bytes.
+    """
+    power = next(power for power in range(4, -1, -1) if size % 1024**power == 0)
+    unit = f"{_UNITS[power]}iB" if power else "bytes"
+    return f"{size // 1024**power} {unit}"
+
+
 def _memory(env: Mapping[str, str], name: str, default: str) -> str:
     value = env.get(name, default).strip()
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?((?:[KMGT]i?)?)B", value, re.IGNORECASE)
     if found is None:
         msg = f"{name} is {value!r}; it takes a size such as '512MB' or '4GB'. Unset it for {default!r}."
         raise SettingsError(msg)
-    if float(found[1]) * 1000 ** " KMGT".index(found[2][:1].upper() or " ") < LEAST_MEMORY:
+    if float(found[1]) * 1000 ** _UNITS.index(found[2][:1].upper() or " ") < LEAST_MEMORY:
         msg = f"{name} is {value!r}; at least {LEAST_MEMORY // 1_000_000}MB are needed. Unset it for {default!r}."
         raise SettingsError(msg)
     return value

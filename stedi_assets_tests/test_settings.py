@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from stedi_assets.settings import Pairing, Policies, ReadingsBeforeConsent, Settings, SettingsError, prepare_dagster
+from stedi_assets.settings import (
+    Limits,
+    Pairing,
+    Policies,
+    ReadingsBeforeConsent,
+    Settings,
+    SettingsError,
+    prepare_dagster,
+)
 
 GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_LANDING_URI", "/data/in/", "landing_uri", "/data/in"),
@@ -25,6 +33,12 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("STEDI_PRIVACY_URI", "/private/folder/", "privacy_uri", "/private/folder"),
     ("STEDI_MEMORY_LIMIT", "512MB", "memory_limit", "512MB"),
     ("STEDI_MEMORY_LIMIT", "1.5 GiB", "memory_limit", "1.5 GiB"),
+    ("STEDI_LONGEST_TEXT", "1KiB", "limits", Limits(longest_text=1024)),
+    ("STEDI_LONGEST_TEXT", " 64 mb", "limits", Limits(longest_text=64_000_000)),
+    ("STEDI_LONGEST_TEXT", "256MiB", "limits", Limits(longest_text=256 << 20)),
+    ("STEDI_LARGEST_FILE", "10TB", "limits", Limits(largest_file=10**13)),
+    ("STEDI_LARGEST_FILE", "123456", "limits", Limits(largest_file=123_456)),
+    ("STEDI_MOST_REJECTED", "0", "limits", Limits(most_rejected=0)),
     ("STEDI_DEBUG_ERRORS", "1", "debug_errors", True),
     ("STEDI_DEBUG_ERRORS", "0", "debug_errors", False),
     ("STEDI_UI_ORIGIN", "https://Lake.Example.org/", "ui_origin", "https://lake.example.org"),
@@ -42,6 +56,13 @@ BAD = [
     ("STEDI_UI_ORIGIN", "lake.example.org", "such as 'https://lake.example.org'"),
     ("STEDI_UI_ORIGIN", "https://lake.example.org/ui", "such as 'https://lake.example.org'"),
     ("STEDI_UI_ORIGIN", "https://*", "such as 'https://lake.example.org'"),
+    ("STEDI_LONGEST_TEXT", "1023", "a size from 1 KiB to 256 MiB"),
+    ("STEDI_LONGEST_TEXT", "257MiB", "a size from 1 KiB to 256 MiB"),
+    ("STEDI_LONGEST_TEXT", "1.5MB", "a size from 1 KiB to 256 MiB"),
+    ("STEDI_LARGEST_FILE", "none", "a size from 1 KiB on, such as '16MiB' or '4GB'. Unset it for 4 GiB."),
+    ("STEDI_LARGEST_FILE", "-4GB", "a size from 1 KiB on"),
+    ("STEDI_MOST_REJECTED", "-1", "a number from 0 on"),
+    ("STEDI_MOST_REJECTED", "1e6", "a number from 0 on"),
     ("STEDI_MEMORY_LIMIT", "lots", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "4", "a size such as"),
     ("STEDI_MEMORY_LIMIT", "1B", "at least 50MB"),

@@ -18,6 +18,7 @@ from enum import Enum
 from stedi_assets.contracts import Table
 from stedi_assets.lakehouse.fingerprint import fingerprint
 from stedi_assets.landing.context import IngestContext
+from stedi_assets.landing.decode import too_large
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies
 from stedi_assets.landing.profile import FileProfile, profile_file
@@ -151,7 +152,7 @@ def plan_day(
 
     Raises:
         MissingFilesError: files are gone, and ``missing`` says to fail.
-        UnreadableFileError: a file cannot be read.
+        UnreadableFileError: a file cannot be read, or is larger than it may be.
     """
     absent = _absent(context.zone, files, ingested)
     profiled = _profiled(context, files, absent)
@@ -171,7 +172,8 @@ def plan_day(
     first = {digest: min(others.get(digest, copy), copy) for digest, copy in first.items()}
     planned = tuple(replace(one, duplicate_of=_duplicate_of(one, first)) for one in profiled)
     kept = [_kept(entry, first) for entry in kept]
-    name = day_fingerprint(context.table, [*(one.entry(0) for one in planned), *kept])
+    entries = [*(one.entry(0) for one in planned), *kept]
+    name = day_fingerprint(context.table, entries, context.zone.limits.longest_text)
     return DayPlan(day, name, planned, tuple(kept))
 
 
@@ -210,15 +212,18 @@ def confirm_drop(
     raise UnconfirmedDropError(msg)
 
 
-def day_fingerprint(table: Table, entries: Iterable[ManifestEntry]) -> str:
+def day_fingerprint(table: Table, entries: Iterable[ManifestEntry], longest_text: int) -> str:
     """The fingerprint of a day of a landing table: of the raw files that it is made from, and how they are read.
+
+    The other limits are not in it: a file that goes beyond them is refused, and so is its day.
 
     Args:
         table: the landing table.
         entries: the manifest entries of the day's files.
+        longest_text: the bytes that a text may have.
     """
     inputs = sorted([(entry.source_file, entry.digest, entry.duplicate_of) for entry in entries], key=str)
-    return fingerprint(READING_RULES_VERSION, table.name, table.column_names, inputs)
+    return fingerprint(READING_RULES_VERSION, longest_text, table.name, table.column_names, inputs)
 
 
 def _absent(zone: LandingZone, files: Sequence[LandingFile], ingested: Sequence[ManifestEntry]) -> list[ManifestEntry]:
@@ -246,9 +251,13 @@ def _profiled(
     context: IngestContext, files: Sequence[LandingFile], absent: Sequence[ManifestEntry]
 ) -> list[PlannedFile]:
     """The profiles of files, with the beginnings that tell whether one continues a file that is gone."""
-    sizes = {entry.size for entry in absent if entry.lines}
+    limits, sizes = context.zone.limits, {entry.size for entry in absent if entry.lines}
+    for file in files:
+        if file.size > limits.largest_file:
+            # Said before anything is read: a file of nothing but a length takes no disk, and minutes.
+            raise too_large(context.path(file), limits.largest_file)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file), sizes), files))
+        profiles = list(pool.map(lambda file: profile_file(context.fs, context.path(file), limits, sizes), files))
     return [PlannedFile(file, profile) for file, profile in zip(files, profiles, strict=True)]
 
 

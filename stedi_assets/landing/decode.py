@@ -18,6 +18,7 @@ import fsspec
 import pyarrow as pa
 
 from stedi_assets.landing.errors import UnreadableFileError
+from stedi_assets.settings import in_units
 
 BLOCK = 1 << 20
 """Bytes that are read of a file at once."""
@@ -26,6 +27,11 @@ LAYERS = 3
 """Times that a file may be compressed: some stores compress what is compressed already."""
 
 _GZIP = 16 + zlib.MAX_WBITS
+_XZ_MEMORY = 128 << 20
+"""Bytes that the decompressor of xz may take: twice what its highest level asks for. A file can ask for 4 GiB."""
+_MEMBER_BLOCK = 64 << 10
+"""Bytes that a decompressor is given at once. It gives back what follows on the end of a member, and where members are
+short, that is copied for each of them."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", _ZSTD: "zstd"}
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -45,6 +51,13 @@ class Damaged(Exception):  # noqa: N818 - as above
     """A compressed stream is damaged: what was read of it cannot be trusted, and it becomes an ``UnreadableFileError``.
 
     Remedy: deliver the file again, whole.
+    """
+
+
+class TooLarge(Exception):  # noqa: N818 - as above
+    """A file has more bytes than a raw file may have (``STEDI_LARGEST_FILE``); it becomes an ``UnreadableFileError``.
+
+    Remedy: split the file, or raise the limit.
     """
 
 
@@ -97,7 +110,9 @@ def is_plain(head: bytes) -> bool:
     return compression_of(head) is None and encoding_of(head)[0] == "utf-8"
 
 
-def text_blocks(fs: fsspec.AbstractFileSystem, path: str, size: int = BLOCK) -> Iterator[bytes]:
+def text_blocks(
+    fs: fsspec.AbstractFileSystem, path: str, size: int = BLOCK, largest: int | None = None
+) -> Iterator[bytes]:
     """The text of a raw file in blocks of about ``size`` bytes of UTF-8, without its byte-order mark.
 
     What is no character in its encoding becomes bytes that are no UTF-8, so nothing is lost and nothing is guessed.
@@ -106,27 +121,31 @@ def text_blocks(fs: fsspec.AbstractFileSystem, path: str, size: int = BLOCK) -> 
         fs: the file system.
         path: the file's path there.
         size: bytes per block.
+        largest: the bytes that the file may have, as stored and after each decompression; any number by default.
 
     Raises:
         CutOff: a compressed stream ends before its end; what was read before is right.
-        UnreadableFileError: the store does not give the bytes, or a compressed stream is damaged.
+        UnreadableFileError: the store does not give the bytes, a compressed stream is damaged, or there are too many.
     """
     try:
         with fs.open(path, "rb") as raw:
-            yield from decoded(_blocks(raw, min(size, BLOCK)), size)
+            yield from decoded(_blocks(raw, min(size, BLOCK)), size, largest)
     except (OSError, Damaged) as error:
         raise unreadable(path, error) from error
+    except TooLarge as error:
+        raise too_large(path, largest or 0) from error
 
 
-def decoded(blocks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
+def decoded(blocks: Iterable[bytes], size: int = BLOCK, largest: int | None = None) -> Iterator[bytes]:
     """The same of bytes that were read already.
 
     Raises:
         CutOff: a compressed stream ends before its end.
         Damaged: it is damaged.
+        TooLarge: there are more than ``largest`` bytes.
     """
     stream = iter(blocks)
-    _, stream = opened(stream, size)
+    _, stream = opened(stream, size, largest)
     return stream
 
 
@@ -145,9 +164,9 @@ class Form:
     mark: bytes = b""
 
 
-def opened(blocks: Iterable[bytes], size: int = BLOCK) -> tuple[Form, Iterator[bytes]]:
+def opened(blocks: Iterable[bytes], size: int = BLOCK, largest: int | None = None) -> tuple[Form, Iterator[bytes]]:
     """How a text is stored, and the text; see :func:`decoded`."""
-    stream = iter(blocks)
+    stream = _limited(iter(blocks), largest)
     compressions: list[str] = []
     for _ in range(LAYERS):
         head, stream = _peek(stream)
@@ -155,7 +174,8 @@ def opened(blocks: Iterable[bytes], size: int = BLOCK) -> tuple[Form, Iterator[b
         if compression is None:
             break
         compressions.append(compression)
-        stream = _decompressed(compression, stream, size)
+        # Each layer: a small text may be wrapped in gigabytes of empty members.
+        stream = _limited(_decompressed(compression, stream, size), largest)
     head, stream = _peek(stream)
     encoding, length = encoding_of(head)
     stream = _without(length, stream)
@@ -179,6 +199,31 @@ def unreadable(path: str, error: BaseException) -> UnreadableFileError:
         "the table is as it was."
     )
     return UnreadableFileError(msg)
+
+
+def too_large(path: str, largest: int) -> UnreadableFileError:
+    """The error of a raw file that has more bytes than it may have.
+
+    Args:
+        path: the file's path.
+        largest: the bytes that it may have.
+    """
+    msg = (
+        f"The raw file {path} has, decompressed where it is compressed, more than {in_units(largest)}, and was not "
+        "read: that is the largest that STEDI_LARGEST_FILE allows. Deliver it in parts, move it out of the landing "
+        "folder or raise the limit, then run the day again; the table is as it was."
+    )
+    return UnreadableFileError(msg)
+
+
+def _limited(stream: Iterator[bytes], largest: int | None) -> Iterator[bytes]:
+    """A stream that ends with an error where it has more than some bytes."""
+    size = 0
+    for block in stream:
+        size += len(block)
+        if largest is not None and size > largest:
+            raise TooLarge
+        yield block
 
 
 def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
@@ -222,6 +267,7 @@ def _decompressed(compression: str, blocks: Iterator[bytes], size: int) -> Itera
     members = 0
     rest = b""
     try:
+        blocks = _in_parts(blocks, _MEMBER_BLOCK)
         while data := rest or next(blocks, b""):
             rest = b""
             if member is None:
@@ -243,6 +289,12 @@ def _decompressed(compression: str, blocks: Iterator[bytes], size: int) -> Itera
         raise Damaged from error
     if member is not None:
         raise CutOff
+
+
+def _in_parts(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for block in blocks:
+        for start in range(0, len(block), size):
+            yield block[start : start + size]
 
 
 class _Gzip:
@@ -270,7 +322,7 @@ class _Gzip:
 _DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
     "gzip": _Gzip,
     "bzip2": bz2.BZ2Decompressor,
-    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
 }
 
 

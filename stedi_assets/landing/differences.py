@@ -17,6 +17,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.landing.day_plan import day_fingerprint
 from stedi_assets.landing.files import LandingFile, Listing
 from stedi_assets.landing.manifest import ManifestEntry, first_copies
+from stedi_assets.settings import Limits
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def day_differences(
     recorded: Mapping[date, str | None],
     quarantined: Mapping[date, str | None] | None = None,
     returns: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
 ) -> dict[date, Difference]:
     """The days of a landing table that differ from the raw files in its folder.
 
@@ -71,11 +73,13 @@ def day_differences(
             between the two commits or a table was changed by hand.
         quarantined: the fingerprints of the quarantine's partitions; none leaves them out of account.
         returns: per erasure request, who has registered anew since, as in ``erased_under``.
+        limits: what of a raw file is read.
 
     Returns:
         The days to run, in order, and why. A file that is gone is no reason, and a day of which
         every file is gone is never named: it could not be made again.
     """
+    longest_text = (limits or Limits()).longest_text
     by_day = listing.by_day(table)
     listed_day = {file.path: day for day, files in by_day.items() for file in files}
     ingested: dict[date, dict[str, ManifestEntry]] = {}
@@ -101,7 +105,8 @@ def day_differences(
         )
         reasons = (difference.new, difference.changed, difference.moved, difference.returned, difference.other)
         if files and not any(reasons):
-            difference = replace(difference, other=_other_rules(contract(table), entries.values(), recorded.get(day)))
+            other = _other_rules(contract(table), entries.values(), recorded.get(day), longest_text)
+            difference = replace(difference, other=other)
         if any(reasons) or difference.other:
             differences[day] = difference
     return differences
@@ -129,9 +134,9 @@ def _has_returned(entries: Iterable[ManifestEntry], returns: Mapping[str, str]) 
     return False
 
 
-def _other_rules(table: Table, entries: Iterable[ManifestEntry], recorded: str | None) -> str:
-    """A sentence where the files were read by the rules of another version of this project; empty otherwise."""
-    if recorded is None or recorded == day_fingerprint(table, entries):
+def _other_rules(table: Table, entries: Iterable[ManifestEntry], recorded: str | None, longest_text: int) -> str:
+    """A sentence where the files were read by the rules of another version, or under another limit; empty otherwise."""
+    if recorded is None or recorded == day_fingerprint(table, entries, longest_text):
         return ""
     return "the files were read by other rules"
 

@@ -44,7 +44,7 @@ def allows_fast_path(table: Table, profiles: Sequence[FileProfile], paths: Seque
     fewest, most = (_fewest_marks(source, profiles, nulls) for nulls in (optional, {}))
     return (
         any(one.lines for one in profiles)
-        and all(one.plain for one in profiles)
+        and all(one.plain and not one.long for one in profiles)
         and all(low <= number <= high for low, number, high in zip(fewest, marks, most, strict=True))
         # The engine cannot be told to take a path with a backslash as it is.
         and not any("\\" in path for path in paths)

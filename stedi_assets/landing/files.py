@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from stedi_assets.contracts import LANDING_TABLES, Table
 from stedi_assets.contracts.names import printable
+from stedi_assets.settings import Limits
 
 _NO_DATA = re.compile(r"[._].*|.*\.(?:crc|tmp|part|swp)|.*~|thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL)
 """Names of what nobody means as data: unfinished files, those of file managers, editors and checksums."""
@@ -81,10 +82,12 @@ class LandingZone:
     Args:
         uri: below it one folder per landing table.
         storage_options: for the store, as fsspec takes them.
+        limits: what of a raw file is read.
     """
 
     uri: str
     storage_options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def filesystem(self) -> tuple[fsspec.AbstractFileSystem, str]:
         """The file system and the root path in it."""

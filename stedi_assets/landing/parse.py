@@ -29,9 +29,19 @@ from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.engines.base import Engine, Keys, ParsedLines
 from stedi_assets.engines.json_lines import LONG_LINE
 from stedi_assets.landing.decode import CutOff, text_blocks, unreadable
-from stedi_assets.landing.texts import Positions, Text, are_separators, flat_objects, next_text, skip_separators
+from stedi_assets.landing.texts import (
+    TOO_LONG,
+    Positions,
+    Text,
+    TextFinder,
+    are_separators,
+    flat_objects,
+    rest_of_text,
+    skip_separators,
+)
+from stedi_assets.settings import Limits
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 8 << 20
 """Bytes that ``read_texts`` reads at once."""
 
 MOST_TEXTS = 200_000
@@ -39,6 +49,12 @@ MOST_TEXTS = 200_000
 
 CUT_OFF_REASON = "the compressed stream is cut off"
 """Why the end of a file is quarantined that lost its own end."""
+
+INCOMPLETE = (CUT_OFF_REASON, TOO_LONG)
+"""The reasons of texts of which only a part is in the quarantine, so that they may speak of anybody."""
+
+KEPT_OF_LONG = 64 << 10
+"""Bytes of a text that is too long that are kept: enough to see what it is."""
 
 _COERCED_BY_READER = (b"\v", b"\f")
 _TRUTHS = (b"true", b"false")
@@ -58,7 +74,7 @@ class Reject(NamedTuple):
         line: the line on which it begins, from 1.
         number: which of the texts that begin on that line it is, from 1.
         reason: why.
-        text: the text itself; bytes that are not UTF-8 as ``\xNN``.
+        text: the text itself, or the beginning of one that is too long; bytes that are not UTF-8 as ``\xNN``.
     """
 
     line: int
@@ -85,7 +101,13 @@ class ParsedTexts:
 
 
 def read_texts(
-    engine: Engine, fs: fsspec.AbstractFileSystem, path: str, table: Table, source_file: str, landing_date: date
+    engine: Engine,
+    fs: fsspec.AbstractFileSystem,
+    path: str,
+    table: Table,
+    source_file: str,
+    landing_date: date,
+    limits: Limits | None = None,
 ) -> Iterator[ParsedTexts]:
     """Read one raw file text by text, whatever is in it.
 
@@ -96,23 +118,28 @@ def read_texts(
         table: the landing table that it is meant for.
         source_file: its path below the landing root, for its rows.
         landing_date: the day it landed.
+        limits: what of it is read; how many texts may be rejected is for whoever asks.
 
     Yields:
-        Pieces of at most about 16 MiB (or one text), in the order of the file.
+        Pieces of at most about 8 MiB (or one text), in the order of the file.
 
     Raises:
-        UnreadableFileError: the store does not give the bytes.
+        UnreadableFileError: the store does not give the bytes, or there are too many of them.
     """
-    reader = _TextReader(engine, table, source_file, landing_date)
-    rest = b""
+    limits = limits or Limits()
+    reader = _TextReader(engine, table, source_file, landing_date, limits.longest_text)
+    rest, needed = b"", 0
     started = False
     try:
-        for block in text_blocks(fs, path, PIECE_BYTES):
+        for block in text_blocks(fs, path, PIECE_BYTES, limits.largest_file):
             started = True
             rest += block
+            if len(rest) < needed:
+                continue
             for piece, read in reader.read_all(rest, final=False):
                 rest = rest[read:]
                 yield piece
+            needed = bytes_needed(rest, limits.longest_text)
     except CutOff as error:
         if not started:
             raise unreadable(path, error) from error
@@ -120,6 +147,18 @@ def read_texts(
         return
     for piece, _ in reader.read_all(rest, final=True):
         yield piece
+
+
+def bytes_needed(rest: bytes, longest: int) -> int:
+    """How long a buffer must be before it is worth looking again for the end of the text that it begins with.
+
+    A text that comes in many pieces would take time that grows with the square of its length.
+
+    Args:
+        rest: what is left of the buffer.
+        longest: the bytes that a text may have.
+    """
+    return min(2 * len(rest), longest + 1)
 
 
 @dataclass(frozen=True)
@@ -130,9 +169,10 @@ class Segments:
         starts: of the objects that the engine proved to be good, the first byte.
         ends: the byte after the last one.
         values: their values.
-        texts: the others.
+        texts: the others, and the part of one that is too long.
         read: how many bytes of the buffer were read.
         more: whether more can be read of it at once.
+        is_within: whether it ends within a text that is too long.
         unknown: of the proven objects, how often keys occur that mean no field.
     """
 
@@ -142,6 +182,7 @@ class Segments:
     texts: Sequence[Text]
     read: int
     more: bool
+    is_within: bool
     unknown: Mapping[str, int]
 
 
@@ -152,27 +193,35 @@ class TextParser:
         engine: parses the texts that look good.
         table: the landing table that the file is meant for.
         landing_date: the day it landed.
+        longest: the bytes that a text may have.
     """
 
-    def __init__(self, engine: Engine, table: Table, landing_date: date) -> None:
+    def __init__(self, engine: Engine, table: Table, landing_date: date, longest: int) -> None:
+        self._longest = longest
         self._engine = engine
         self._source = table.landing_source
         self._landing_date = landing_date
 
-    def segments(self, buffer: bytes, *, final: bool) -> Segments:
-        """Find the texts of a buffer that begins between two of them.
+    def segments(self, buffer: bytes, *, final: bool, is_within: bool = False) -> Segments:
+        """Find the texts of a buffer that begins between two of them, or within one that is too long.
 
         Args:
             buffer: the bytes.
             final: nothing follows.
+            is_within: whether it begins within a text that is too long.
         """
+        if is_within:
+            part = rest_of_text(buffer, final=final)
+            none = np.zeros(0, np.int64)
+            return Segments(none, none, None, [part], part.next, part.next < len(buffer), not part.ends, {})
         starts, ends, clean = flat_objects(buffer)
         proven, parsed = self._parse(buffer, starts, ends)
         unproven = np.flatnonzero(~(proven & clean))
         accepted = np.zeros(len(starts), bool)
         texts: list[Text] = []
         at = index = 0
-        more = False
+        more = is_within = False
+        finder = TextFinder(buffer, final=final, longest=self._longest)
         while True:
             if index < len(starts) and proven[index] and are_separators(buffer, at, int(starts[index])):
                 # So is everything up to the next one that is not.
@@ -182,18 +231,18 @@ class TextParser:
                 at, index = int(ends[until - 1]), until
                 continue
             more = len(texts) >= MOST_TEXTS
-            text = None if more else next_text(buffer, at, final=final)
+            text = None if more else finder.next(at)
             if text is None:
                 break
             texts.append(text)
-            at = text.next
+            at, is_within = text.next, not text.ends
             index = int(np.searchsorted(starts, at))
         # What is left of separators is read as well; what begins a text and has no end yet is not.
         read = len(buffer) if are_separators(buffer, at, len(buffer)) else at
         taken = accepted[proven]
         values = None if parsed is None else parsed.values.filter(pa.array(taken))
         unknown = {} if parsed is None else {key: int((has & taken).sum()) for key, has in parsed.unknown.items()}
-        return Segments(starts[accepted], ends[accepted], values, texts, read, more, unknown)
+        return Segments(starts[accepted], ends[accepted], values, texts, read, more, is_within, unknown)
 
     def _parse(
         self, buffer: bytes, starts: Positions, ends: Positions
@@ -201,7 +250,7 @@ class TextParser:
         """Which stretches the engine proves to be good objects, and what it read of those."""
         proven = np.zeros(len(starts), bool)
         fewest = sum(len(one.name) for one in self._source.fields if one.required)
-        likely = (ends - starts < LONG_LINE) & (ends - starts > fewest)
+        likely = (ends - starts < min(LONG_LINE, self._longest)) & (ends - starts > fewest)
         some = np.flatnonzero(likely)[:: max(1, int(likely.sum()) // _SAMPLED)][:_SAMPLED]
         keys = self._keys([buffer[starts[one] : ends[one]] for one in some])
         for word in _COERCED_BY_READER if keys.unknown else (*_COERCED_BY_READER, *_TRUTHS):
@@ -245,10 +294,13 @@ class _TextReader:
         table: the landing table.
         source_file: for its rows.
         landing_date: the day it landed.
+        longest: the bytes that a text may have.
     """
 
-    def __init__(self, engine: Engine, table: Table, source_file: str, landing_date: date) -> None:
-        self._parser = TextParser(engine, table, landing_date)
+    def __init__(self, engine: Engine, table: Table, source_file: str, landing_date: date, longest: int) -> None:
+        self._parser = TextParser(engine, table, landing_date, longest)
+        self._is_within = False
+        """Whether the buffer begins within a text that is too long."""
         self._table = table
         self._source = table.landing_source
         self._source_file = source_file
@@ -259,7 +311,7 @@ class _TextReader:
         """How many texts began on that line already."""
 
     def read_all(self, buffer: bytes, *, final: bool) -> Iterator[tuple[ParsedTexts, int]]:
-        """Read a buffer that begins between two texts.
+        """Read a buffer that begins where the one before was read to.
 
         Args:
             buffer: the bytes.
@@ -276,9 +328,10 @@ class _TextReader:
 
     def _read(self, buffer: bytes, *, final: bool) -> tuple[ParsedTexts, int, bool]:
         """Read some of a buffer: what was read, how many bytes that were, and whether more can be."""
-        found = self._parser.segments(buffer, final=final)
+        found = self._parser.segments(buffer, final=final, is_within=self._is_within)
+        self._is_within = found.is_within
         unknown = Counter(found.unknown)
-        judged = [(text, self._validated(buffer, text, unknown)) for text in found.texts]
+        judged = [(text, self._validated(buffer, text, unknown)) for text in found.texts if text.begins]
         return self._piece(buffer, found, judged, unknown), found.read, found.more
 
     def cut_off(self, rest: bytes) -> ParsedTexts:
@@ -287,6 +340,8 @@ class _TextReader:
         Args:
             rest: what was not read yet.
         """
+        if self._is_within:
+            rest = b""  # The text that it is the end of is in the quarantine.
         start = skip_separators(rest, 0)
         passed = rest.count(b"\n", 0, start)
         place = self._line + passed, 1 if passed else self._begun + 1
@@ -294,6 +349,8 @@ class _TextReader:
         return ParsedTexts(_data_schema(self._table).empty_table(), (reject,), 1)
 
     def _validated(self, buffer: bytes, text: Text, unknown: Counter[str]) -> tuple[Value, ...] | Rejected:
+        if text.reason == TOO_LONG:
+            return Rejected(text.reason)
         try:
             written = buffer[text.start : text.end].decode()
         except UnicodeDecodeError:
@@ -341,7 +398,7 @@ class _TextReader:
                 int(lines[place]),
                 int(objects[place]),
                 verdict.reason,
-                buffer[text.start : text.end].decode("utf-8", "backslashreplace"),
+                _kept(buffer, text),
             )
             for place, (text, verdict) in enumerate(judged, count)
             if isinstance(verdict, Rejected)
@@ -371,6 +428,12 @@ class _TextReader:
         source_file = pa.repeat(pa.scalar(self._source_file, pa.string()), len(lines))
         columns = {**fields, "source_file": source_file, "source_line": lines, "source_object": objects}
         return pa.table({one.name: _as_column(columns[one.name], one.type) for one in schema}, schema=schema)
+
+
+def _kept(buffer: bytes, text: Text) -> str:
+    """What of a rejected text goes to the quarantine."""
+    end = min(text.end, text.start + KEPT_OF_LONG) if text.reason == TOO_LONG else text.end
+    return buffer[text.start : end].decode("utf-8", "backslashreplace")
 
 
 def _as_column(values: Any, kind: pa.DataType) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import fsspec
 import numpy as np
 
-from stedi_assets.landing.decode import BLOCK, HEAD, CutOff, is_plain, text_blocks, unreadable
+from stedi_assets.landing.decode import BLOCK, HEAD, CutOff, is_plain, text_blocks, too_large, unreadable
 from stedi_assets.landing.texts import skip_separators
+from stedi_assets.settings import Limits
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_FEED, _QUOTE, _COMMA = b'\n",'
@@ -33,6 +34,7 @@ class FileProfile:
         plain: the file is uncompressed UTF-8 and has nothing that the engine's reader coerces without a count
             that shows it: ``true`` or ``alse`` (of ``false``), which it makes a number of, and vertical tabs
             and form feeds, which it skips around a line.
+        long: a line has more bytes than a text may have.
         blank: nothing stands in it but what may stand between objects, so that it has no text.
         beginnings: SHA-256 of its first bytes, by their number, of the numbers that were asked for.
     """
@@ -43,25 +45,31 @@ class FileProfile:
     quotes: int
     commas: int
     plain: bool
+    long: bool
     blank: bool
     beginnings: Mapping[int, str] = field(default_factory=dict)
 
 
-def profile_file(fs: fsspec.AbstractFileSystem, path: str, beginnings: Iterable[int] = ()) -> FileProfile:
+def profile_file(
+    fs: fsspec.AbstractFileSystem, path: str, limits: Limits | None = None, beginnings: Iterable[int] = ()
+) -> FileProfile:
     """The profile of one raw file.
 
     Args:
         fs: the file system.
         path: the file's path there.
+        limits: what of it is read.
         beginnings: numbers of bytes; see ``FileProfile``.
 
     Raises:
-        UnreadableFileError: the store does not give its bytes.
+        UnreadableFileError: the store does not give its bytes, or it is larger than it may be.
     """
+    limits = limits or Limits()
     digest = _Digest(beginnings)
     size = lines = quotes = commas = 0
     text_as_stored = plain = True
     tail = b""
+    line = _LineLength(limits.longest_text)
     start = _Start()
     try:
         with fs.open(path, "rb") as file:
@@ -74,15 +82,18 @@ def profile_file(fs: fsspec.AbstractFileSystem, path: str, beginnings: Iterable[
                 quotes += int(np.count_nonzero(text == _QUOTE))
                 commas += int(np.count_nonzero(text == _COMMA))
                 plain = plain and b"\v" not in block and b"\f" not in block and not _has_literal(tail + block)
+                line.add(block)
                 start.add(block)
                 size += len(block)
                 tail = block[-3:]
+                if size > limits.largest_file:
+                    raise too_large(path, limits.largest_file)
     except OSError as error:
         raise unreadable(path, error) from error
     if size and tail[-1:] != b"\n":
         lines += 1
-    blank = start.is_blank if text_as_stored else _is_blank(fs, path)
-    return FileProfile(digest.hexdigest(), size, lines, quotes, commas, plain, blank, digest.beginnings)
+    blank = start.is_blank if text_as_stored else _is_blank(fs, path, limits)
+    return FileProfile(digest.hexdigest(), size, lines, quotes, commas, plain, line.is_long, blank, digest.beginnings)
 
 
 class _Digest:
@@ -108,6 +119,28 @@ class _Digest:
         return self._sha256.hexdigest()
 
 
+class _LineLength:
+    """Whether a line of a file is longer than some bytes, seen block by block."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._length = 0
+        self.is_long = False
+
+    def add(self, block: bytes) -> None:
+        """Take the next bytes, at most :data:`BLOCK`."""
+        first = block.find(b"\n")
+        if first < 0:
+            self._length += len(block)
+            self.is_long = self.is_long or self._length > self._most
+            return
+        longest = self._length + first
+        if self._most < len(block):
+            longest = max(longest, *map(len, block.split(b"\n")[1:]))
+        self._length = len(block) - 1 - block.rfind(b"\n")
+        self.is_long = self.is_long or max(longest, self._length) > self._most
+
+
 class _Start:
     """The start of a text, block by block: whether anything stands in it but what may stand between objects."""
 
@@ -129,11 +162,11 @@ class _Start:
             self._rest = text[skip_separators(text, 0) :][: len(_BYTE_ORDER_MARK)]
 
 
-def _is_blank(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+def _is_blank(fs: fsspec.AbstractFileSystem, path: str, limits: Limits) -> bool:
     """Whether the text of a file is blank, however it is stored; one that is cut off is not."""
     start = _Start()
     try:
-        for block in text_blocks(fs, path):
+        for block in text_blocks(fs, path, largest=limits.largest_file):
             start.add(block)
             if not start.may_be_blank:
                 return False

@@ -18,6 +18,7 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.lakehouse import NewFile, Snapshot
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.day_plan import DayPlan, PlannedFile
+from stedi_assets.landing.errors import UnreadableFileError
 from stedi_assets.landing.fast_path import allows_fast_path, fast_path_query, has_line_numbers, proves_fast_path
 from stedi_assets.landing.manifest import ManifestEntry
 from stedi_assets.landing.parse import Reject, read_texts
@@ -26,6 +27,9 @@ from stedi_assets.landing.quarantine import DayQuarantine
 
 BATCH = 256 << 20
 """Bytes of raw files that are read in one query; if one line of them is bad, they are read again."""
+
+REJECTED_BYTES = 2_000
+"""Characters that the rejected texts of a file may have on average, where it has as many of them as it may."""
 
 FLUSH_ROWS = 1_000_000
 """Rows of texts, read one by one, that are kept in memory before they are written."""
@@ -53,7 +57,7 @@ class DayReader:
         """Read every raw file that counts, and count the lines of the duplicates.
 
         Raises:
-            UnreadableFileError: a file cannot be read.
+            UnreadableFileError: a file cannot be read, or goes beyond a limit.
         """
         for batch in _batches([one for one in self._plan.files if one.duplicate_of is None]):
             if not self.read_fast(batch):
@@ -95,17 +99,26 @@ class DayReader:
         return True
 
     def _read_texts(self, one: PlannedFile) -> None:
-        """Read one file text by text."""
-        context = self._context
+        """Read one file text by text.
+
+        Raises:
+            UnreadableFileError: it cannot be read, or more of its texts are rejected than may be.
+        """
+        context, most = self._context, self._context.zone.limits.most_rejected
         path, day = context.path(one.file), self._plan.landing_date
-        texts = rows = rejected = 0
+        texts = rows = rejected = size = 0
         unknown: Counter[str] = Counter()
         pending: list[pa.Table] = []
-        for piece in read_texts(context.engine, context.fs, path, context.table, one.file.path, day):
+        for piece in read_texts(
+            context.engine, context.fs, path, context.table, one.file.path, day, context.zone.limits
+        ):
             texts += piece.texts
             unknown.update(piece.unknown_keys)
             rows += piece.rows.num_rows
             rejected += len(piece.rejects)
+            size += sum(len(reject.text) for reject in piece.rejects)
+            if rejected > most or size > most * REJECTED_BYTES + context.zone.limits.longest_text:
+                raise _too_many_rejected(path, most)
             self._quarantine.add(one.file.path, piece.rejects)
             pending.append(piece.rows)
             if sum(part.num_rows for part in pending) >= FLUSH_ROWS:
@@ -140,6 +153,16 @@ class DayReader:
 
     def _write(self, rows: pa.Table) -> None:
         self.files += self._context.write_rows(rows, self._plan.landing_date, self._plan.fingerprint)
+
+
+def _too_many_rejected(path: str, most: int) -> UnreadableFileError:
+    msg = (
+        f"Of the raw file {path} more than {most} texts (or {most * REJECTED_BYTES} bytes of them) cannot be read, "
+        "and none of it was taken in: that is the most that STEDI_MOST_REJECTED allows to be kept one by one. Look at "
+        "what the file holds; mend it, move it out of the landing folder or raise the limit, then run the day again; "
+        "the table is as it was."
+    )
+    return UnreadableFileError(msg)
 
 
 def _batches(files: Sequence[PlannedFile]) -> Iterator[list[PlannedFile]]:

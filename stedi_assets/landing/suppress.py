@@ -14,7 +14,7 @@ from stedi_assets.engines.sql import as_named, named
 from stedi_assets.lakehouse import NewFile
 from stedi_assets.landing.context import IngestContext
 from stedi_assets.landing.manifest import ManifestEntry
-from stedi_assets.landing.parse import CUT_OFF_REASON, Reject
+from stedi_assets.landing.parse import INCOMPLETE, Reject
 from stedi_assets.privacy.suppression import Return, Suppression
 
 
@@ -44,13 +44,13 @@ class DaySuppression:
             reject: the text.
 
         Returns:
-            None where nothing stays; the text is counted then. That a file lost its end is always said.
+            None where nothing stays; the text is counted then. That a part of a text is not there is always said.
         """
         tombstone = self._suppression.of_rejected(reject.text) if self._suppression else None
         if self._suppression is None or tombstone is None:
             return reject
         left = self._suppression.left_of_rejected(reject.text)
-        if left or reject.reason == CUT_OFF_REASON:
+        if left or reject.reason in INCOMPLETE:
             return reject._replace(text=left)
         self._rejected[source_file, tombstone.request] += 1
         return None

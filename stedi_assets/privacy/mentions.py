@@ -7,8 +7,9 @@ the tombstones (``suppression``).
 from __future__ import annotations
 
 import html
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from urllib.parse import unquote
 
@@ -21,8 +22,9 @@ from stedi_assets.contracts.names import as_unicode, normalize
 from stedi_assets.contracts.render import arrow_schema
 from stedi_assets.transforms.doubt import PLACE
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"?')
-_KEY_OR_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"?(\s*:)?')
+# A pattern that repeats a group keeps every turn of it in memory, so this one turns no more than a thousand times.
+_WITHIN_QUOTES = re.compile(r'(?:[^"\\]+|\\.){1,1000}')
+_COLON = re.compile(r"\s*:")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
 _BARE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # What surrounds an address in prose, in URLs and in JSON is not the same, so it is cut out in several ways. Patterns
@@ -36,7 +38,9 @@ _UNFOLDED = 3
 _MOST_UNFOLDED = 30
 """Times after which a text that still has escapes is a hostile one: each time takes as long as the text is."""
 _BATCH = 10_000
-"""Texts whose words are in memory at once."""
+"""Texts that are looked through at once."""
+_MOST_WORDS = 100_000
+"""Words of texts that are in memory at once, but for those of the text that is looked through."""
 
 
 def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
@@ -74,19 +78,29 @@ def values_in(text: str) -> Iterator[str]:
     """
     yielded = set()
     for form in _forms(text):
-        quoted = map(_without_escapes, _QUOTED.findall(form))
-        for found in (*quoted, *_addresses(form), *_WORD.findall(form)):
+        quoted = map(_without_escapes, _distinct(form[start:end] for start, end in _quoted(form)))
+        words = _distinct(word[0] for word in _WORD.finditer(form))
+        for found in itertools.chain(quoted, _addresses(form), words):
             for value in (normalize(found), normalize(found).strip(".")):
                 if value and value not in yielded:
                     yielded.add(value)
                     yield value
 
 
+def _distinct(values: Iterable[str]) -> Iterator[str]:
+    """Each of some values once: most texts repeat their words, and what is done with each takes far longer."""
+    seen = set()
+    for value in values:
+        if value not in seen:
+            seen.add(value)
+            yield value
+
+
 def _addresses(form: str) -> Iterator[str]:
     """What looks like an e-mail, cut out in each of several ways."""
     if "@" not in form:
         return
-    yield from (token for token in _TOKEN.findall(form) if "@" in token)
+    yield from (token[0] for token in _TOKEN.finditer(form) if "@" in token[0])
     pieces = form.split("@")
     for before, after in pairwise(pieces):
         host = _AFTER_AT.match(after)
@@ -99,15 +113,26 @@ def _addresses(form: str) -> Iterator[str]:
 
 def has_address(text: str) -> bool:
     """Whether what looks like an e-mail address stands in a text."""
-    return any("@" in token.strip("@") for form in _forms(text) for token in _TOKEN.findall(form))
+    return any("@" in token[0].strip("@") for form in _forms(text) for token in _TOKEN.finditer(form))
 
 
 def fields_in(text: str) -> Iterator[str]:
     """The quoted texts in a text that are no keys, normalised."""
     for form in _forms(text):
-        for found in _KEY_OR_VALUE.finditer(form):
-            if not found[2]:
-                yield normalize(_without_escapes(found[1]))
+        for start, end in _quoted(form):
+            if not _COLON.match(form, end + form.startswith('"', end)):
+                yield normalize(_without_escapes(form[start:end]))
+
+
+def _quoted(form: str) -> Iterator[tuple[int, int]]:
+    """Where the quoted texts of a text begin and end, without their quotes; the last may lack its own."""
+    start = form.find('"') + 1
+    while start:
+        end = start
+        while part := _WITHIN_QUOTES.match(form, end):
+            end = part.end()
+        yield start, end
+        start = form.find('"', end + form.startswith('"', end)) + 1
 
 
 def mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -130,21 +155,27 @@ def mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray) -> pa.Table:
 
 
 def _mentions(texts: pa.Table, known: pa.Array | pa.ChunkedArray, schema: pa.Schema) -> pa.Table:
-    at: list[int] = []
-    kinds: list[str] = []
-    names: list[str] = []
-    for number, line in enumerate(texts["line"].to_pylist()):
-        values = list(values_in(line))
-        for kind in [Identifier.EMAIL] if has_address(line) else [Identifier.EMAIL, Identifier.DEVICE]:
-            at += [number] * len(values)
-            kinds += [kind.value] * len(values)
-            names += values
-    words = pa.table(
-        {"at": pa.array(at, pa.int64()), "by": pa.array(kinds, pa.string()), "name": pa.array(names, pa.string())}
-    )
-    words = words.filter(pc.is_in(words["name"], value_set=known))
-    places = texts.select(PLACE).take(words["at"])
-    return pa.table([words["by"], words["name"], *places.columns], schema=schema)
+    words = pa.schema([("at", pa.int64()), ("by", pa.string()), ("name", pa.string())])
+    found = [words.empty_table()]
+    rows: list[tuple[int, str, str]] = []
+
+    def keep_known() -> None:
+        columns = zip(*rows, strict=True) if rows else ([], [], [])
+        table = pa.table([list(column) for column in columns], schema=words)
+        found.append(table.filter(pc.is_in(table["name"], value_set=known)))
+        rows.clear()
+
+    for number, line in enumerate(texts["line"]):
+        text = line.as_py()
+        kinds = [Identifier.EMAIL] if has_address(text) else [Identifier.EMAIL, Identifier.DEVICE]
+        for value in values_in(text):
+            rows += [(number, kind.value, value) for kind in kinds]
+            if len(rows) >= _MOST_WORDS:
+                keep_known()
+    keep_known()
+    mentioned = pa.concat_tables(found)
+    places = texts.select(PLACE).take(mentioned["at"])
+    return pa.table([mentioned["by"], mentioned["name"], *places.columns], schema=schema)
 
 
 def _forms(text: str) -> Iterator[str]:

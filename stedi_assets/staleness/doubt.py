@@ -1,7 +1,8 @@
 """Which rejected customer records are open, and how many people are in doubt for each.
 
 Who is in doubt is the rule of ``transforms.doubts``. Here is what follows from it for those who must mend it: the
-texts that still keep somebody out, and those that name nobody who is known.
+texts that still keep somebody out, and those that may speak of people who are not in doubt: they name nobody who is
+known, or only a part of them is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from stedi_assets import transforms
 from stedi_assets.contracts import Identifier
 from stedi_assets.contracts.names import normalized_sql
 from stedi_assets.engines.sql import named, quoted
+from stedi_assets.landing.parse import INCOMPLETE
 from stedi_assets.staleness.view import LakeView
 from stedi_assets.transforms.doubt import PLACE
 
@@ -30,7 +32,8 @@ class OpenText:
         source_object: which of the texts that begin there it is.
         reason: why it was rejected.
         people_in_doubt: how many people do not consent because of it.
-        names_nobody: no customer stands in it who was known when it landed, so that it can be held against nobody.
+        is_unattributed: it may speak of somebody who is not in doubt: no customer stands in it who was known when it
+            landed, or only a part of it is there.
     """
 
     landing_date: date
@@ -39,7 +42,7 @@ class OpenText:
     source_object: int
     reason: str
     people_in_doubt: int
-    names_nobody: bool
+    is_unattributed: bool
 
 
 def open_texts(view: LakeView) -> list[OpenText]:
@@ -54,6 +57,7 @@ def open_texts(view: LakeView) -> list[OpenText]:
     records = view.customer_records()
     counted = transforms.latest_records(records.filter(~nw.col("doubt")), *PLACE)
     place = ", ".join(map(named, PLACE))
+    is_incomplete = f"t.reason IN ({', '.join(map(quoted, INCOMPLETE))})"
     rows = view.engine.rows(
         f"""
         WITH people AS (
@@ -77,9 +81,9 @@ def open_texts(view: LakeView) -> list[OpenText]:
             JOIN counted c ON d.who = c.email AND c."lastUpdateDate" <= d."lastUpdateDate"
             GROUP BY ALL
         )
-        SELECT {_columns("t")}, t.reason, coalesce(people, 0), k.landing_date IS NULL
+        SELECT {_columns("t")}, t.reason, coalesce(people, 0), k.landing_date IS NULL OR {is_incomplete}
         FROM texts t LEFT JOIN doubts d USING ({place}) LEFT JOIN known k USING ({place})
-        WHERE people > 0 OR k.landing_date IS NULL
+        WHERE people > 0 OR k.landing_date IS NULL OR {is_incomplete}
         ORDER BY ALL
         """,
         texts=texts,

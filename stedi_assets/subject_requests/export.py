@@ -72,7 +72,7 @@ def _rows(resources: Resources, table: Table, subjects: Subjects) -> Iterator[di
 
 
 def _raw_texts(resources: Resources, subjects: Subjects) -> Iterator[dict[str, Any]]:
-    texts = TextFilter(subjects, resources.session)
+    texts = TextFilter(subjects, resources.session, resources.landing.limits.longest_text)
     for file in all_raw_files(resources):
         for text in removed(resources.landing, file, texts):
             yield {"file": file.path, "text": text.decode("utf-8", "backslashreplace")}

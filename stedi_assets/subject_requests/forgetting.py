@@ -70,7 +70,7 @@ def redact_raw_files(resources: Resources, subjects: Subjects, log: Log) -> None
         UnreadableFileError: a raw file cannot be read.
         BusyFileError: a raw file kept changing.
     """
-    texts = TextFilter(subjects, resources.session)
+    texts = TextFilter(subjects, resources.session, resources.landing.limits.longest_text)
     files = removed = 0
     # Under the lock, what lies beside the raw files was left by a killed process, and is nobody's work.
     with resources.privacy.locked("raw-files"):

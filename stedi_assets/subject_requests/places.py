@@ -61,7 +61,7 @@ def find_places(resources: Resources, subjects: Subjects) -> list[Place]:
 
 
 def _raw_files(resources: Resources, subjects: Subjects) -> Iterable[Place]:
-    texts = TextFilter(subjects, resources.session)
+    texts = TextFilter(subjects, resources.session, resources.landing.limits.longest_text)
     for file in all_raw_files(resources):
         number = raw_files.count_texts(resources.landing, file, texts)
         if number:

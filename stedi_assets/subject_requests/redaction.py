@@ -9,6 +9,9 @@ read as it was before, so in two cases a mark is left where the object was:
 
 A rejected text may hold several people. Its innermost objects that name a data subject go; only where the rest of it
 still names one, the whole text does.
+
+A text that is longer than the longest one is never in memory as a whole. It is looked at in stretches, as if each were
+a rejected text, and what goes of it becomes spaces, so that it stays too long: shorter, it would be read as a record.
 """
 
 from __future__ import annotations
@@ -25,13 +28,17 @@ from stedi_assets.contracts import Table
 from stedi_assets.contracts.line import Rejected, validate_line
 from stedi_assets.engines.base import Engine
 from stedi_assets.landing.decode import CutOff
-from stedi_assets.landing.parse import Segments, TextParser
-from stedi_assets.landing.texts import Text, next_text
+from stedi_assets.landing.parse import Segments, TextParser, bytes_needed
+from stedi_assets.landing.texts import LONGEST, TOO_LONG, Text, next_text
 from stedi_assets.subject_requests.matching import Subjects
 
 _FLAT = re.compile(rb"\{[^{}]*\}")
 _BREAK = b"\x1e"
 _BRACES = b"{}"
+_STRETCH = 64 << 10
+"""Bytes of a text that is too long that are looked at at once."""
+_ENDS_STRETCH = (b"}", b"\n", b",", b" ")
+"""Where a stretch may end, no further than half of it from its longest end; the first of them that is there."""
 _LOOKAHEAD = 64 << 10
 """Bytes behind a text in which it is seen whether the text still ends where it did."""
 
@@ -81,9 +88,11 @@ class TextFilter:
     Args:
         subjects: whose texts are found.
         engine: parses the texts that look good.
+        longest: the bytes that a text may have.
     """
 
-    def __init__(self, subjects: Subjects, engine: Engine) -> None:
+    def __init__(self, subjects: Subjects, engine: Engine, longest: int = LONGEST) -> None:
+        self._longest = longest
         self._suppression = subjects.in_raw_files
         self._engine = engine
         self._hints = [hint.encode() for hint in subjects.hints if hint.isascii()]
@@ -119,21 +128,23 @@ class TextFilter:
         Raises:
             CutOff: it ends before its end; what there is of it was yielded.
         """
-        parser = TextParser(self._engine, file.table, file.landing_date)
+        parser = TextParser(self._engine, file.table, file.landing_date, self._longest)
         stream = iter(blocks)
-        rest, is_open, final = b"", False, False
+        rest, needed, is_open, is_within, final = b"", 0, False, False, False
         cut_off: CutOff | None = None
         while not final:
             try:
                 block = next(stream, b"")
             except CutOff as error:
                 block, cut_off = b"", error
-            rest, final, more = rest + block, not block, True
+            rest, final = rest + block, not block
+            more = final or len(rest) >= needed
             while more:
-                found = parser.segments(rest, final=final)
+                found = parser.segments(rest, final=final, is_within=is_within)
                 piece, is_open = self._redact(rest, found, file, is_open=is_open, final=final)
                 yield piece
-                rest, more = rest[found.read :], found.more
+                rest, more, is_within = rest[found.read :], found.more, found.is_within
+            needed = bytes_needed(rest, self._longest)
         yield Piece(rest)
         if cut_off:
             raise cut_off
@@ -146,13 +157,21 @@ class TextFilter:
         lower = text.lower()
         return any(hint in lower for hint in self._hints)
 
-    def _signs(self, text: bytes) -> npt.NDArray[np.int64]:
-        """The positions of what makes a text one that may match."""
+    def _with_sign(
+        self, text: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Which stretches of some bytes, one after the other, have what makes a text one that may match."""
         found = np.frombuffer(text, np.uint8)
-        odd = np.flatnonzero((found >= 0x80) | (found == ord("\\")) | (found == 0))
+        has_sign = np.zeros(len(text) + 1, bool)
+        has_sign[:-1] = (found >= 0x80) | (found == ord("\\")) | (found == 0)
         lower = text.lower()
-        hints = [match.start() for hint in self._hints for match in re.finditer(re.escape(hint), lower)]
-        return np.unique(np.concatenate((odd, np.array(hints, np.int64))))
+        for hint in self._hints:
+            for match in re.finditer(re.escape(hint), lower):
+                has_sign[match.start()] = True
+        if not len(starts):
+            return starts
+        # Of each stretch, and of what lies between two of them, whether there is one.
+        return np.flatnonzero(np.logical_or.reduceat(has_sign, np.stack((starts, ends), axis=1).ravel())[::2])
 
     def _redact(
         self, buffer: bytes, found: Segments, file: RawFile, *, is_open: bool, final: bool
@@ -169,11 +188,13 @@ class TextFilter:
         Returns:
             What is left; and whether the last text is an object that breaks.
         """
-        starts = np.concatenate((found.starts, np.array([text.start for text in found.texts], np.int64)))
-        ends = np.concatenate((found.ends, np.array([text.end for text in found.texts], np.int64)))
+        parts = [text for text in found.texts if text.reason == TOO_LONG]
+        texts = [text for text in found.texts if text.reason != TOO_LONG]
+        starts = np.concatenate((found.starts, np.array([text.start for text in texts], np.int64)))
+        ends = np.concatenate((found.ends, np.array([text.end for text in texts], np.int64)))
         order = np.argsort(starts, kind="stable")
         starts, ends = starts[order], ends[order]
-        by_start = {text.start: text for text in found.texts}
+        by_start = {text.start: text for text in texts}
 
         def breaks(index: int) -> bool:
             """Whether a text, as it was, is an object that breaks."""
@@ -182,12 +203,9 @@ class TextFilter:
             text = by_start.get(int(starts[index]))
             return text is not None and text.pairs is None and buffer[text.start] == ord("{")
 
-        signs = self._signs(buffer[: found.read])
-        within = np.searchsorted(starts, signs, side="right") - 1
-        within = np.unique(within[(within >= 0) & (signs < ends[within])]) if len(starts) else within[:0]
-        cuts: list[_Cut] = []
+        cuts = [cut for part in parts for cut in self._cuts_of_part(buffer, part)]
         broken_after: dict[int, bool] = {}
-        for index in within.tolist():
+        for index in self._with_sign(buffer[: found.read], starts, ends).tolist():
             before = broken_after.get(index - 1, breaks(index - 1)) if index else is_open
             text = by_start.get(int(starts[index]))
             own, broken = self._cuts(buffer, int(starts[index]), int(ends[index]), text, file, before, final)
@@ -195,7 +213,9 @@ class TextFilter:
             if own:
                 broken_after[index] = broken
         last = len(starts) - 1
-        piece = _without(buffer[: found.read], cuts)
+        piece = _without(buffer[: found.read], sorted(cuts, key=lambda cut: cut.start))
+        if parts and (last < 0 or parts[-1].start > starts[last]):
+            return piece, False  # It goes to the end of a line, whatever stands in it.
         return piece, broken_after.get(last, breaks(last)) if last >= 0 else is_open
 
     def _cuts(
@@ -219,6 +239,22 @@ class TextFilter:
                     return [_Cut(start + cut.start, start + cut.end, mark) for cut in marked], is_broken
         return [_Cut(start, end, (_BREAK if is_open else b"") + left_of_it)], False
 
+    def _cuts_of_part(self, buffer: bytes, part: Text) -> Iterator[_Cut]:
+        """What goes of the part of a text that is too long; as many bytes stay in its place."""
+        at = part.start
+        while at < part.end:
+            start, at = at, _end_of_stretch(buffer, at, part.end)
+            written = buffer[start:at]
+            # Of nothing but zero bytes, a sign would be in every stretch.
+            if not self._has_sign(written.replace(b"\0", b"")) or not self._is_named(written):
+                continue
+            inner = [_Cut(*match.span(), b"") for match in _FLAT.finditer(written) if self._is_named(match[0])]
+            marked = [_Cut(cut.start, cut.end, _padded(_BRACES, written[cut.start : cut.end])) for cut in inner]
+            if not inner or self._is_named(_without(written, marked).kept):
+                left = self._suppression.left_of_rejected(written.decode("utf-8", "backslashreplace")).encode()
+                marked = [_Cut(0, len(written), _padded(left, written))]
+            yield from (_Cut(start + cut.start, start + cut.end, cut.mark) for cut in marked)
+
     def _is_theirs(self, text: bytes, file: RawFile) -> bool:
         return self._has_sign(text) and self._suppression.of_line(file.table, text, file.landing_date) is not None
 
@@ -231,11 +267,25 @@ class TextFilter:
         return source is None or isinstance(validate_line(text, source, file.landing_date), Rejected)
 
 
+def _end_of_stretch(buffer: bytes, start: int, end: int) -> int:
+    """Where a stretch of a text ends that begins at a position: where no object or name is cut, if it can be seen."""
+    if end - start <= _STRETCH:
+        return end
+    longest = start + _STRETCH
+    found = (buffer.rfind(mark, longest - _STRETCH // 2, longest) + 1 for mark in _ENDS_STRETCH)
+    return next((at for at in found if at), longest)
+
+
+def _padded(mark: bytes, gone: bytes) -> bytes:
+    """A mark that takes as many bytes as what it stands for, but for the line feeds of that."""
+    return mark.ljust(len(gone) - gone.count(b"\n"))
+
+
 def _ends_alike(left: bytes, buffer: bytes, text: Text, *, final: bool) -> bool:
     """Whether what is left of a text ends where the text did."""
     following = buffer[text.end : text.end + _LOOKAHEAD]
     is_all = final and text.end + _LOOKAHEAD >= len(buffer)
-    now = next_text(left + following, 0, final=is_all)
+    now = next_text(left + following, 0, final=is_all, longest=len(left) + _LOOKAHEAD)
     return now is not None and now.next - len(left) == text.next - text.end
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from stedi_assets.contracts import table as contract
 from stedi_assets.defs.checks.build import checks_of, outcomes
 from stedi_assets.defs.checks.model import CheckContext, CheckOutcome
 from stedi_assets.defs.open_matters import open_matters
+from stedi_assets.landing.parse import INCOMPLETE
 from stedi_assets.privacy.dismissals import Dismissals
+from stedi_assets.resources import Resources
+from stedi_assets.settings import Limits
 from stedi_assets.staleness.doubt import open_texts
 from stedi_assets_tests.kit.lake import SmallLake
 from stedi_assets_tests.kit.records import STAMP, customer, lines, movement
@@ -51,7 +55,7 @@ def test_a_record_that_cannot_be_read_keeps_its_person_out_and_is_said(people: S
     people.land("customer_landing", lines(BROKEN), day=NEXT)
     assert trusted(people) == {"bob@example.com"}
     ((text),) = open_texts(people.resources.view())
-    assert (text.source_line, text.people_in_doubt, text.names_nobody) == (1, 1, False)
+    assert (text.source_line, text.people_in_doubt, text.is_unattributed) == (1, 1, False)
     said = open_matters(people.resources)
     assert set(said) == {("customer_landing", name) for name in ("few_rejected", "consent_in_doubt")}
     doubt = said["customer_landing", "consent_in_doubt"]
@@ -105,6 +109,29 @@ def test_a_text_that_names_nobody_is_held_against_nobody_and_said(people: SmallL
     people.land("customer_landing", lines(customer("who")), day=LATER)
     assert people.consenting() == {"ann@example.com", "bob@example.com", "who@example.com"}
     assert not outcome(people, "customer_landing", "unattributed_texts").passed
+    decide(people, dismissed=True)
+    assert outcome(people, "customer_landing", "unattributed_texts").passed
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_record_of_which_only_a_part_is_there_stays_open(people: SmallLake, cut_off: bool) -> None:
+    """What is not there may be somebody else's withdrawal, so a good record of whom the rest names ends nothing."""
+    text = lines({**BROKEN, "note": "x" * 3_000}).encode()
+    if cut_off:
+        text = gzip.compress(text)[:-1]
+    else:
+        settings = dataclasses.replace(people.resources.settings, limits=Limits(longest_text=2_000))
+        people.resources = Resources.of(settings)
+    path = people.path("customer_landing", day=NEXT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text)
+    assert people.consenting() == {"bob@example.com"}
+    (found,) = (text for text in open_texts(people.resources.view()) if text.reason in INCOMPLETE)
+    assert found.is_unattributed
+    people.land("customer_landing", lines(customer("ann", updated=STAMP + 1)), day=LATER)
+    assert people.consenting() == {"ann@example.com", "bob@example.com"}
+    assert not outcome(people, "customer_landing", "unattributed_texts").passed
+    assert "or only a part" in outcome(people, "customer_landing", "unattributed_texts").description
     decide(people, dismissed=True)
     assert outcome(people, "customer_landing", "unattributed_texts").passed
 

@@ -72,6 +72,7 @@ class TableLake:
             self.snapshot(self.table.name).fingerprints(),
             recorded_fingerprints(self.snapshot("landing_files"), self.table),
             recorded_fingerprints(self.snapshot("landing_quarantine"), self.table),
+            limits=self.zone.limits,
         )
         return {day: str(difference) for day, difference in found.items()}
 

@@ -319,7 +319,14 @@ def test_profile(tmp_path: Path, content: bytes, lines: int, blank: bool, plain:
     path.write_bytes(content)
     found = profile_file(FS, str(path))
     assert found == FileProfile(
-        found.digest, len(content), lines, content.count(b'"'), content.count(b","), plain=plain, blank=blank
+        found.digest,
+        len(content),
+        lines,
+        content.count(b'"'),
+        content.count(b","),
+        plain=plain,
+        long=False,
+        blank=blank,
     )
     assert (count_lines(FS, str(path)) == 0) is blank
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from pathlib import Path
 
 import fsspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stedi_assets.contracts import table as contract
@@ -81,7 +80,7 @@ def test_keys_that_mean_no_field_change_nothing_else(
 @pytest.mark.parametrize("value", [b"0.5", b'"a, b"', b"true"])
 def test_an_object_with_a_key_that_means_no_field_is_proven(engine: DuckDBEngine, value: bytes):
     line = GOOD["accelerometer_landing"].replace(b"}", b',"battery":%s}' % value)
-    parser = parse.TextParser(engine, contract("accelerometer_landing"), DAY)
+    parser = parse.TextParser(engine, contract("accelerometer_landing"), DAY, 1 << 20)
     found = parser.segments(b"\n".join([line] * 3), final=True)
     assert (len(found.starts), len(found.texts), found.unknown) == (3, 0, {"battery": 3})
 
@@ -91,8 +90,6 @@ def test_an_object_with_a_key_that_means_no_field_is_proven(engine: DuckDBEngine
 @given(data=st.data())
 def test_any_file_is_read_as_its_texts_are_judged(engine: DuckDBEngine, folder: Path, table: str, data: st.DataObject):
     content = data.draw(files(table, most=12))
-    # What is nested too deeply for Python goes to the end of its line; the reference looks through it.
-    assume(not re.search(rb"\[{900}[^\n]*\{", content))
     assert_read_as_judged(engine, folder / "any.json", table, content)
 
 

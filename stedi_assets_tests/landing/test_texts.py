@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedi_assets.landing import texts as product
-from stedi_assets.landing.texts import flat_objects, next_text
+from stedi_assets.landing.texts import TOO_LONG, TextFinder, flat_objects, rest_of_text
 from stedi_assets.reference.texts import texts as expected
 from stedi_assets_tests.kit.examples import examples
 from stedi_assets_tests.landing.corpus import lines
@@ -23,15 +22,20 @@ PIECES = [
 ]  # fmt: skip
 
 
-def found(content: bytes, size: int) -> list[bytes]:
+def found(content: bytes, size: int, longest: int = 1 << 30) -> list[bytes]:
     """The texts that the product finds, where the file comes in buffers of some bytes."""
-    result, rest = [], b""
+    result, rest, within = [], b"", False
     for start in range(0, len(content) + size, size):
         rest += content[start : start + size]
         at, final = 0, start + size >= len(content) + size
-        while (text := next_text(rest, at, final=final)) is not None:
+        if within:
+            part = rest_of_text(rest, final=final)
+            at, within = part.next, not part.ends
+            result[-1] += rest[:at]
+        finder = TextFinder(rest, final=final, longest=longest)
+        while not within and (text := finder.next(at)) is not None:
             result.append(rest[text.start : text.end])
-            at = text.next
+            at, within = text.next, not text.ends
         rest = rest[at:]
     return result
 
@@ -82,12 +86,44 @@ def test_places_are_counted_by_line_and_by_object() -> None:
     assert [(line, number) for line, number, _ in expected(content)] == [(1, 1), (1, 2), (3, 1), (4, 1)]
 
 
-def test_a_text_without_an_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(product, "LONGEST", 100)
-    content = b'{"a":[' + b",".join(b'{"b":%d}' % n for n in range(50))
-    texts = found(content, 64)
-    assert max(map(len, texts)) < 200
-    assert b"".join(texts).replace(b",", b"") == content.replace(b",", b"")
+@settings(max_examples=examples(150, 2_000), deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), st.integers(1, 40), st.integers(4, 60))
+def test_a_limit_cuts_the_same_texts_wherever_buffers_end(content: bytes, size: int, longest: int) -> None:
+    """And changes nothing where every text is shorter."""
+    texts = found(content, size, longest)
+    assert texts == found(content, len(content) + 1, longest)
+    whole = [text.content for text in expected(content)]
+    # What ends a text is looked at as well: what stands behind it on its line, and the line feed.
+    if max((len(line) for line in content.split(b"{")), default=0) + max(map(len, whole), default=0) < longest:
+        assert texts == whole
+    assert all(b"\n" not in text[longest:] for text in texts)
+
+
+def test_a_text_that_is_too_long_goes_to_the_end_of_its_line() -> None:
+    finder = TextFinder(b'{"a":"' + b"x" * 50 + b'{"b":1}\n{"a":1}\n' + b"y" * 30, final=False, longest=20)
+    text = finder.next(0)
+    assert text is not None
+    assert (text.end, text.reason, text.begins, text.ends) == (63, TOO_LONG, True, True)
+    text = finder.next(text.next)
+    assert text is not None
+    assert text.pairs == (("a", 1),)
+    text = finder.next(text.next)
+    assert text is not None
+    assert (text.reason, text.ends) == (TOO_LONG, False)
+    part = rest_of_text(b"y" * 10, final=False)
+    assert (part.next, part.begins, part.ends) == (10, False, False)
+    assert rest_of_text(b"y\nz", final=False)[2:] == (1, None, TOO_LONG, False, True)
+
+
+@pytest.mark.parametrize("longest", [20, 21, 22])
+@pytest.mark.parametrize("text", [b'{"a":"' + b"x" * 13 + b'"}', b"y" * 21])
+def test_a_text_may_be_as_long_as_the_limit(text: bytes, longest: int) -> None:
+    for content in (text, text + b'\n{"a":1}'):
+        for size in (1, 7, 1000):
+            assert found(content, size, longest)[0] == text
+        first = TextFinder(content, final=True, longest=longest).next(0)
+        assert first is not None
+        assert (first.reason == TOO_LONG) == (longest < len(text))
 
 
 def test_flat_objects_are_what_stands_between_two_braces() -> None:
@@ -100,6 +136,33 @@ def test_flat_objects_are_what_stands_between_two_braces() -> None:
             assert content[start:end].count(b"{") == content[start:end].count(b"}") == 1
             assert only_separators == (not content[at:start].strip(b",\n"))
             at = end
+
+
+DEEP = [
+    *(b'{"a":', b'{"a":\n', b'{"a":[\n', b'{"\\"":[[1,"x", true,', b"[" * 300, b'{"a":1,"b":-1.5e3,\n"c":', b'{"{":\n'),
+    *(
+        b"]" * 300,
+        b"}" * 300,
+        b"]}" * 150,
+        b"1",
+        b'"x"',
+        b"tru",
+        b'"x',
+        b'{"a":1}',
+        b",\n",
+        b"\n",
+        b"x",
+        b"{}",
+        b'"\\u12',
+    ),
+]
+
+
+@settings(max_examples=examples(15, 300), deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(DEEP), st.integers(1, 400)), max_size=5), st.integers(1_000, 9_000))
+def test_texts_are_the_references_however_deeply_they_are_nested(parts: list[tuple[bytes, int]], size: int) -> None:
+    content = b'{"a":' + b"".join(unit * (1 if len(unit) > 100 else times) for unit, times in parts)
+    assert found(content, size) == [text.content for text in expected(content)]
 
 
 def test_deep_nesting_is_no_way_to_stop_reading() -> None:

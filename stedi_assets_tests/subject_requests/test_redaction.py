@@ -272,6 +272,40 @@ def _filter() -> TextFilter:
     return TextFilter(Subjects.of(lake.resources, ANN), DuckDBEngine())
 
 
+# ---- texts that are too long ---------------------------------------------------------------------------
+
+
+def _long_text() -> str:
+    """One line of 400 kB that no object ends: the first and last objects are Ann's, and prose that names her."""
+    others = ",".join(json.dumps({"user": f"b{n}@example.com", "timestamp": STAMP + n}) for n in range(6_000))
+    return f'{{"records":[{A},{others},"ask ann@example.com or cid@example.com",{A},{B}'
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("piece", [30_000, 1 << 20])
+def test_a_text_that_is_too_long_loses_what_names_a_person_and_stays_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr("stedi_assets.subject_requests.raw_files.PIECE", piece)
+    lake = SmallLake.at(tmp_path)
+    path = lake.path(TABLE)
+    before = f"{B}\n{_long_text()}\n{A}\n{B}\n".encode()
+    path.write_bytes(pack(before))
+    texts_of_ann = TextFilter(Subjects.of(lake.resources, ANN), lake.resources.session, longest=50_000)
+    file = RawFile(contract(TABLE), path.relative_to(lake.root / "landing").as_posix(), DAY, is_data=True)
+    assert redact(lake.resources.landing, file, texts_of_ann) == 3
+    after = b"".join(text_blocks(fsspec.filesystem("file"), str(path)))
+    assert b"ann@" not in after
+    first, long, empty, last, _ = after.split(b"\n")
+    assert (first, empty, last) == (B.encode(), b"", B.encode())
+    assert len(long) == len(_long_text())
+    assert long.startswith(b'{"records":[{}')
+    # An object goes by itself; of prose the stretch around it does, but for whom else it names.
+    assert json.loads(long[len(b'{"records":[{}') :].lstrip(b" ,").partition(b",{")[0])["user"] == "b0@example.com"
+    assert {b"bob@example.com", b"cid@example.com", b"b5999@example.com"} < set(long.rstrip().split(b" "))
+    lake.close()
+
+
 # ---- files that are no data ----------------------------------------------------------------------------
 
 

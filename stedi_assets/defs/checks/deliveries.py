@@ -203,11 +203,11 @@ def _entries(checked: CheckContext) -> list[ManifestEntry]:
 
 
 def _unattributed(checked: CheckContext) -> CheckOutcome:
-    texts = [text for text in open_texts(checked.resources.view()) if text.names_nobody]
+    texts = [text for text in open_texts(checked.resources.view()) if text.is_unattributed]
     return _of_open_texts(
         texts,
-        "Nobody who was known then is named there, so a withdrawal may be held against nobody. Mend the raw files, or "
-        "see `stedi quarantine` and dismiss what may stay as it is.",
+        "Nobody who was known then is named there, or only a part of the record is there, so a withdrawal may be held "
+        "against nobody. Mend the raw files, or see `stedi quarantine` and dismiss what may stay as it is.",
     )
 
 
