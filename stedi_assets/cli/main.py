@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stedi_assets.defs.materialize import Materializer, Outcome
-    from stedi_assets.defs.materialize import Progress as RunProgress
+    from stedi_assets.defs.run_events import Progress as RunProgress
 
 
 def _day(_: click.Context, __: click.Parameter, values: tuple[datetime, ...]) -> tuple[date, ...]:
@@ -165,7 +165,8 @@ def reconcile(dry_run: bool) -> None:
 
 def _bring_up_to_date(work: Callable[[Materializer], Outcome], dry_run: bool, landing: bool) -> None:
     """Do it with progress, and say what came of it; or only say what would be done."""
-    from stedi_assets.defs.materialize import MaterializeError, Materializer, open_instance
+    from stedi_assets.defs.instance import open_instance
+    from stedi_assets.defs.materialize import MaterializeError, Materializer
     from stedi_assets.defs.open_matters import OPEN_CHECKS
     from stedi_assets.resources import Resources
 
@@ -247,7 +248,7 @@ class _Follow:
         self._run: Any = None
 
     def __call__(self, progress: RunProgress) -> None:
-        from stedi_assets.defs.materialize import steps
+        from stedi_assets.defs.run_events import steps
 
         if progress.run is not self._run:
             self._run = progress.run
@@ -318,7 +319,8 @@ def _say_open_matters(resources: Any) -> int:
 
 def _unpassed(resources: Any, settings: Settings) -> dict[str, set[date]]:
     """The partitions that did not pass, by Dagster's state; where there is none, none is made."""
-    from stedi_assets.defs.materialize import Materializer, open_instance
+    from stedi_assets.defs.instance import open_instance
+    from stedi_assets.defs.materialize import Materializer
 
     if not settings.dagster_home.exists():
         return {}

@@ -166,7 +166,8 @@ def _say_shared(devices: int, readings: int, *, is_erased: bool) -> None:
 
 
 def _carry_out(resources: Resources, requests: list[Request]) -> None:
-    from stedi_assets.defs.materialize import MaterializeError, open_instance, rebuilder
+    from stedi_assets.defs.instance import open_instance
+    from stedi_assets.defs.materialize import MaterializeError, rebuilder
     from stedi_assets.subject_requests.erasure import carry_out
 
     if not requests:

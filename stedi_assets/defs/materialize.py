@@ -1,6 +1,6 @@
 """Runs what is stale until nothing is, without a daemon: ``stedi materialize`` and ``stedi reconcile``.
 
-Dagster concepts: instance (opened with the project's storages) and in-process execution of a job.
+Dagster concept: in-process execution of a job.
 
 Runs are Dagster runs like any other, recorded in the instance, so the UI shows them. In which order they go, how many
 days one takes and when to give up belong here; which partitions are stale is asked of ``staleness.stale``, as the
@@ -9,30 +9,25 @@ sensors do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from logging import Handler, Logger, LogRecord, getLogger
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from filelock import FileLock
 
 from stedi_assets.contracts import ASSET_TABLES
 from stedi_assets.defs.asset_job import JOB, build_asset_job
 from stedi_assets.defs.checks.build import checks_of, whole_table_checks
 from stedi_assets.defs.partitions import ONE_DAY
+from stedi_assets.defs.run_events import LOGGER, Progress, RunWatcher
 from stedi_assets.defs.runs import RUN_ROWS, Run, downstream, row_counts, runs
 from stedi_assets.defs.sensors.landing import landing_run_config
 from stedi_assets.errors import redact_errors
 from stedi_assets.landing.differences import Difference
 from stedi_assets.landing.files import Listing
 from stedi_assets.resources import Resources
-from stedi_assets.settings import dagster_configuration
 from stedi_assets.staleness import index
 from stedi_assets.staleness.stale import stale_partitions
 from stedi_assets.subject_requests.forgetting import Rebuild
@@ -40,8 +35,6 @@ from stedi_assets.subject_requests.forgetting import Rebuild
 RUN_BYTES = 8 << 30
 """Raw bytes that a run of several days may have. More days in one run are fewer runs and fewer rounds of
 reconciliation; fewer days are less to do again when a run fails."""
-
-_LOGGER = "progress"
 
 _WHOLE = whole_table_checks()
 
@@ -58,21 +51,6 @@ class MaterializeError(RuntimeError):
     Remedy: mend what it names for each day and run it again. If tables still differ after 20 rounds, something else
     keeps changing them: stop the other writer; if there is none, report it.
     """
-
-
-@dataclass(frozen=True)
-class Progress:
-    """An event of a run, for a caller that shows how runs go on.
-
-    Args:
-        run: the run that is going on.
-        step: table (or its checks) that was begun or finished; empty when the run begins.
-        finished: whether it was finished.
-    """
-
-    run: Run
-    step: str = ""
-    finished: bool = False
 
 
 @dataclass
@@ -116,42 +94,6 @@ def rebuilder(resources: Resources, instance: dg.DagsterInstance) -> Rebuild:
     return rebuild
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
-    """Dagster's instance in ``home``, made if it is not there.
-
-    As in ``stedi dev``, the ``dagster.yaml`` in ``DAGSTER_HOME`` counts, or in the current folder where it is not set.
-    Without one, the state lies where Dagster has it by default, and is stored as this project's ``dagster.yaml`` asks.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    # Dagster's SQLite storages make their tables when they are first opened, and fail if another process does so
-    # in the same moment.
-    with FileLock(home / ".opening"):
-        return _opened(home)
-
-
-def _opened(home: Path) -> dg.DagsterInstance:
-    configured = dagster_configuration()
-    if (configured / "dagster.yaml").exists():
-        return dg.DagsterInstance.from_config(str(configured))
-    overrides = {
-        "run_storage": _stored("dagster._core.storage.runs", "SqliteRunStorage", home / "history"),
-        "event_log_storage": _stored(
-            "stedi_assets.defs.event_log", "PooledSqliteEventLogStorage", home / "history" / "runs"
-        ),
-        "schedule_storage": _stored("dagster._core.storage.schedules", "SqliteScheduleStorage", home / "schedules"),
-        "compute_logs": {
-            "module": "dagster._core.storage.noop_compute_log_manager",
-            "class": "NoOpComputeLogManager",
-        },
-        "telemetry": {"enabled": False},
-    }
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
-
-
-def _stored(module: str, name: str, folder: Path) -> dict[str, object]:
-    return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
-
-
 @dataclass
 class _Call:
     """What one call of a ``Materializer`` has come to so far.
@@ -190,19 +132,6 @@ class _Call:
         return f"Everything else is up to date ({others}). Mend what is said above and run it again."
 
 
-@dataclass
-class _WatchedRun:
-    """A run that is going on, as Dagster's events tell of it.
-
-    Args:
-        run: the run.
-        failures: of each step that failed, the reason.
-    """
-
-    run: Run
-    failures: dict[str, str] = field(default_factory=dict)
-
-
 class Materializer:
     """Brings a lake up to date.
 
@@ -217,13 +146,14 @@ class Materializer:
     ) -> None:
         self._resources = resources
         self._instance = instance
-        self._progress = progress or (lambda _: None)
-        self._watched: _WatchedRun | None = None
+        self._watcher = RunWatcher(progress)
 
     @cached_property
     def _job(self) -> dg.JobDefinition:
         """The job of all tables, made only where something is to be run."""
-        definitions = build_asset_job(self._resources.settings, self._resources, loggers={_LOGGER: self._logger()})
+        definitions = build_asset_job(
+            self._resources.settings, self._resources, loggers={LOGGER: self._watcher.logger()}
+        )
         return definitions.resolve_job_def(JOB)
 
     def run(self, days: Collection[date] | None = None, *, force: bool = False) -> Outcome:
@@ -361,14 +291,13 @@ class Materializer:
 
     def _execute_one(self, call: _Call, run: Run, missing: Mapping[str, Collection[date]]) -> bool:
         """Execute a run and return whether it succeeded. Tables that follow from a day that failed are blocked."""
-        self._watched = watched = _WatchedRun(run)
-        self._progress(Progress(run))
+        self._watcher.begin(run)
         keeping = [table for table in run.tables if set(run.days) & set(missing.get(table, ()))]
         job = self._job.get_subset(asset_selection={dg.AssetKey(name) for name in run.tables})
         first, last = run.first_day.isoformat(), run.last_day.isoformat()
         result = job.execute_in_process(
             instance=self._instance,
-            run_config={**landing_run_config(keeping), "loggers": {_LOGGER: {}}},
+            run_config={**landing_run_config(keeping), "loggers": {LOGGER: {}}},
             # A day by itself is a partition, so that Dagster knows its checks by it.
             partition_key=first if first == last else None,
             tags={}
@@ -381,9 +310,11 @@ class Materializer:
                 call.outcome.add_check(evaluation)
             call.outcome.runs.append(run)
         elif len(run.days) == 1:
-            why = [f"  {step}: {reason}" for step, reason in watched.failures.items()] or ["  no reason was given"]
+            why = [f"  {step}: {reason}" for step, reason in self._watcher.failures.items()] or [
+                "  no reason was given"
+            ]
             call.failures.append("\n".join([f"The run of {run.first_day} failed (run {result.run_id}):", *why]))
-            for step in watched.failures or run.tables:
+            for step in self._watcher.failures or run.tables:
                 table = step.removesuffix("_checks")
                 beyond = [name for name in downstream([table]) if name != table]
                 call.block([table, *beyond] if step == table else beyond, run.days)
@@ -392,53 +323,6 @@ class Materializer:
                     name = f"{evaluation.asset_key.to_user_string()}.{evaluation.check_name}"
                     call.failures[-1] += f"\n    {name}: {evaluation.description or ''}"
         return bool(result.success)
-
-    def _logger(self) -> dg.LoggerDefinition:
-        def forwarding(_: dg.InitLoggerContext) -> Logger:
-            logger = getLogger("stedi.runs")
-            logger.setLevel("DEBUG")
-            logger.propagate = False
-            logger.handlers = [_EventHandler(self._event)]
-            return logger
-
-        return dg.LoggerDefinition(forwarding, description="Passes on what a run does.")
-
-    def _event(self, event: Any) -> None:
-        if self._watched is None:
-            return
-        kind = event.event_type_value
-        if kind in {"STEP_START", "STEP_SUCCESS"}:
-            self._progress(Progress(self._watched.run, event.step_key, finished=kind == "STEP_SUCCESS"))
-        elif kind == "STEP_FAILURE":
-            self._watched.failures[event.step_key] = _reason(event.event_specific_data.error)
-
-
-class _EventHandler(Handler):
-    """Hands Dagster's events to a function."""
-
-    def __init__(self, on_event: Callable[[Any], None]) -> None:
-        super().__init__()
-        self._on_event = on_event
-
-    def emit(self, record: LogRecord) -> None:
-        meta = getattr(record, "dagster_meta", {})
-        event = meta.get("dagster_event") if isinstance(meta, dict) else None
-        if event is not None:
-            self._on_event(event)
-
-
-def _reason(error: Any) -> str:
-    """The message of the innermost cause, without its traceback."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return "unknown" if error is None else str(error.message).strip()
-
-
-def steps(run: Run) -> Iterator[str]:
-    """The steps that a run has, by name: each table and its checks."""
-    for table in run.tables:
-        yield table
-        yield f"{table}_checks"
 
 
 def _to_be_made(differences: Mapping[str, Collection[date]], chosen: set[date] | None) -> dict[str, set[date]]:

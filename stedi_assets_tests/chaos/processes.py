@@ -154,9 +154,9 @@ def with_state_in_memory() -> None:
     """Leave Dagster's state of this process's runs in memory."""
     import dagster as dg
 
-    import stedi_assets.defs.materialize
+    import stedi_assets.defs.instance
 
-    stedi_assets.defs.materialize.open_instance = lambda _: dg.DagsterInstance.ephemeral()
+    stedi_assets.defs.instance.open_instance = lambda _: dg.DagsterInstance.ephemeral()
 
 
 def killed(prepare: Callable[[], object], work: Callable[[], object], log: Path, seconds: float | None) -> int:
