@@ -70,7 +70,6 @@ _MEMBERS = re.compile(
     rb"(?:%s%s%s:%s(?:%s|%s)%s,){1,1000}" % (_SPACE, _PLAIN_STRING, _SPACE, _SPACE, _PLAIN_STRING, _LITERAL, _SPACE)
 )
 _LEVELS = re.compile(rb'(?:\{%s"[^"\\{\x00-\x1f]*"%s:%s){1,1000}' % (_SPACE, _SPACE, _SPACE))
-_BRACE = re.compile(rb"\{")
 _ARRAYS = re.compile(rb"\[[\[ \t\n\r]*")
 _CHARACTERS = re.compile(rb'(?:[^"\\\x00-\x1f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})){1,1000}')
 
@@ -323,7 +322,8 @@ def _walk(buffer: bytes, start: int, until: int) -> _Walked:
         elif mark == _OPENS_OBJECT:
             end = _skip(_LEVELS, buffer, at, until)
             if end > at:
-                open_ones.extend(brace.start() for brace in _BRACE.finditer(buffer, at, end))
+                levels = np.frombuffer(buffer, np.uint8, end - at, at) == _OPENS_OBJECT
+                open_ones.frombytes((np.flatnonzero(levels) + at).astype(np.int64).tobytes())
                 at, wanted = end, _VALUE
             else:
                 open_ones.append(at)
@@ -347,7 +347,8 @@ def _walk(buffer: bytes, start: int, until: int) -> _Walked:
             if scalar is None:
                 break
             at, wanted = scalar.end(), _NEXT
-    return _Walked(at, array("q", [one for one in open_ones if one >= 0]))
+    opened = np.frombuffer(open_ones, np.int64)
+    return _Walked(at, array("q", opened[opened >= 0].tobytes()))
 
 
 def _end_of_string(buffer: bytes, start: int, until: int) -> int:

@@ -161,6 +161,8 @@ class TextFilter:
         self, text: bytes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
         """Which stretches of some bytes, one after the other, have what makes a text one that may match."""
+        if not len(starts):
+            return starts
         found = np.frombuffer(text, np.uint8)
         has_sign = np.zeros(len(text) + 1, bool)
         has_sign[:-1] = (found >= 0x80) | (found == ord("\\")) | (found == 0)
@@ -168,8 +170,6 @@ class TextFilter:
         for hint in self._hints:
             for match in re.finditer(re.escape(hint), lower):
                 has_sign[match.start()] = True
-        if not len(starts):
-            return starts
         # Of each stretch, and of what lies between two of them, whether there is one.
         return np.flatnonzero(np.logical_or.reduceat(has_sign, np.stack((starts, ends), axis=1).ravel())[::2])
 
