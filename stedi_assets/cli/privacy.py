@@ -127,7 +127,7 @@ def _verify(resources: Resources) -> None:
     from stedi_assets.subject_requests.receipts import Receipts
 
     receipts = Receipts(resources.privacy)
-    faults = receipts.faults(Ledger(resources.lakehouse).requests())
+    faults = receipts.faults(Ledger(resources.lakehouse).seals())
     for fault in faults:
         say(fault, style="red")
     if faults:

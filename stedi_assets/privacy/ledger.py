@@ -2,13 +2,16 @@
 
 Tombstones recognise erased people when their data lands again. They lie in the privacy folder, and with that folder,
 one of them or its key gone, everybody would come back without a word. So the lake keeps, beside its tables, which
-requests were carried out and under which privacy key: no name, and nothing that the key could be found from.
+requests were carried out, under which privacy key, and the seals of their receipts: no name, and nothing that the key
+could be found from.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from fsspec.core import url_to_fs
 
@@ -33,17 +36,43 @@ class Ledger:
         self._folder = f"{root}/{LEDGER}"
 
     def add(self, request: str, folder: PrivacyFolder) -> None:
-        """Enter an erasure.
+        """Enter an erasure, unless it is there.
 
         Args:
             request: the id of its request.
             folder: the privacy folder under whose key its tombstone is.
         """
+        if not self._fs.exists(self._path(request)):
+            self._write(request, {"privacy_key": _key_id(folder)})
+
+    def close(self, request: str, number: int, seal: str) -> None:
+        """Enter the receipt of an erasure, so that another one in its place shows.
+
+        Args:
+            request: the id of its request.
+            number: the number of the receipt.
+            seal: its seal.
+        """
+        self._write(request, {**self._read(request), "receipt": number, "seal": seal})
+
+    def seals(self) -> dict[str, str | None]:
+        """The seal of the receipt of each request; none where it had none yet."""
+        return {request: self._read(request).get("seal") for request in self.requests()}
+
+    def _path(self, request: str) -> str:
+        return f"{self._folder}/{request}.json"
+
+    def _write(self, request: str, entry: Mapping[str, Any]) -> None:
         self._fs.makedirs(self._folder, exist_ok=True)
         aside = f"{self._folder}/.{request}.{secrets.token_hex(4)}"
         with self._fs.open(aside, "w") as file:
-            json.dump({"privacy_key": _key_id(folder)}, file)
-        self._fs.mv(aside, f"{self._folder}/{request}.json")
+            json.dump(entry, file)
+        self._fs.mv(aside, self._path(request))
+
+    def _read(self, request: str) -> dict[str, Any]:
+        with self._fs.open(self._path(request)) as file:
+            entry: dict[str, Any] = json.load(file)
+        return entry
 
     def requests(self) -> list[str]:
         """The ids of the requests, in order."""
@@ -68,7 +97,8 @@ class Ledger:
         gone = set(requests) - {tombstone.request for tombstone in tombstones}
         if gone:
             fault = f"{len(gone)} of their {len(requests)} tombstones are not in the privacy folder {folder.path}"
-        elif self._key(requests[-1]) != _key_id(folder):  # Nothing is entered under another key than those before.
+        # Nothing is entered under another key than those before.
+        elif self._read(requests[-1]).get("privacy_key") != _key_id(folder):
             fault = f"the privacy key {folder.path / 'key'} is another one than theirs"
         else:
             return
@@ -77,11 +107,6 @@ class Ledger:
             "would come back unrecognised. Restore the privacy folder from a backup, or set STEDI_PRIVACY_URI to it."
         )
         raise PrivacyFolderError(msg)
-
-    def _key(self, request: str) -> str | None:
-        with self._fs.open(f"{self._folder}/{request}.json") as file:
-            key: str | None = json.load(file).get("privacy_key")
-        return key
 
 
 def _key_id(folder: PrivacyFolder) -> str:

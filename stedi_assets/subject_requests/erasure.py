@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from stedi_assets.contracts import TABLES
+from stedi_assets.privacy.ledger import Ledger
 from stedi_assets.privacy.tombstones import Tombstone
 from stedi_assets.resources import Resources
 from stedi_assets.subject_requests import forgetting
@@ -151,6 +152,7 @@ class Erasure:
             return content
         # Also where the receipt is there: whoever wrote it may have been killed before the head of the chain was.
         receipt = self._receipts.add(request.id, content)
+        Ledger(self._resources.lakehouse).close(request.id, receipt["number"], receipt["seal"])
         self._requests.close(request, receipt["done_at"])
         unproven = len(receipt.get("not_proven_for", []))
         self._log(f"receipt {receipt['number']} was written" + f", not proven for {unproven} files" * bool(unproven))

@@ -7,13 +7,14 @@ request that is done names its receipt, so that a removed last one shows too. Th
 tombstone, and each erasure that the lake knows of, must have a receipt or an open request.
 
 The key lies in the same folder, so the seals hold against whoever can write there and cannot read it, and against
-mistakes. Whoever has the key can write the chain anew; the seal in the letter to the person shows it.
+mistakes. Whoever has the key can write the chain anew; the seals in the lake's ledger show it, and those in the letters
+to the people, which whoever can write into the lake as well cannot reach.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from stedi_assets.privacy.folder import PrivacyFolder
@@ -84,17 +85,17 @@ class Receipts:
             "head_seal": self._folder.hash("head of receipts", f"{number} {seal}"),
         }
 
-    def faults(self, ledger: Iterable[str] = ()) -> list[str]:
+    def faults(self, ledger: Mapping[str, str | None] | None = None) -> list[str]:
         """The faults of the chain.
 
         Args:
-            ledger: the ids of the requests that the lake knows to be carried out.
+            ledger: the requests that the lake knows to be carried out, with the seals of their receipts.
 
         Returns:
             A sentence for each; none where every receipt is there and as it was written, and each erasure that is known
             of has one or is still open.
         """
-        faults = []
+        ledger, faults = ledger or {}, []
         previous = _START
         names = self.names()
         for number, name in enumerate(names, start=1):
@@ -106,6 +107,8 @@ class Receipts:
                 faults.append(f"receipt {name} was altered")
             if receipt.get("previous") != previous:
                 faults.append(f"receipt {name} does not follow the one before it")
+            if ledger.get(str(receipt.get("request"))) not in {None, receipt.get("seal")}:
+                faults.append(f"receipt {name} is not the one that the lake's ledger has the seal of")
             previous = str(receipt.get("seal"))
         head = self._folder.read(_KIND, _HEAD)
         if (head or {}).get("receipts", 0) != len(names):

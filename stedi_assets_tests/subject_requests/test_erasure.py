@@ -361,7 +361,7 @@ def test_nothing_lands_where_the_lake_knows_of_more_erasures(
     with pytest.raises(PrivacyFolderError, match=r"The lake knows of .* people who were erased"):
         lake.materialize_directly()
     assert not any(names_one(row, ["ann"]) for rows in tables(lake).values() for row in rows)
-    assert Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).requests())
+    assert Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).seals())
     lake.close()
 
 
@@ -383,7 +383,7 @@ def test_the_privacy_key_may_be_kept_elsewhere(without_some: Forgotten, tmp_path
     lake = SmallLake(lake.root, Resources.of(settings))
     (receipt,) = erase_directly(lake, "kim")
     assert receipt["number"] == len(without_some.receipts) + 1
-    assert not Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).requests())
+    assert not Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).seals())
     assert not path.exists()
     other = Resources.of(dataclasses.replace(settings, privacy_key="another key, long enough"))
     with pytest.raises(PrivacyFolderError, match="The lake knows of"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -135,15 +136,29 @@ def test_the_last_receipt_that_goes_with_its_request_and_a_forged_head_shows(fol
 
 
 def test_an_erasure_that_the_lake_or_a_tombstone_knows_must_have_a_receipt(folder: PrivacyFolder) -> None:
-    assert Receipts(folder).faults(["erasure-1"]) == [
+    assert Receipts(folder).faults({"erasure-1": None}) == [
         "request erasure-1 is in the lake's ledger, and its tombstone is missing",
         "request erasure-1 is in the lake's ledger, and neither a receipt nor an open request",
     ]
     asked = Requests(folder).file("ann@example.com", "", NOW)
     folder.write("tombstones", asked.id, {})
-    assert Receipts(folder).faults([asked.id]) == [], "it is under way"
+    assert Receipts(folder).faults({asked.id: None}) == [], "it is under way"
     (folder.path / "requests" / f"{asked.id}.json").unlink()
     assert [fault.split(",")[0] for fault in Receipts(folder).faults()] == [f"request {asked.id} has a tombstone"]
+
+
+def test_a_chain_that_was_written_anew_with_the_key_shows_in_the_lakes_ledger(folder: PrivacyFolder) -> None:
+    request = complete(folder, "ann")
+    folder.write("tombstones", request, {})
+    receipt = Receipts(folder).of(request)
+    assert receipt is not None
+    assert Receipts(folder).faults({request: receipt["seal"]}) == []
+    shutil.rmtree(folder.path / "receipts")
+    Receipts(folder).add(request, {"done_at": 1})
+    assert Receipts(folder).faults() == []
+    assert Receipts(folder).faults({request: receipt["seal"]}) == [
+        f"receipt 000001-{request} is not the one that the lake's ledger has the seal of"
+    ]
 
 
 def test_a_receipt_of_another_history_shows(folder: PrivacyFolder) -> None:
