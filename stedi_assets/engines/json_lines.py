@@ -10,7 +10,7 @@ from datetime import date
 
 from stedi_assets.contracts import DataType, LandingSource
 from stedi_assets.contracts.line import EXACT_INTEGER, event_bounds
-from stedi_assets.contracts.names import COMMON_ADDRESS
+from stedi_assets.contracts.names import ADDRESS
 from stedi_assets.engines.base import Keys
 from stedi_assets.engines.sql import as_named, list_of, named, quoted
 
@@ -104,7 +104,7 @@ def good(source: LandingSource, landing_date: date, keys: Keys | None = None) ->
             text = f"{name}::VARCHAR"
             sign = f"{text} >= '\"#' AND {text} < '#' AND NOT contains({text}, '\\')"
             if field.address:
-                sign += f" AND regexp_full_match({text}, {quoted(chr(34) + COMMON_ADDRESS + chr(34))})"
+                sign += f" AND regexp_full_match({text}, {quoted(chr(34) + ADDRESS + chr(34))})"
         elif field.type is DataType.NUMBER:
             sign = f"{name} BETWEEN {-_LARGE} AND {_LARGE}"
         else:

@@ -22,6 +22,7 @@ from stedi_assets.landing.decode import too_large
 from stedi_assets.landing.files import LandingFile, LandingZone
 from stedi_assets.landing.manifest import ManifestEntry, add_first_copies
 from stedi_assets.landing.profile import FileProfile, profile_file
+from stedi_assets.privacy.identity import CUSTOMERS
 
 READING_RULES_VERSION = 3
 """Raise it when the same raw files give other rows or rejected texts, so that every landing day is read anew."""
@@ -162,7 +163,8 @@ def plan_day(
         msg = (
             f"{len(gone)} raw file(s) of {context.table.name} that landed on {day} are gone, and running the day "
             f"would take their {_rows(gone)} rows with them. The table is as it was. Put the files back, or run the "
-            f"day with missing_files: KEEP (their rows stay), or with DROP and rows_to_drop: {_rows(gone)} (they go)."
+            "day with missing_files: KEEP (their rows stay), or with DROP and rows_to_drop: "
+            f"{_dropped(gone)} (they go)."
         )
         raise MissingFilesError(msg)
     kept = absent if missing is MissingFiles.KEEP else [entry for entry in absent if entry.source_file in grown]
@@ -189,7 +191,7 @@ def confirm_drop(
         context: the landing table and where it lies.
         files: the raw files of each landing day, as listed.
         ingested: the manifest entries of each landing day of the run.
-        rows_to_drop: how many rows the run is to drop on all of its days, as its configuration says.
+        rows_to_drop: how many rows, those of ``landing_quarantine`` included, the run is to drop on all of its days.
 
     Raises:
         UnconfirmedDropError: it is another number, or there is none though files are gone.
@@ -200,14 +202,15 @@ def confirm_drop(
         grown = _grown(absent, _profiled(context, files.get(day, ()), absent)) if absent else {}
         gone[day] = [entry for entry in absent if entry.source_file not in grown]
     entries = [entry for those in gone.values() for entry in those]
-    if rows_to_drop == _rows(entries) or (rows_to_drop is None and not entries):
+    number = _dropped(entries)
+    if rows_to_drop == number or (rows_to_drop is None and not entries):
         return
     days = ", ".join(str(day) for day in sorted(gone) if gone[day]) or "these days"
     asked = "rows_to_drop is not given" if rows_to_drop is None else f"rows_to_drop is {rows_to_drop}"
     msg = (
         f"missing_files: DROP would drop {_rows(entries)} row(s) and {sum(entry.rejected for entry in entries)} "
         f"rejected text(s) of {len(entries)} raw file(s) of {context.table.name} that landed on {days} and are gone, "
-        f"and {asked}. Every table is as it was. If they are to go, set rows_to_drop: {_rows(entries)}."
+        f"and {asked}. Every table is as it was. If all of them are to go, set rows_to_drop: {number}."
     )
     raise UnconfirmedDropError(msg)
 
@@ -241,6 +244,11 @@ def _rows(entries: Iterable[ManifestEntry]) -> int:
     return sum(entry.rows for entry in entries)
 
 
+def _dropped(entries: Iterable[ManifestEntry]) -> int:
+    """The rows that go with files, those of ``landing_quarantine`` included: a rejected text may be a withdrawal."""
+    return sum(entry.rows + entry.rejected for entry in entries)
+
+
 def _has_moved(zone: LandingZone, entry: ManifestEntry) -> bool:
     """Whether a file that is not listed on its day lies on another day now."""
     day = zone.day_by_time(entry.source_file)
@@ -262,8 +270,14 @@ def _profiled(
 
 
 def _continues(profile: FileProfile, gone: ManifestEntry) -> bool:
-    """Whether a file is one that is gone, which grew and got another name, as the rotation of logs does."""
-    return gone.lines > 0 and gone.size < profile.size and profile.beginnings.get(gone.size) == gone.digest
+    """Whether a file is one that is gone, which grew and got another name, as the rotation of logs does.
+
+    A customer record that could not be read may be a withdrawal, and what follows its bytes in another file may be the
+    record of somebody else's: so no file with one is taken for the beginning of another.
+    """
+    keeps_doubts = gone.landing_table == CUSTOMERS.name and gone.rejected > 0
+    is_beginning = gone.size < profile.size and profile.beginnings.get(gone.size) == gone.digest
+    return gone.lines > 0 and not keeps_doubts and is_beginning
 
 
 def _grown(absent: Iterable[ManifestEntry], profiled: Iterable[PlannedFile]) -> dict[str, str]:

@@ -48,6 +48,11 @@ class PrivacyFolder:
         """Whether the folder is there: nothing makes it before something is written."""
         return self.path.is_dir()
 
+    @property
+    def key_name(self) -> str:
+        """Where the privacy key comes from, for messages."""
+        return str(self.path / "key") if self._given is None else "STEDI_PRIVACY_KEY"
+
     @cached_property
     def _key(self) -> bytes:
         if self._given is not None:

@@ -81,6 +81,22 @@ class Ledger:
         names = (path.rpartition("/")[2] for path in self._fs.ls(self._folder, detail=False))
         return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
+    def require_key(self, folder: PrivacyFolder) -> None:
+        """Require that the privacy folder's key is that of every erasure that the lake knows of.
+
+        Args:
+            folder: the privacy folder.
+
+        Raises:
+            PrivacyFolderError: it is another one.
+        """
+        requests = self.requests()
+        others = sum(self._read(request).get("privacy_key") != _key_id(folder) for request in requests)
+        if others:
+            raise _not_recognised(
+                len(requests), f"{others} of their tombstones are under another privacy key than {folder.key_name}"
+            )
+
     def require(self, folder: PrivacyFolder, tombstones: Tombstones) -> None:
         """Require that the privacy folder still has what the lake knows of.
 
@@ -96,17 +112,19 @@ class Ledger:
             return
         gone = set(requests) - {tombstone.request for tombstone in tombstones}
         if gone:
-            fault = f"{len(gone)} of their {len(requests)} tombstones are not in the privacy folder {folder.path}"
-        # Nothing is entered under another key than those before.
-        elif self._read(requests[-1]).get("privacy_key") != _key_id(folder):
-            fault = f"the privacy key {folder.path / 'key'} is another one than theirs"
-        else:
-            return
-        msg = (
-            f"The lake knows of {len(requests)} people who were erased, and {fault}. Nothing lands, because their data "
-            "would come back unrecognised. Restore the privacy folder from a backup, or set STEDI_PRIVACY_URI to it."
-        )
-        raise PrivacyFolderError(msg)
+            raise _not_recognised(
+                len(requests),
+                f"{len(gone)} of their {len(requests)} tombstones are not in the privacy folder {folder.path}",
+            )
+        self.require_key(folder)
+
+
+def _not_recognised(people: int, fault: str) -> PrivacyFolderError:
+    return PrivacyFolderError(
+        f"The lake knows of {people} people who were erased, and {fault}. Nothing lands, because their data would come "
+        "back unrecognised. Restore the privacy folder from a backup, or set STEDI_PRIVACY_URI and, if the key is kept "
+        "elsewhere, STEDI_PRIVACY_KEY."
+    )
 
 
 def _key_id(folder: PrivacyFolder) -> str:

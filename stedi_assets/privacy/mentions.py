@@ -31,6 +31,7 @@ _BARE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # run once over what stands between two @s: one that looks for the @ itself takes time that grows with the square.
 _TOKEN = re.compile(r"[^\s\"'<>(){}\[\],;:\\]+")
 _BEFORE_AT = (re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+"), re.compile(r"[\w.%+-]+"))
+_WITH_APOSTROPHES = re.compile(r"[\w.%+'-]+")
 _AFTER_AT = re.compile(r"[\w.-]+")
 _WORD = re.compile(r"[\w-]+")
 _UNFOLDED = 3
@@ -63,7 +64,11 @@ def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
     for before, after in pairwise(plain.split("@")):
         mailbox, host = _BEFORE_AT[-1].match(before[::-1]), _AFTER_AT.match(after)
         if mailbox and host:
-            found[normalize(f"{mailbox[0][::-1]}@{host[0]}").strip(".")] = None
+            name = mailbox[0][::-1]
+            whole = _WITH_APOSTROPHES.match(before[::-1])
+            if whole and _is_in_name(before, len(before) - len(name), after[host.end() : host.end() + 1]):
+                name = whole[0][::-1].strip("'")
+            found[normalize(f"{name}@{host[0]}").strip(".")] = None
     return [one for one in found if not without(one)]
 
 
@@ -100,15 +105,23 @@ def _addresses(form: str) -> Iterator[str]:
     """What looks like an e-mail, cut out in each of several ways."""
     if "@" not in form:
         return
-    yield from (token[0] for token in _TOKEN.finditer(form) if "@" in token[0])
+    for token in _TOKEN.finditer(form):
+        if "@" in token[0] and not _is_in_name(form, token.start(), form[token.end() : token.end() + 1]):
+            yield token[0]
     pieces = form.split("@")
     for before, after in pairwise(pieces):
         host = _AFTER_AT.match(after)
         backwards = before[::-1]
         for pattern in _BEFORE_AT:
             mailbox = pattern.match(backwards)
-            if mailbox and host:
+            start = len(before) - mailbox.end() if mailbox else 0
+            if mailbox and host and not _is_in_name(before, start, after[host.end() : host.end() + 1]):
                 yield f"{mailbox[0][::-1]}@{host[0]}"
+
+
+def _is_in_name(text: str, start: int, following: str) -> bool:
+    """Whether what starts in a text goes on before an apostrophe that is none of a pair: ``brien`` in ``o'brien``."""
+    return start > 1 and text[start - 1] == "'" and text[start - 2].isalnum() and following != "'"
 
 
 def has_address(text: str) -> bool:

@@ -17,9 +17,9 @@ How the rules are read where they leave a choice:
   below 2^53, where a double is one integer's alone. `-0` is the integer 0. `-0.0` equals `0.0`.
 * *`distanceFromObject`* is an integer.
 * *Optional* fields of a customer may be missing, null or blank, but not of the wrong type.
-* *A plain e-mail address*, which a customer's `email` must be, has one `@` with something on both sides, no white
-  space, control or format character, and none of `"(),:;<>[\]`. Its domain has no `%` or `&` and no empty part between
-  dots. Its letters are composed (NFC), judged in the form in which names are compared.
+* *A plain e-mail address*, which a customer's `email` must be: before its `@` words of letters, digits and `_+-`, with
+  apostrophes between, joined by dots; behind it words of letters and digits, with hyphens between, joined by dots. A
+  letter beyond ASCII is one that is shown and is its own compatibility form (NFKC).
 * *A customer's own dates* have no range, but for `lastUpdateDate`, which has that of readings.
 * *JSON nested so deep* that Python gives up (about a thousand levels) raises `RecursionError`
   rather than guess.
@@ -190,7 +190,7 @@ def _value(field: _Field, value: object) -> Cell:
         if field.required and not value.strip(WHITE_SPACE):
             msg = "lacks a required field"
             raise RejectedLineError(msg)
-        if field.name == "email" and not _is_address(normalise(value)):
+        if field.name == "email" and not _is_address(value.strip(WHITE_SPACE)):
             msg = "not a plain e-mail address"
             raise RejectedLineError(msg)
         return value
@@ -218,17 +218,33 @@ def normalise(text: str) -> str:
     return "".join(beyond.get(letter) or letter.lower()[:1] for letter in text.strip(WHITE_SPACE))
 
 
-def _is_address(name: str) -> bool:
-    """Say whether a name, as names are compared, is one plain e-mail address."""
-    local, at, domain = name.partition("@")
-    kinds = {unicodedata.category(character) for character in name if ord(character) > 127}
+def _is_address(text: str) -> bool:
+    """Say whether a trimmed text is one plain e-mail address."""
+    mailbox, _, domain = text.partition("@")
+    if unicodedata.normalize("NFKC", text) != text:
+        return False
+    return all(_is_word(atom, "_+-", "'") for atom in mailbox.split(".")) and all(
+        _is_word(label, "", "-") for label in domain.split(".")
+    )
+
+
+def _is_word(text: str, also: str, between: str) -> bool:
+    """Say whether a text is of letters, digits and some more characters, and single others between these."""
+    return all(
+        part and all(_is_letter(character) or character in also for character in part) for part in text.split(between)
+    )
+
+
+def _is_letter(character: str) -> bool:
+    """Say whether a character is a letter or a digit that is shown; beyond ASCII, also a mark on one."""
+    if ord(character) < 128:
+        return character.isalnum()
+    code, category = ord(character), unicodedata.category(character)
+    unseen = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
     return (
-        bool(local and at and all(domain.split(".")))
-        and not set(domain) & set("@%&")
-        and not set(name) & set('"(),:;<>[\\]')
-        and not any(ord(character) <= 32 or ord(character) == 127 for character in name)
-        and not kinds & {"Cc", "Cf", "Zs", "Zl", "Zp"}
-        and unicodedata.normalize("NFC", name) == name
+        category in {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}
+        and code not in unseen
+        and not 0xE0100 <= code <= 0xE01EF
     )
 
 

@@ -24,12 +24,19 @@ from stedi_assets.subject_requests import forgetting
 from stedi_assets.subject_requests.forgetting import ROUNDS, Log, Rebuild
 from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import count_partitions
-from stedi_assets.subject_requests.places import LandingDays, find_places, landing_days_of
-from stedi_assets.subject_requests.progress import ErasureError, Progress, under_erasure
+from stedi_assets.subject_requests.places import (
+    LINKED_RAW_FILE,
+    RAW_FILE,
+    LandingDays,
+    Place,
+    find_places,
+    landing_days_of,
+)
+from stedi_assets.subject_requests.progress import ErasureError, Progress, if_erased, under_erasure
 from stedi_assets.subject_requests.proof import prove
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import ERASE, Request, Requests, now_ms
-from stedi_assets.subject_requests.subject import Person, with_hidden_devices
+from stedi_assets.subject_requests.subject import Person, hidden_before, with_hidden_devices
 
 
 class Erasure:
@@ -71,10 +78,14 @@ class Erasure:
 
     def begin(self) -> None:
         """Find out who the people are and where they are, and store it, once."""
-        new = [request for request in self._open() if request.progress is None]
-        if not new:
-            return
+        # What a request says may change until it is begun.
+        while new := [request for request in self._open() if request.progress is None]:
+            self._begin(new)
+
+    def _begin(self, new: Sequence[Request]) -> None:
         resources = self._resources
+        # Under another key than the lake's, nobody who was erased before would be recognised any more.
+        resources.erased()
         people = [self._resolve(request) for request in new]
         # Whatever has landed by now is to go, also a record whose date lies ahead by mistake.
         times = [max(now_ms(), person.registered_at) for person in people]
@@ -92,6 +103,7 @@ class Erasure:
                 together=tuple(request.id for request in new),
                 receipts=len(self._receipts.names()),
                 versions={name: resources.lakehouse.snapshot(table).version for name, table in TABLES.items()},
+                hidden=_hidden_texts(resources, person) if request.shared_devices == ERASE else 0,
             )
             begun = replace(request, progress=progress.document())
             progress = replace(progress, found=tuple(find_places(resources, under_erasure(resources, [begun]))))
@@ -177,6 +189,31 @@ class Erasure:
         """The person of a request, with what earlier erasures left in raw files where it is to go now."""
         person = Person.of(self._resources, str(request.email))
         return with_hidden_devices(self._resources, person) if request.shared_devices == ERASE else person
+
+
+def find_to_be_erased(resources: Resources, email: str, shared_devices: str) -> tuple[Person, Sequence[Place], int]:
+    """Find what an erasure would take, and change nothing.
+
+    Args:
+        resources: the lake.
+        email: of the person.
+        shared_devices: what it would do with readings of shared devices; see ``SHARED_DEVICES``.
+
+    Returns:
+        The person, the places they are in, and how many of the readings there are of shared devices.
+    """
+    person, subjects = if_erased(resources, Person.of(resources, email), shared_devices)
+    hidden = _hidden_texts(resources, person) if shared_devices == ERASE else 0
+    return person, find_places(resources, subjects), len(person.readings) + hidden
+
+
+def _hidden_texts(resources: Resources, person: Person) -> int:
+    """How many texts of raw files are readings of shared devices that an earlier erasure of the person left."""
+    hidden = hidden_before(resources, person)
+    if not hidden:
+        return 0
+    places = find_places(resources, Subjects.erased(resources, [person], hidden))
+    return sum(place.number for place in places if place.kind in {RAW_FILE, LINKED_RAW_FILE})
 
 
 def carry_out(

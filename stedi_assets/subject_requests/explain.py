@@ -6,7 +6,7 @@ less what it gives under the next. No rule is written here a second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -306,22 +306,23 @@ def _step_trainer_trusted(context: _Context, _: int) -> Iterator[str]:
     excluding = context.resources.settings.policies.readings_before_consent is ReadingsBeforeConsent.EXCLUDE
     if excluding and include > exclude:
         yield f"{include - exclude} readings of their devices are left out, as they were taken before consent"
-    policy = context.resources.settings.policies.readings_before_consent
     claims = _claims_of_others(context)
-    for claim in claims[:_SHOWN]:
-        customers = _without(context, context.customers, claim.email)
-        curated_then = _without(context, _curated_customers(context), claim.email)
-        frames = (landed, _frame(context, curated_then), _frame(context, customers), moved, policy)
-        without = _row_count(context, transforms.step_trainer_trusted(*frames))
-        used = exclude if excluding else include
-        if without != used:
-            effect = "left out" if without > used else "used"
-            yield (
-                f"{abs(without - used)} readings of their devices are {effect} because somebody else claims the device "
-                f"since {claim.where}"
-            )
-    if len(claims) > _SHOWN:
-        yield f"{len(claims) - _SHOWN} more customers claim their devices"
+    if not claims:
+        return
+    # Of all claims together: where two keep a reading out, to take one away changes nothing.
+    others = [claim.email for claim in claims]
+    customers, curated_then = (
+        _frame(context, _without(context, records, others))
+        for records in (context.customers, _curated_customers(context))
+    )
+    policy = context.resources.settings.policies.readings_before_consent
+    without = _row_count(context, transforms.step_trainer_trusted(landed, curated_then, customers, moved, policy))
+    used = exclude if excluding else include
+    if without != used:
+        number = f"{without - used} of these are left out" if without > used else f"{used - without} are used"
+        more = f" and {len(claims) - _SHOWN} more" if len(claims) > _SHOWN else ""
+        where = "; ".join(claim.where for claim in claims[:_SHOWN])
+        yield f"{number} only because others claim the device since {where}{more}"
 
 
 @dataclass(frozen=True)
@@ -354,12 +355,12 @@ def _claims_of_others(context: _Context) -> list[_Claim]:
     return [_Claim(email, f"{day} ({printable(file)}, line {line})") for email, (day, file, line) in rows]
 
 
-def _without(context: _Context, records: pa.Table, email: str) -> pa.Table:
-    """Records but those of one customer."""
+def _without(context: _Context, records: pa.Table, emails: Sequence[str]) -> pa.Table:
+    """Records but those of some customers."""
     return context.resources.session.arrow(
         f"SELECT * FROM records WHERE {normalized_sql(EMAIL)} NOT IN (SELECT email FROM left_out)",
         records=records,
-        left_out=pa.table({"email": [email]}),
+        left_out=pa.table({"email": emails}),
     )
 
 

@@ -53,6 +53,7 @@ def suppress(resources: Resources, tombstones: Iterable[Tombstone]) -> None:
     """
     # Every commit to a landing table reads the tombstones under this lock.
     with resources.lakehouse.committing():
+        Ledger(resources.lakehouse).require_key(resources.privacy)
         for tombstone in tombstones:
             write_tombstone(resources.privacy, tombstone)
             Ledger(resources.lakehouse).add(tombstone.request, resources.privacy)

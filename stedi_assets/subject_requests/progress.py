@@ -18,7 +18,7 @@ from stedi_assets.subject_requests.matching import Subjects
 from stedi_assets.subject_requests.partition_counts import Partition, PartitionCount
 from stedi_assets.subject_requests.places import Place
 from stedi_assets.subject_requests.requests import ERASE, HIDE, Request
-from stedi_assets.subject_requests.subject import Person, hidden_before
+from stedi_assets.subject_requests.subject import Person, hidden_before, with_hidden_devices
 
 
 class ErasureError(RuntimeError):
@@ -40,6 +40,7 @@ class Progress:
         together: ids of the requests that were begun in the same pass, this one included.
         receipts: the number of receipts that there were.
         versions: the version of every table.
+        hidden: how many texts of raw files an earlier erasure left there, as readings of shared devices.
     """
 
     person: Person
@@ -49,6 +50,7 @@ class Progress:
     together: tuple[str, ...]
     receipts: int
     versions: Mapping[str, int]
+    hidden: int = 0
 
     @classmethod
     def of(cls, request: Request) -> Progress:
@@ -72,6 +74,7 @@ class Progress:
             together=tuple(stored["together"]),
             receipts=stored["receipts"],
             versions=stored["versions"],
+            hidden=stored.get("hidden", 0),
         )
 
     def document(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class Progress:
             "together": list(self.together),
             "receipts": self.receipts,
             "versions": dict(self.versions),
+            "hidden": self.hidden,
         }
 
     def tombstone(self, hasher: Hasher, request_id: str) -> Tombstone:
@@ -94,6 +98,22 @@ class Progress:
             request_id: the request that it belongs to.
         """
         return self.person.tombstone(hasher, request_id, self.erased_at)
+
+
+def if_erased(resources: Resources, person: Person, shared_devices: str) -> tuple[Person, Subjects]:
+    """Somebody as an erasure would know them, and how it would recognise them; nothing is stored.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+        shared_devices: what it would do with readings of shared devices; see ``SHARED_DEVICES``.
+    """
+    hidden = hidden_before(resources, with_hidden_devices(resources, person)) if shared_devices == ERASE else []
+    if not hidden:
+        return person, Subjects.of(resources, person, shared_devices=shared_devices)
+    person = with_hidden_devices(resources, person)
+    tombstone = person.tombstone(resources.privacy, "nobody", 2**62)
+    return person, Subjects.erased(resources, [person], [tombstone, *hidden])
 
 
 def under_erasure(resources: Resources, requests: Iterable[Request]) -> Subjects:

@@ -25,7 +25,7 @@ from stedi_assets.subject_requests.raw_files import RESTED
 from stedi_assets.subject_requests.receipts import Receipts
 from stedi_assets.subject_requests.requests import ERASE, Request, now_ms
 from stedi_assets.subject_requests.search import Findings, Search
-from stedi_assets.subject_requests.subject import searchable
+from stedi_assets.subject_requests.subject import longer_addresses, searchable
 
 _PLACES_SHOWN = 50
 _RAW = {RAW_FILE, LINKED_RAW_FILE}
@@ -48,7 +48,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
     subjects = under_erasure(resources, [request])
     remaining = find_places(resources, subjects)
     values = searchable(resources, progress.person)
-    search = Search(values, resources.session)
+    search = Search(values, resources.session, longer_addresses(resources, progress.person))
     findings = _search_everywhere(resources, request, search)
     if remaining or findings.found:
         raise _open_places(request, remaining, findings)
@@ -68,7 +68,7 @@ def prove(resources: Resources, request: Request) -> dict[str, Any]:
         "found": count_by_table(progress.found),
         "shared_devices": {
             "serial_numbers": len(progress.person.shared),
-            "readings": len(progress.person.readings),
+            "readings": len(progress.person.readings) + progress.hidden,
             "in_raw_files": "erased" if request.shared_devices == ERASE else "left",
         },
         # Whose rows are among those removed, and who was erased before this one was counted again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -28,9 +29,10 @@ DUE_DAYS = 30
 
 
 class RequestError(ValueError):
-    """There is no erasure request with that id.
+    """There is no erasure request with that id, or it is under way and cannot be changed any more.
 
-    Remedy: `stedi erase --list` shows those there are.
+    Remedy: `stedi erase --list` shows those there are. Of one that is under way, wait until it is done, and file
+    another.
     """
 
 
@@ -124,12 +126,16 @@ class Requests:
 
         Returns:
             The request that is open for the e-mail now.
+
+        Raises:
+            RequestError: it is under way, and is to do something else with readings of shared devices.
         """
-        with self._folder.locked("filing"):
+        with self._changing():
             for request in self.open():
                 if request.email == email:
                     same = replace(request, shared_devices=shared_devices or request.shared_devices)
                     if same != request:
+                        self._require_not_begun(request)
                         self.save(same)
                     return same
             day = now.astimezone(timezone.utc).date()
@@ -155,7 +161,8 @@ class Requests:
     def begin(self, request: Request) -> Request:
         """Store the progress of a request, unless another process that carries it out has done so before.
 
-        The first count holds: a later one may have been made when some rows were gone.
+        The first count holds: a later one may have been made when some rows were gone. Nor is progress stored that was
+        made for another choice about shared devices than the request says by now.
 
         Args:
             request: the request with its progress.
@@ -163,12 +170,12 @@ class Requests:
         Returns:
             The request as it is stored now.
         """
-        with self._folder.locked("beginning"):
+        with self._changing():
             stored = self.get(request.id)
-            if stored.progress is None and not stored.is_done:
+            is_same = replace(request, progress=None) == stored
+            if is_same:
                 self.save(request)
-                return request
-            return stored
+            return request if is_same else stored
 
     def close(self, request: Request, done_at: int) -> Request:
         """Store that a request is done, and forget whose it was.
@@ -180,9 +187,23 @@ class Requests:
         Returns:
             The request as it is stored now.
         """
-        done = replace(request, email=None, progress=None, done_at=done_at)
-        self.save(done)
-        return done
+        with self._changing():
+            done = replace(self.get(request.id), email=None, progress=None, done_at=done_at)
+            self.save(done)
+            return done
+
+    def _changing(self) -> AbstractContextManager[None]:
+        """Hold the lock under which requests are read and stored again."""
+        return self._folder.locked("filing")
+
+    @staticmethod
+    def _require_not_begun(request: Request) -> None:
+        if request.progress is not None:
+            msg = (
+                f"The request {request.id} for this e-mail is under way with --shared-devices "
+                f"{request.shared_devices}. Wait until it is done, and file another one with your choice."
+            )
+            raise RequestError(msg)
 
 
 def now_ms() -> int:

@@ -92,13 +92,15 @@ class Search:
     Args:
         needles: the values, in lower case; too short ones are left out.
         engine: the engine that decodes Parquet.
+        others: e-mails of others that end with one of the values: ``o'brien@example.com`` does not name ``brien``.
     """
 
-    def __init__(self, needles: Sequence[str], engine: Session) -> None:
+    def __init__(self, needles: Sequence[str], engine: Session, others: Iterable[str] = ()) -> None:
         self.needles = [needle for needle in needles if len(needle) >= SHORTEST]
         self.too_short = len(needles) - len(self.needles)
         self._engine = engine
-        spelt = b"|".join(sorted({_spelt(needle) for needle in self.needles}))
+        longer = list(others)
+        spelt = b"|".join(sorted({_not_within(needle, longer) + _spelt(needle) for needle in self.needles}))
         self._pattern = re.compile(_BEFORE + b"(?:" + spelt + b")" + _AFTER) if spelt else None
         # Of each value, the parts that nothing spells in another way.
         self._parts = [[part.encode() for part in _PART.findall(needle)] for needle in self.needles]
@@ -298,6 +300,12 @@ class Search:
                     hits[name] = hits.get(name, 0) + 1
         for path in paths:
             yield path, _Hits(hits.get(str(path), 0))
+
+
+def _not_within(needle: str, others: Iterable[str]) -> bytes:
+    """The pattern that a value is not the end of any of some longer ones."""
+    before = sorted(other.removesuffix(needle) for other in others if other.endswith(needle) and other != needle)
+    return b"".join(b"(?<!" + re.escape(one.encode()) + b")" for one in before)
 
 
 def _spelt(needle: str) -> bytes:

@@ -191,6 +191,21 @@ def searchable(resources: Resources, person: Person) -> list[str]:
     return [value for value in person.needles() if value not in others]
 
 
+def longer_addresses(resources: Resources, person: Person) -> list[str]:
+    """The e-mails of customers that end with the person's after an apostrophe, as ``o'brien@…`` does with ``brien@…``.
+
+    Args:
+        resources: the lake.
+        person: the data subject.
+    """
+    rows = resources.session.rows(
+        f"SELECT DISTINCT {named(EMAIL)} FROM customers SEMI JOIN asked ON ends_with({named(EMAIL)}, ending)",
+        customers=_landed(resources, CUSTOMERS).project(f"{normalized_sql(EMAIL)} AS {named(EMAIL)}"),
+        asked=pa.table({"ending": [f"'{person.email}"]}),
+    )
+    return sorted(address for (address,) in rows)
+
+
 def _in_texts_of_others(resources: Resources, person: Person) -> set[str]:
     """The serial numbers and marks of a person that stand in a rejected text which names others, and not them."""
     quarantine = contract("landing_quarantine")

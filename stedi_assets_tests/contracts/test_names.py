@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stedi_assets.contracts.names import COMMON_ADDRESS, WHITE_SPACE, is_address, normalize, normalized_sql
+from stedi_assets.contracts.names import ADDRESS, WHITE_SPACE, is_address, normalize, normalized_sql
 from stedi_assets_tests.kit.examples import examples
 
 ODD = [
@@ -64,34 +64,29 @@ ADDRESSES = [
     " Ann@Example.COM\n",
     "o'brien+steps@mail.example.co.uk",
     "a_n-x.b@x",
-    "%a@example.com",
+    "-a+@a-b.example",
     "jos\u00e9@example.com",
-    "mar\N{KELVIN SIGN}@example.com",
+    "\u0130pek@example.com",
+    "\u0905\u0928\u0941@\u0909\u0926\u093e\u0939\u0930\u0923.\u092d\u093e\u0930\u0924",
+    "m@m\u00fcller.de",
 ]
 NOT_ADDRESSES = [
     "",
     "ann",
     "@example.com",
     "ann@",
-    "ann@example.com.",
-    "ann@.example.com",
-    "ann@example..com",
     "ann@b@example.com",
-    "mailto:ann@example.com",
-    "Ann <ann@example.com>",
-    "<ann@example.com>",
-    "ann@example.com, bob@example.com",
-    "ann@example.com;",
-    '"ann"@example.com',
-    "ann @example.com",
-    "ann@example.com\0x",
-    "ann@example.com%00",
-    "ann%40example.com",
-    "ann@example.com&amp;",
-    "ann@example\u200b.com",
-    "\u202eann@example.com",
-    "ann@example\u00a0.com",
-    "jose\u0301@example.com",
+    *("mailto:ann@example.com", "Ann <ann@example.com>", "<ann@example.com>", "to=ann@example.com", "mailto/ann@x"),
+    *("'ann@example.com'", "`ann@example.com`", "{ann@example.com}", '"ann"@example.com', "|ann@x", "*ann@x"),
+    *("ann@example.com, bob@example.com", "ann@example.com;", "ann@example.com!", "ann@example.com/", "ann@x?a=b"),
+    *("ann@example.com.", "ann@.example.com", "ann@example..com", ".ann@x", "ann.@x", "ann..b@x", "'ann@x", "ann'@x"),
+    *("ann@example.com-", "ann@-example.com", "ann@example.com_", "ann@xn--mller-kva.de"),
+    *("ann @example.com", "ann@example.com\0x", "ann@example.com%00", "ann%40example.com", "%61nn@x", "=3Cann@x=3E"),
+    *("ann@example.com&amp;", "ann&x@example.com"),
+    *("ann@example\u200b.com", "\u202eann@example.com", "ann@example\u00a0.com", "jose\u0301@example.com"),
+    *("mar\N{KELVIN SIGN}@example.com", "\uff41nn@example.com", "ann@example\u3002com", "ann@example\uff0ecom"),
+    *("ann\ufe0f@x", "ann\u034f@x", "ann@x\u3164", "ann@x\u2800", "ann@x\u115f", "ann\u180b@x", "ann\U000e0100@x"),
+    *("ann\u2024b@x", "ann@x\ue000", "ann@x\U000e0fff", "ann@x\ufffd"),
 ]
 
 
@@ -103,11 +98,11 @@ def test_an_address_is_plain_or_none() -> None:
 
 @settings(max_examples=examples(50, 500), deadline=None)
 @given(st.lists(st.text(st.sampled_from("aZ0._+'-@%&\u00e9\u0301 \t\"<>"), max_size=12), min_size=20))
-def test_what_an_engine_takes_for_a_common_address_is_one(names: list[str]) -> None:
+def test_an_engine_takes_the_same_for_an_address(names: list[str]) -> None:
     given = pa.table({"name": pa.array([*names, *ADDRESSES, *NOT_ADDRESSES], pa.string())})
-    query = f"SELECT name FROM given WHERE regexp_full_match(name, '{COMMON_ADDRESS.replace(chr(39), chr(39) * 2)}')"
+    query = f"SELECT name FROM given WHERE regexp_full_match(name, '{ADDRESS.replace(chr(39), chr(39) * 2)}')"
     with CONNECTION.cursor() as cursor:
         cursor.register("given", given)
         taken = [name for (name,) in cursor.execute(query).fetchall()]
-    assert "ann@example.com" in taken
-    assert all(map(is_address, taken))
+    untrimmed = [name for name in [*names, *ADDRESSES, *NOT_ADDRESSES] if name == name.strip(WHITE_SPACE)]
+    assert taken == [name for name in untrimmed if name.isascii() and is_address(name)]

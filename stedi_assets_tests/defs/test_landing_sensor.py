@@ -396,7 +396,7 @@ def test_a_run_drops_the_rows_of_archived_files_only_by_their_number(ticking: Ti
 
     for confirmed in ({}, {"rows_to_drop": 2}):
         failure = drop(**confirmed).failure_data_for_node("accelerometer_landing")
-        assert "If they are to go, set rows_to_drop: 1." in str(failure)
+        assert "If all of them are to go, set rows_to_drop: 1." in str(failure)
         assert lake.count("accelerometer_landing") == 1
     assert drop(rows_to_drop=1).success
     assert lake.count("accelerometer_landing") == 0

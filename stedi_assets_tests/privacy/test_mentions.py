@@ -11,7 +11,24 @@ from stedi_assets.privacy.mentions import addresses_in, fields_in, has_address, 
 from stedi_assets_tests.kit.growth import assert_grows_with_length
 
 UNITS = [
-    *("a", "a.", "a@", "@", '"', "\\", '"\\', "\u00e9", "<", "a" * 400 + " ", "\\u0061", "a%", "&#64;", '" '),
+    *(
+        "a",
+        "a.",
+        "a@",
+        "@",
+        '"',
+        "\\",
+        '"\\',
+        "\u00e9",
+        "<",
+        "a" * 400 + " ",
+        "\\u0061",
+        "a%",
+        "a'",
+        "a'a@",
+        "&#64;",
+        '" ',
+    ),
     *('{"a":', "{", "[", ",", ":", '":', '\\"', '"a":"', "\\\\", "&", "%", "%41", "\n", " ", ".", "-"),
 ]
 
@@ -43,6 +60,26 @@ def test_a_text_that_is_escaped_over_and_over_says_nothing_of_others(text: str) 
 def test_others_are_found_below_their_escapes() -> None:
     text = "%25252540 ann%2540example.com &amp;amp; dee&amp;#64;example.com"
     assert addresses_in(text, lambda value: value == "ann@example.com") == ["dee@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "others"),
+    [
+        ("o'brien@example.com", {"o'brien@example.com"}, {"brien@example.com"}),
+        ("{'a': u'ann@example.com'}", {"ann@example.com"}, set()),
+        ("it's 'ann@example.com'", {"ann@example.com"}, set()),
+        ("{'a':'o'brien@example.com'}", {"brien@example.com"}, set()),
+    ],
+)
+def test_an_apostrophe_is_part_of_a_name_unless_it_quotes(text: str, names: set[str], others: set[str]) -> None:
+    found = set(values_in(text))
+    assert names <= found
+    assert not others & found
+
+
+def test_whom_else_a_text_speaks_of_keeps_the_apostrophe() -> None:
+    found = addresses_in("ann@example.com o'brien@example.com d'o'x@example.com", lambda value: value[:3] == "ann")
+    assert found == ["o'brien@example.com", "d'o'x@example.com"]
 
 
 def test_keys_are_no_fields() -> None:

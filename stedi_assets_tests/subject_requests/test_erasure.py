@@ -385,11 +385,21 @@ def test_the_privacy_key_may_be_kept_elsewhere(without_some: Forgotten, tmp_path
     assert receipt["number"] == len(without_some.receipts) + 1
     assert not Receipts(lake.resources.privacy).faults(Ledger(lake.resources.lakehouse).seals())
     assert not path.exists()
-    other = Resources.of(dataclasses.replace(settings, privacy_key="another key, long enough"))
-    with pytest.raises(PrivacyFolderError, match="The lake knows of"):
-        other.erased()
+    # Whoever was erased under one key would not be recognised with another: so nobody is erased under another.
+    before, rows = raw_files(lake), tables(lake)
+    other = SmallLake(lake.root, Resources.of(dataclasses.replace(settings, privacy_key="another key, long enough")))
+    with pytest.raises(PrivacyFolderError, match="under another privacy key than STEDI_PRIVACY_KEY"):
+        other.resources.erased()
+    with pytest.raises(PrivacyFolderError, match="under another privacy key than STEDI_PRIVACY_KEY"):
+        erase_directly(other, "lou")
+    assert (raw_files(lake), tables(lake)) == (before, rows)
+    assert len(Ledger(lake.resources.lakehouse).requests()) == receipt["number"]
     other.close()
     lake.close()
+
+
+def raw_files(lake: SmallLake) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (lake.root / "landing").rglob("*") if path.is_file()}
 
 
 def test_a_lost_pseudonym_key_is_not_replaced(checked: SmallLake) -> None:

@@ -66,8 +66,8 @@ def test_a_shared_device(lake: SmallLake) -> None:
         1,
         (
             "3 readings of their devices are left out, as nobody who claims the device is curated, "
-            "or as it cannot be told that whoever moved consents; 3 readings of their devices are left out because "
-            "somebody else claims the device since 2023-08-06 "
+            "or as it cannot be told that whoever moved consents; 3 of these are left out only because others claim "
+            "the device since 2023-08-06 "
             "(customer_landing/landing_date=2023-08-06/part.json, line 2)"
         ),
     )

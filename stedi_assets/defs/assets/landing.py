@@ -43,8 +43,9 @@ class LandingConfig(dg.Config):
     rows_to_drop: int | None = Field(
         default=None,
         description=(
-            "Only with missing_files: DROP, which it confirms: how many rows the run is to drop of this table, on all "
-            "of its days. If it is another number, the run fails, says the right one, and changes nothing."
+            "Only with missing_files: DROP, which it confirms: how many rows and rejected texts the run is to drop of "
+            "this table, on all of its days. If it is another number, the run fails, says the right one, and changes "
+            "nothing."
         ),
     )
 
