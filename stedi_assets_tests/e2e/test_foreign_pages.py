@@ -310,3 +310,17 @@ def test_a_foreign_page_in_a_real_browser_changes_nothing(
 
     assert visited(tmp_path / "guarded", guarded) == {"socket": ["no"]}
     assert guarded.changed() & {*OF_A_PAGE, "json"} == set()
+
+
+@pytest.mark.parametrize("start", ["", "/logs", "/static", "/notebook", "/download_debug", "/vendor"])
+@pytest.mark.parametrize("up", ["/..", "/%2e%2e", "/..%2f", "/%2e%2e%2f", "/..%5c", "/....//"])
+def test_no_path_leads_out_of_what_is_served(guarded: Webserver, start: str, up: str) -> None:
+    secret = guarded.log.with_name("secret.json")
+    secret.write_text("canary of a file")
+    for path in (
+        f"{start}{up * 6}/secret.json",
+        f"{start}{up * 6}{secret}",
+        f"{start}/{secret}",
+        f"{start}?path={secret}",
+    ):
+        assert "canary" not in guarded.send("GET", path, {}).body, path
