@@ -36,7 +36,7 @@ UNITS = [
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_long_text_takes_no_longer_than_its_length_asks_for(unit: str) -> None:
-    """What grows with the square of 300,000 characters takes an hour."""
+    """What grows with the square of 100,000 characters takes minutes."""
 
     def look(length: int) -> None:
         text = unit * (length // len(unit))
@@ -47,8 +47,8 @@ def test_a_long_text_takes_no_longer_than_its_length_asks_for(unit: str) -> None
         has_address(text)
         addresses_in(text, lambda value: value == "a@a")
 
-    assert_grows_with_length(look, 20_000)
-    look(300_000)
+    assert_grows_with_length(look, 10_000)
+    look(100_000)
 
 
 @pytest.mark.timeout(60)
