@@ -1,5 +1,6 @@
-"""SIGKILL at 50 moments of an erasure: no table is torn, and the rerun ends as if nothing had happened.
+"""SIGKILL at 30 moments of an erasure: no table is torn, and the rerun ends as if nothing had happened.
 
+``STEDI_TEST_EXAMPLES`` takes a multiple of 30.
 Every third kill is alone; of the others one hits an erasure, and one its rerun.
 """
 
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from stedi_assets_tests.chaos.processes import told
+from stedi_assets_tests.kit.examples import examples
 
-KILLS = 50
+KILLS = examples(30, 30)
 SEED = 20230801
 
 
