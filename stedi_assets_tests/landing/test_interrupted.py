@@ -88,10 +88,10 @@ def test_killed_while_rows_are_dropped(lake: TableLake, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Lakehouse, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
-        lake.run(missing=MissingFiles.DROP, rows_to_drop=1)
+        lake.run(missing=MissingFiles.DROP, rows_to_drop=2)
     monkeypatch.undo()
     assert lake.plan() == {DAY: "1 missing file, the table is not as its run left it"}
-    lake.run(missing=MissingFiles.DROP, rows_to_drop=1)
+    lake.run(missing=MissingFiles.DROP, rows_to_drop=2)
     assert (lake.numbers(), lake.quarantine(), lake.plan()) == ([2], [], {})
 
 
