@@ -9,7 +9,7 @@ How the places were read where the rules leave a choice:
 * *Later* is by milliseconds: a registration of the very millisecond of the erasure is an old one, a reading of the very
   millisecond of the new registration is a new one. A record without a registration date is an old one.
 * Who was erased twice is judged by the later erasure.
-* A rejected line of somebody who registered anew stays out: nothing says when it was written.
+* Of a rejected line of somebody who registered anew the e-mail stays: it may be a withdrawal.
 * A line that is emptied in a raw file cannot come back; one that was left out of the tables alone can.
 """
 
@@ -132,10 +132,11 @@ def left_out(forgotten: Iterable[Forgotten], files: Iterable[LandedFile]) -> Cal
             text = _ESCAPED.sub(
                 lambda found: chr(int(found[1], 16)) if found[1] else _unescaped(found[2]), text
             ).lower()
-            # What names others too stays, for their sake.
+            # What names others too stays, for their sake, and so does what names somebody who is a customer again.
             if "@" in text:
-                named = [one.email for one in in_order if _stands_in(one.email, text)]
-                return bool(named) and set(_ADDRESS.findall(text)) <= set(named)
+                gone = {email for email, one in by_email.items() if one not in person_back}
+                named = {email for email in gone if _stands_in(email, text)}
+                return bool(named) and set(_ADDRESS.findall(text)) <= named
             values = set(_VALUE.findall(text))
             return any(
                 any(_stands_in(serial, text) for serial in one.serials) or one.marks & values for one in in_order
