@@ -129,7 +129,7 @@ class _Call:
         others = f"{count} run{'' if count == 1 else 's'} succeeded"
         if self.gave_up:
             return f"Gave up after {GIVE_UP} failures ({others}). Mend what they say and run it again; it goes on here."
-        return f"Everything else is up to date ({others}). Mend what is said above and run it again."
+        return f"Everything else was made ({others}). Mend what is said above and run it again."
 
 
 class Materializer:

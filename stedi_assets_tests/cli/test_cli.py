@@ -390,7 +390,7 @@ def test_a_day_that_fails_does_not_keep_others_from_being_made(small: SmallLake,
     assert "The run of 2023-08-06 failed" in done.err
     assert "accelerometer_landing: " in done.err
     assert "landing_date=2023-08-06/broken.json.gz" in done.err
-    assert "Everything else is up to date" in done.err
+    assert "Everything else was made" in done.err
     # Of the other day everything is made, and of the day that failed what does not need the file.
     assert landed(small) == {"customer_landing": 2, "customer_trusted": 2, "machine_learning_curated": 1}
     assert small.count("accelerometer_landing") == 1
