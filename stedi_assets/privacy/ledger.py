@@ -1,9 +1,9 @@
 """The erasure ledger: which erasures a lake knows of, so that it does not forget them with the privacy folder.
 
 Tombstones recognise erased people when their data lands again. They lie in the privacy folder, and with that folder,
-one of them or its key gone, everybody would come back without a word. So the lake keeps, beside its tables, which
-requests were carried out, under which privacy key, and the seals of their receipts: no name, and nothing that the key
-could be found from.
+one of them or its key gone, everybody would be ingested again, and nothing would say so. So the lake keeps, beside its
+tables, which requests were carried out, under which privacy key, and the seals of their receipts: no name, and nothing
+that the key could be found from.
 """
 
 from __future__ import annotations

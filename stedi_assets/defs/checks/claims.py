@@ -2,7 +2,8 @@
 
 Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
 
-A device that several customers claim may be shared honestly, or one of the records may be false: nobody signs them.
+A check belongs here if it is about several customers who claim one device. They may share it, or one of their records
+may be false: customer records are not signed.
 Which readings of such a device are used is decided in ``transforms``.
 """
 

@@ -1,4 +1,4 @@
-"""Checks of what was delivered: nothing lost, little rejected, no file left alone, no text that may be a withdrawal.
+"""Checks of what was delivered: nothing lost, little rejected, no unknown key, no copy, no possible withdrawal.
 
 Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
 

@@ -1,9 +1,10 @@
-"""Checks that say what only some tables can: consent, references, no identifiers, the index, pairs.
+"""Checks of stored rows: people who consent, no identifiers, references, the readings index, pairs of one customer.
 
 Dagster concept: the content of asset checks, which ``build`` hands to Dagster.
 
-A check belongs here if a contract cannot say what it verifies. Who consents is decided in ``transforms``, and how a
-stored row is traced to a person in ``staleness.consent``.
+A check belongs here if it looks at rows and no contract can say what it verifies; those of raw files and rejected texts
+are in ``deliveries``, those of who claims which device in ``claims``. Who consents is decided in ``transforms``, and
+how a stored row is traced to a person in ``staleness.consent``.
 """
 
 from __future__ import annotations
