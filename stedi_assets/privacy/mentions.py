@@ -59,7 +59,10 @@ def addresses_in(text: str, without: Callable[[str], bool]) -> list[str]:
         return []  # Half freed of escapes, a name that is left out would be taken for another.
     for value in sorted({normalize(one) for one in _addresses(plain)}, key=len, reverse=True):
         if without(value):
-            plain = re.sub(re.escape(value), " ", plain, flags=re.IGNORECASE)
+            # As a whole address: jo-ann@example.com is somebody else's than ann@example.com.
+            name = re.escape(value)
+            alone = rf"(?<![\w.%+-])(?:(?<!\w'){name}|{name}(?='))(?![\w-]|\.\w)"
+            plain = re.sub(alone, " ", plain, flags=re.IGNORECASE)
     found: dict[str, None] = {}
     for before, after in pairwise(plain.split("@")):
         mailbox, host = _BEFORE_AT[-1].match(before[::-1]), _AFTER_AT.match(after)

@@ -94,6 +94,7 @@ class Erasure:
             for request, person, erased_at in zip(new, people, times, strict=True)
         ]
         before = count_partitions(resources, Subjects.erased(resources, people, tombstones))
+        ready: list[Request] = []
         for request, person, tombstone in zip(new, people, tombstones, strict=True):
             progress = Progress(
                 person=person,
@@ -107,10 +108,13 @@ class Erasure:
             )
             begun = replace(request, progress=progress.document())
             progress = replace(progress, found=tuple(find_places(resources, under_erasure(resources, [begun]))))
-            self._requests.begin(replace(request, progress=progress.document()))
+            ready.append(replace(request, progress=progress.document()))
             kinds = Counter(place.kind for place in progress.found)
             places = ", ".join(f"{number} {kind}s" for kind, number in sorted(kinds.items()))
             self._log(f"found in {places or 'no place'}")
+        # One after the other without anything between: what each says of those who are begun with it is to be true.
+        for request in ready:
+            self._requests.begin(request)
 
     def forget(self) -> None:
         """Store the tombstones, then remove the people's texts from the raw files."""

@@ -82,6 +82,15 @@ def test_whom_else_a_text_speaks_of_keeps_the_apostrophe() -> None:
     assert found == ["o'brien@example.com", "d'o'x@example.com"]
 
 
+@pytest.mark.parametrize(
+    "other", ["jo-ann@example.com", "ann@example.com.au", "o'ann@example.com", "ann@example.com-x"]
+)
+def test_whoever_has_a_longer_address_is_somebody_else(other: str) -> None:
+    """Their possible withdrawal was taken with the erasure of whoever has the shorter one, and they came back."""
+    text = f"withdraw {other}, 'ann@example.com', u'Ann@Example.com' and ann@example.com."
+    assert addresses_in(text, lambda value: value == "ann@example.com") == [other]
+
+
 def test_keys_are_no_fields() -> None:
     found = set(fields_in('{"email" : "A", "x":{"y": ["b c", 1]}, "z":"q\\"r"'))
     assert found >= {"a", "b c", 'q"r'}
